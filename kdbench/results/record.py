@@ -1,0 +1,139 @@
+"""What one finished trial left, and what one architecture costs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from kdbench.suite.schema import Frozen
+from kdbench.suite.trial import Trial
+
+
+class Failure(Frozen):
+    """Why a trial ended early.
+
+    Args:
+        kind: class of the exception, or ``TeacherFailed``.
+        message: its text, one line.
+        traceback: for whoever mends it.
+        epoch: the epoch it happened in, from 0; -1 before the first.
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    epoch: int = -1
+
+
+class Provenance(Frozen):
+    """Where a number comes from.
+
+    Args:
+        suite: name of the suite that asked first.
+        command: the command line.
+        kdbench: version of kdbench.
+        commit: git commit of kdbench's checkout, with ``+dirty`` where it was changed; empty for an installed package.
+        method_digest: digest of the method's source.
+        libraries: versions of Python and of the libraries that decide numbers.
+        machine: processor, cores, memory, operating system.
+        device: ``cpu``, or the GPU's name.
+        threads: intra-op threads of torch.
+        started: ISO 8601, UTC.
+        finished: ISO 8601, UTC.
+    """
+
+    suite: str
+    command: str
+    kdbench: str
+    commit: str = ""
+    method_digest: str
+    libraries: dict[str, str]
+    machine: dict[str, str]
+    device: str
+    threads: int
+    started: str
+    finished: str
+
+
+class Costs(Frozen):
+    """What training a trial took.
+
+    Args:
+        train_seconds: the trial's own forward, backward and optimiser steps.
+        shared_seconds: batch stream and teacher passes, shared by the whole cohort and counted in full here.
+        evaluate_seconds: validation and test passes.
+        wall_seconds: train + its share (1/members) of shared + evaluate.
+        images_per_second: training images a second over ``wall_seconds``.
+        cohort_members: how many members shared the stream and the teachers (at the end of training).
+        peak_memory_mb: MB (10^6 bytes): on CUDA the highest allocation during the trial's own steps; on the CPU the process's
+            highest resident set.
+        peak_memory_scope: ``device`` or ``process``.
+        method_parameters: trainable parameters that the method adds in training.
+        sessions: how often the trial was started or continued.
+    """
+
+    train_seconds: float = 0.0
+    shared_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    images_per_second: float = 0.0
+    cohort_members: int = 1
+    peak_memory_mb: float = 0.0
+    peak_memory_scope: Literal["device", "process"] = "process"
+    method_parameters: int = 0
+    sessions: int = 1
+
+
+class Record(Frozen):
+    """What one trial left: ``record.json``. Its companions are ``history.csv``, ``predictions.npz`` and ``student.safetensors``.
+
+    Args:
+        version: of this format.
+        trial: the trial.
+        status: ``finished`` or ``failed``.
+        failure: why, when it failed.
+        metrics: final metrics: ``train_accuracy``, ``validation_accuracy``, ``test_accuracy`` in [0, 1], and plugins' metrics.
+        profile: id of the profile of the deployed network.
+        costs: what training it took.
+        data: name, fingerprint, classes and sizes of the data.
+        provenance: where the numbers come from.
+        files: companion file → SHA-256.
+    """
+
+    version: Literal[1] = 1
+    trial: Trial
+    status: Literal["finished", "failed"]
+    failure: Failure | None = None
+    metrics: dict[str, float] = {}
+    profile: str = ""
+    costs: Costs = Costs()
+    data: dict[str, Any] = {}
+    provenance: Provenance
+    files: dict[str, str] = {}
+
+
+class Profile(Frozen):
+    """What one architecture costs, whoever trained it.
+
+    Args:
+        id: digest of model, classes, input shape (and of the method, where it changes the student).
+        model: name of the model, for people.
+        input_shape: of one sample.
+        num_classes: C.
+        parameters: number of parameters.
+        trainable_parameters: those that are trained.
+        buffers: number of values in buffers (running statistics).
+        macs: multiply-accumulates of one forward pass, per sample, by fvcore.
+        uncounted: operator → calls that fvcore did not count.
+        size_mb: size of the safetensors file in MB (10^6 bytes).
+    """
+
+    id: str
+    model: str
+    input_shape: tuple[int, ...]
+    num_classes: int
+    parameters: int
+    trainable_parameters: int
+    buffers: int
+    macs: int
+    uncounted: dict[str, int] = {}
+    size_mb: float

@@ -1,0 +1,112 @@
+"""Trial, Entry, Cohort, Plan: what a suite comes down to."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+from kdbench.method import Sampler
+from kdbench.seeding import digest
+from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe
+
+
+class DataKey(Frozen):
+    """The data of a trial, by what they are and not by where they lie.
+
+    Args:
+        spec: the data set as the suite names it, without ``options`` (paths differ between machines).
+        fingerprint: digest of the content of all splits.
+    """
+
+    spec: DatasetSpec
+    fingerprint: str
+
+
+class Trial(Frozen):
+    """One network trained once.
+
+    Args:
+        data: what it learns.
+        model: the architecture and its initial weights.
+        weights_digest: SHA-256 of the weights' file, where ``model.weights`` names one.
+        method: name of the method.
+        params: all hyper-parameters of the method, defaults included, as JSON.
+        teachers: ids of the trials that its teachers come from, in order.
+        recipe: how it is trained.
+        seed: the seed.
+    """
+
+    data: DataKey
+    model: ModelSpec
+    weights_digest: str | None = None
+    method: str
+    params: dict[str, Any] = {}
+    teachers: tuple[str, ...] = ()
+    recipe: Recipe
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of all the above, 16 hexadecimal digits; its teachers' ids are included."""
+        return digest(self.model_dump(mode="json"))
+
+
+Role = Literal["student", "teacher", "assistant", "generation"]
+
+
+class Entry(Frozen):
+    """Why a trial is in the suite; one trial may have several reasons.
+
+    Args:
+        pair: name of the pair.
+        label: how reports call the row: a method entry's name, or a teacher's network name.
+        method: the method's name.
+        family: the method's family.
+        grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without a grid.
+        role: what the trial is for; only ``student`` entries are compared.
+        seed: the seed of the row.
+        trial: the trial's id.
+        teachers: ids of the trials whose students taught it.
+    """
+
+    pair: str
+    label: str
+    method: str
+    family: str
+    grid_point: dict[str, Any] = {}
+    role: Role
+    seed: int
+    trial: str
+    teachers: tuple[str, ...] = ()
+
+
+class Cohort(Frozen):
+    """Trials trained in lock-step on one batch stream.
+
+    Args:
+        trials: ids of the members.
+        teachers: ids of the trials whose students teach here, each run once a batch.
+        sampler: how batches are drawn.
+    """
+
+    trials: tuple[str, ...]
+    teachers: tuple[str, ...]
+    sampler: Sampler
+
+
+class Plan(Frozen):
+    """Everything that a suite asks for, in an order that can be run.
+
+    Args:
+        suite: the suite's name.
+        trials: id → trial, teachers before their students.
+        entries: the rows of the report.
+        cohorts: in order of execution.
+    """
+
+    suite: str
+    title: str | None = None
+    description: str | None = None
+    trials: dict[str, Trial]
+    entries: tuple[Entry, ...]
+    cohorts: tuple[Cohort, ...]
