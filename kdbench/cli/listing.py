@@ -1,0 +1,52 @@
+"""``kdbench list``: what can be named in a suite."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from tabulate import tabulate
+
+from kdbench.cli import options
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    models = "models"
+    datasets = "datasets"
+    suites = "suites"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(list_)
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.methods,
+    plugin: options.Plugin = None,
+) -> None:
+    """List the methods, models, data sets or packaged suites that a suite may name."""
+    from kdbench.plugins.manager import load_registry
+
+    if kind is Kind.suites:
+        from kdbench.suite.load import packaged_suites
+
+        print("\n".join(packaged_suites()))
+        return
+    registry = load_registry(plugin or ())
+    if kind is Kind.methods:
+        rows = [
+            [name, cls.family, cls.describe(), ", ".join(f"{k}={f.default}" for k, f in cls.Params.model_fields.items())]
+            for name, cls in registry.methods.items()
+        ]
+        print(tabulate(rows, headers=["method", "family", "what", "parameters"], maxcolwidths=[None, None, 60, 50]))
+    elif kind is Kind.models:
+        from kdbench.models.factory import model_names
+
+        print("\n".join(sorted(model_names(registry.models))))
+    else:
+        print(tabulate([[name, cls.title] for name, cls in registry.datasets.items()], headers=["data set", "what"]))

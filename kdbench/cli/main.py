@@ -1,0 +1,93 @@
+"""The ``kdbench`` command: its commands, and what an error looks like."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from kdbench import __version__
+from kdbench.cli import check, listing, plan, report, run
+from kdbench.errors import KdbenchError
+
+app = typer.Typer(
+    name="kdbench",
+    help="Fair, fast benchmarks of knowledge-distillation methods.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (run, plan, report, check, listing):
+    module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kdbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error (before the command's name).")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Fair, fast benchmarks of knowledge-distillation methods."""
+    if debug:
+        os.environ["KDBENCH_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command line.
+
+    Exit status: 0 all is well; 1 some trial failed, or a check did not pass; 2 the input is wrong; 130 stopped by Ctrl-C;
+    143 stopped by SIGTERM; 70 a defect of kdbench or of a plugin.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run())
+
+
+def _run() -> int:  # noqa: PLR0911 (a status for each way to end)
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except KdbenchError as error:
+        _debug()
+        _say(f"error: {error}")
+        return 2
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _say("stopped")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        _debug()
+        _say(f"internal error: {type(error).__name__}: {error} (kdbench --debug … shows where; please report it)")
+        return 70
+
+
+def _debug() -> None:
+    if os.environ.get("KDBENCH_DEBUG"):
+        traceback.print_exc()
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

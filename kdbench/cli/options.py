@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite's file, or the name of one that comes with kdbench (digits, mnist, …).")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", help="Where data lie, or are downloaded to.  [default: $KDBENCH_DATA, or ./data]", show_default=False
+    ),
+]
+Runs = Annotated[Path, typer.Option("--runs", envvar="KDBENCH_RUNS", help="Where records are kept.")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="METHOD", help="Run this method only (may be repeated).")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="A number of seeds, or a list: 0,1,5.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Epochs of every network.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the suite: recipe.lr=0.1 (may be repeated)."),
+]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Load a plugin file (may be repeated).")]
+NoCohorts = Annotated[bool, typer.Option("--no-cohorts", help="Train one by one: slower, same bits on a CPU.")]
+Formats = Annotated[str, typer.Option("--format", help="Formats of the report, separated by commas.")]

@@ -1,0 +1,74 @@
+"""``kdbench plan``: what would run; runs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from tabulate import tabulate
+
+from kdbench.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    suite: options.SuiteArgument,
+    data_root: options.DataRoot = None,
+    runs: options.Runs = Path("runs"),
+    only: options.Only = None,
+    seeds: options.Seeds = None,
+    epochs: options.Epochs = None,
+    set_: options.Set = None,
+    plugin: options.Plugin = None,
+    no_cohorts: options.NoCohorts = False,
+) -> None:
+    """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
+    from kdbench.data.load import data_root as find_data_root
+    from kdbench.results.store import Store
+    from kdbench.run.engine import prepare
+    from kdbench.run.estimate import estimate
+    from kdbench.suite.load import load_suite
+
+    loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    prepared = prepare(loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts)
+    store = Store(runs)
+    labels: dict[str, list[str]] = {}
+    for entry in prepared.plan.entries:
+        point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
+        name = entry.label + (f"[{point}]" if point else "")
+        labels.setdefault(entry.trial, [])
+        if name not in labels[entry.trial]:
+            labels[entry.trial].append(name)
+    work = estimate(prepared)
+    rows = []
+    done = 0
+    for number, cohort in enumerate(prepared.plan.cohorts, 1):
+        for trial_id in cohort.trials:
+            trial = prepared.plan.trials[trial_id]
+            record = store.record(trial_id)
+            state = "to do"
+            if record is not None:
+                state = record.status
+            elif store.checkpoint_path(trial_id).exists():
+                state = "begun"
+            done += state == "finished"
+            rows.append(
+                [number, trial_id, ", ".join(labels[trial_id]), trial.model.model, trial.seed, trial.recipe.epochs,
+                 f"{work.trials[trial_id] / 1e12:,.2f}", state]
+            )  # fmt: skip
+    print(
+        tabulate(rows, headers=["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"], disable_numparse=True)
+    )
+    data = prepared.data
+    print(
+        f"\n{len(rows)} trials in {len(prepared.plan.cohorts)} cohorts, {done} finished; "
+        f"{data.name} ({len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test samples)"
+    )
+    print(
+        f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
+        f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
+    )

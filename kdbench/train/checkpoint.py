@@ -1,0 +1,122 @@
+"""Checkpoints of members: safetensors and JSON only, so that nothing executes on load.
+
+A checkpoint holds all that the next epoch depends on: weights of student and method, optimiser, generator states, past
+logits and history. The schedule needs none: it is a function of the number of steps taken. Written under a temporary
+name and renamed, a checkpoint is whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kdbench.errors import StoreError
+from kdbench.train.member import Member
+
+FORMAT = "kdbench-checkpoint-1"
+
+
+def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
+    """Write a member's state after its last finished epoch.
+
+    Args:
+        member: the member.
+        path: the file.
+        extra: plain data to keep with it (costs so far, for example).
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    optimizer = member.optimizer.state_dict()
+    tensors: dict[str, Tensor] = {
+        **{f"student.{k}": v for k, v in member.student.state_dict().items()},
+        **{f"method.{k}": v for k, v in member.method.state_dict().items()},
+        "random.cpu": member.random.cpu,
+    }
+    if member.random.cuda is not None:
+        tensors["random.cuda"] = member.random.cuda
+    if member.past_logits is not None:
+        tensors["past_logits"] = member.past_logits
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, state in optimizer["state"].items():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                numbers.setdefault(str(index), {})[key] = value
+    meta = {
+        "format": FORMAT,
+        "trial": member.trial.id,
+        "epoch": member.epoch,
+        "history": member.history,
+        "optimizer_groups": optimizer["param_groups"],
+        "optimizer_numbers": numbers,
+        "extra": extra,
+    }
+    own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(own, temporary, metadata={"kdbench": json.dumps(meta)})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"the checkpoint {path} cannot be written: {error}") from error
+
+
+def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
+    """Bring a fresh member to the state that was saved.
+
+    Returns:
+        The ``extra`` data that were saved with it.
+
+    Raises:
+        CheckpointUnreadable: the file is damaged, or from another trial or an older version of the method; the member may
+            be changed by then and must be made anew.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["kdbench"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
+        if meta["format"] != FORMAT or meta["trial"] != member.trial.id:
+            raise ValueError("it belongs to another trial or version")
+        member.student.load_state_dict(_part(tensors, "student."))
+        member.method.load_state_dict(_part(tensors, "method."))
+        _load_optimizer(member, meta, _part(tensors, "optimizer."))
+        member.random.cpu = tensors["random.cpu"]
+        if member.random.cuda is not None:
+            member.random.cuda = tensors["random.cuda"]
+        if member.past_logits is not None:
+            member.past_logits = tensors["past_logits"].to(member.device)
+        member.epoch, member.history = meta["epoch"], meta["history"]
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointUnreadable(f"{type(error).__name__}: {error}") from error
+    extra: dict[str, Any] = meta["extra"]
+    return extra
+
+
+class CheckpointUnreadable(Exception):
+    """A checkpoint that cannot be continued from."""
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_optimizer(member: Member, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    parameters = [p for g in member.optimizer.param_groups for p in g["params"]]
+    state: dict[int, dict[str, Any]] = {int(i): dict(numbers) for i, numbers in meta["optimizer_numbers"].items()}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:  # in the parameter's memory format, so that every kernel goes the same way
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(int(index), {})[key] = value
+    member.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer_groups"]})

@@ -1,0 +1,164 @@
+"""Training of a cohort: many members in lock-step on one batch stream, each teacher run once a batch.
+
+A member gets bit for bit what it would get alone: it has its own random numbers, and what members share (the batch, the
+teachers' outputs) is watched for changes in place. A member that fails leaves; the others go on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from kdbench.data.stream import TrainStream
+from kdbench.data.types import Batch
+from kdbench.errors import KdbenchError, MethodError
+from kdbench.method import Outputs
+from kdbench.train.member import Member
+from kdbench.train.teacher import Teacher, versions
+from kdbench.train.timing import Stopwatch, peak_memory_mb, reset_peak_memory
+
+
+class Listener(Protocol):
+    """What the trainer tells its caller."""
+
+    def batch(self, epoch: int, samples: int, members: int) -> None:
+        """``members`` members were trained on a batch of ``samples``."""
+
+    def epoch_trained(self, members: Sequence[tuple[Member, dict[str, float]]], seconds: EpochSeconds) -> None:
+        """Members finished the training part of an epoch; the numbers are their means over it. Evaluates and stores."""
+
+    def failed(self, member: Member, error: Exception) -> None:
+        """A member left the cohort."""
+
+
+class EpochSeconds:
+    """Where an epoch's time went.
+
+    Args:
+        shared: seconds of the batch stream and the teachers.
+        own: seconds of each member's steps, by trial id.
+        peak_memory_mb: each member's peak, by trial id.
+    """
+
+    def __init__(self, shared: float, own: Mapping[str, float], peak_memory_mb: Mapping[str, float]) -> None:
+        self.shared = shared
+        self.own = own
+        self.peak_memory_mb = peak_memory_mb
+
+
+def train_cohort(
+    members: Sequence[Member],
+    teachers: Mapping[str, Teacher],
+    stream: TrainStream,
+    listener: Listener,
+    device: torch.device,
+    *,
+    recoverable: Callable[[Exception], bool] = lambda error: True,
+) -> None:
+    """Train members until each has had all its epochs or has failed.
+
+    Members may begin at different epochs (after an interruption): one that is ahead waits for the others.
+
+    Args:
+        members: the members, with the same number of epochs.
+        teachers: by id of the trial that they come from.
+        stream: the batches.
+        listener: is told what happens.
+        device: where everything runs.
+        recoverable: whether an error costs only the member that raised it; others end the training.
+    """
+    alive = list(members)
+    epochs = members[0].trial.recipe.epochs
+    for epoch in range(min(m.epoch for m in alive), epochs):
+        active = [m for m in alive if m.epoch == epoch]
+        seconds = _Run(active, teachers, stream, listener, device, recoverable).epoch(epoch)
+        finished: list[tuple[Member, dict[str, float]]] = []
+        for member in active:
+            try:
+                finished.append((member, member.finish_training_epoch()))
+                member.epoch += 1
+            except Exception as error:
+                if not recoverable(error):
+                    raise
+                member.alive = False
+                listener.failed(member, error)
+        if finished:
+            listener.epoch_trained(finished, seconds)
+        alive = [m for m in alive if m.alive]
+        if not alive:
+            return
+
+
+class _Run:
+    """One epoch of a cohort; ``active`` shrinks when members fail."""
+
+    def __init__(
+        self,
+        active: list[Member],
+        teachers: Mapping[str, Teacher],
+        stream: TrainStream,
+        listener: Listener,
+        device: torch.device,
+        recoverable: Callable[[Exception], bool],
+    ) -> None:
+        self.active = active
+        self.teachers = teachers
+        self.stream = stream
+        self.listener = listener
+        self.device = device
+        self.recoverable = recoverable
+        self.shared = Stopwatch(device)
+        self.peak: dict[str, float] = {}
+
+    def epoch(self, epoch: int) -> EpochSeconds:
+        """Train every active member on every batch of the epoch."""
+        for member in self.active:
+            member.begin_epoch()
+        batches = self.stream.epoch(epoch)
+        for step in range(self.stream.steps_per_epoch):
+            with self.shared.running():
+                batch = next(batches)
+                outputs = self._teach(batch)
+            self._step(epoch, step, batch, outputs)
+            if not self.active:
+                break
+            self.listener.batch(epoch, len(batch.targets), len(self.active))
+        own = {m.trial.id: m.stopwatch.take() for m in self.active}
+        return EpochSeconds(self.shared.take(), own, self.peak)
+
+    def _teach(self, batch: Batch) -> dict[str, Outputs]:
+        wanted = {t for m in self.active for t in m.trial.teachers}
+        return {name: teacher(batch.inputs) for name, teacher in self.teachers.items() if name in wanted}
+
+    def _step(self, epoch: int, step: int, batch: Batch, outputs: dict[str, Outputs]) -> None:
+        shared = [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
+        before = versions(shared)
+        for member in list(self.active):
+            try:
+                reset_peak_memory(self.device)
+                mine = tuple(self.teachers[t].select(outputs[t], member.needs) for t in member.trial.teachers)
+                member.train_step(batch, mine, step)
+                self.peak[member.trial.id] = max(self.peak.get(member.trial.id, 0.0), peak_memory_mb(self.device))
+                if versions(shared) != before:
+                    raise MethodError(
+                        f'method "{member.method.name}" changed the batch or a teacher\'s outputs in place, which other methods share'
+                    )
+            except Exception as error:
+                if not self.recoverable(error):
+                    raise
+                self.active.remove(member)
+                member.alive = False
+                self.listener.failed(member, error)
+                if versions(shared) != before:  # make what was spoilt anew for the members that follow
+                    batch = next(itertools.islice(self.stream.epoch(epoch), step, None))
+                    outputs = self._teach(batch) if self.active else {}
+                    shared = [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
+                    before = versions(shared)
+
+
+def member_recoverable(error: Exception) -> bool:
+    """Whether an error is the member's own affair: everything but what concerns the machine or the whole run."""
+    return isinstance(error, MethodError) or not isinstance(error, KdbenchError)

@@ -1,0 +1,215 @@
+"""One trial in training: its networks, its optimiser, its own random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kdbench.data.types import Batch
+from kdbench.errors import MethodError
+from kdbench.method import BuildContext, Method, Needs, Outputs, Step
+from kdbench.models import observe
+from kdbench.seeding import named_seed
+from kdbench.suite.trial import Trial
+from kdbench.train.optim import Schedule, make_optimizer
+from kdbench.train.timing import Stopwatch
+
+
+class NonFiniteLoss(Exception):
+    """The loss is NaN or infinite."""
+
+
+class GeneratorState:
+    """The member's own position in torch's random streams, so that no member disturbs another.
+
+    Args:
+        seed: where the streams begin.
+        device: the device whose stream is kept beside the CPU's.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._cuda = device if device.type == "cuda" else None
+        with torch.random.fork_rng([device] if self._cuda else []):
+            torch.manual_seed(seed)
+            self._save()
+
+    def __enter__(self) -> None:
+        torch.set_rng_state(self.cpu)
+        if self._cuda is not None and self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, self._cuda)
+
+    def __exit__(self, *_: object) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        self.cpu: Tensor = torch.get_rng_state()
+        self.cuda: Tensor | None = torch.cuda.get_rng_state(self._cuda) if self._cuda is not None else None
+
+
+@dataclass
+class Totals:
+    """Running sums of an epoch, kept on the device so that nothing waits for it."""
+
+    samples: int = 0
+    correct: Tensor | float = 0.0
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, terms: Mapping[str, Tensor], logits: Tensor, targets: Tensor) -> None:
+        """Count one step."""
+        self.steps += 1
+        self.samples += len(targets)
+        self.correct = self.correct + (logits.detach().argmax(1) == targets).sum()
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value.detach()
+
+    def means(self) -> dict[str, float]:
+        """``train_accuracy``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
+        terms = {f"loss/{name}": float(value) / self.steps for name, value in self.terms.items()}
+        return {"train_accuracy": float(self.correct) / self.samples, "loss": sum(terms.values()), **terms}
+
+
+class Member:
+    """A trial that is being trained.
+
+    Args:
+        trial: the trial.
+        method: its method, not built yet.
+        student: its student, with initial weights.
+        context: what the method's ``build`` is told.
+        device: where it trains.
+
+    Raises:
+        MethodError: the method cannot be built for these networks.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        method: Method,
+        student: nn.Module,
+        context: BuildContext,
+        device: torch.device,
+    ) -> None:
+        self.trial = trial
+        self.method = method
+        self.needs: Needs = method.needs
+        self.device = device
+        self.steps_per_epoch = context.steps_per_epoch
+        self.random = GeneratorState(named_seed("member", trial.id), device)
+        self.student = student
+        recipe = trial.recipe
+        with self.random:
+            method.build(context)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.student.to(device=device, memory_format=layout)
+        self.method.to(device=device, memory_format=layout)
+        self.observer = observe.Observer(
+            self.student, logits=True, features=self.needs.student_features, embedding=self.needs.student_embedding
+        )
+        self.optimizer: Optimizer = make_optimizer(self.student, self.method, recipe)
+        self.schedule = Schedule(self.optimizer, recipe, context.steps_per_epoch)
+        self.past_logits: Tensor | None = None
+        self._next_past: Tensor | None = None
+        if self.needs.past_logits:
+            self.past_logits = torch.full((context.num_samples, context.num_classes), float("nan"), device=device)
+        self.epoch = 0
+        self.alive = True
+        self.history: list[dict[str, float]] = []
+        self.stopwatch = Stopwatch(device)
+        self.totals = Totals()
+        self.check_every = 1 if device.type == "cpu" else 50  # reading a number makes the CPU wait for a GPU
+
+    @property
+    def method_parameters(self) -> int:
+        """Trainable parameters that the method adds."""
+        return sum(p.numel() for p in self.method.parameters() if p.requires_grad)
+
+    def deployed(self) -> nn.Module:
+        """The network that is evaluated, profiled and kept."""
+        return self.method.deploy(self.student)
+
+    def begin_epoch(self) -> None:
+        """Training mode, fresh sums."""
+        self.student.train()
+        self.method.train()
+        self.totals = Totals()
+        self._next_past = None if self.past_logits is None else self.past_logits.clone()
+
+    def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
+        """Forward, loss, backward, optimiser step on one batch.
+
+        Args:
+            batch: the batch, shared with the other members.
+            teachers: outputs of this member's teachers, shared with the other members.
+            step: number of the batch in the epoch, from 0.
+
+        Raises:
+            NonFiniteLoss: the loss is NaN or infinite.
+            MethodError: the method breaks its contract.
+        """
+        taken = self.epoch * self.steps_per_epoch + step
+        with self.random, self.stopwatch.running():
+            self.schedule.set(taken)
+            self.optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
+                outputs = self.observer(batch.inputs)
+            outputs = outputs.map(Tensor.float)
+            terms = self.method.loss(self._step(batch, outputs, teachers, taken))
+            total = _sum(terms, self.method.name)
+            self.totals.add(terms, outputs.logits, batch.targets)
+            if (step + 1) % self.check_every == 0:
+                self.check_finite(total, terms)
+            total.backward()  # type: ignore[no-untyped-call]
+            if self.trial.recipe.clip_grad is not None:
+                parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+                nn.utils.clip_grad_norm_(parameters, self.trial.recipe.clip_grad)
+            self.optimizer.step()
+        if self._next_past is not None:
+            self._next_past[batch.indices] = outputs.logits.detach()
+
+    def check_finite(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
+        """Raise :class:`NonFiniteLoss` that names the terms to blame."""
+        if not bool(torch.isfinite(total)):
+            values = ", ".join(f"{name} = {float(value):g}" for name, value in terms.items())
+            raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}: {values}")
+
+    def finish_training_epoch(self) -> dict[str, float]:
+        """Means of the epoch's loss terms and the training accuracy; the epoch counts as trained.
+
+        Raises:
+            NonFiniteLoss: a loss was NaN or infinite and no check had met it yet.
+        """
+        means = self.totals.means()
+        if not torch.isfinite(torch.tensor(means["loss"])):
+            raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}")
+        self.past_logits, self._next_past = self._next_past, None
+        return means
+
+    def _step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
+        return Step(
+            student=student,
+            teachers=teachers,
+            inputs=batch.inputs,
+            targets=batch.targets,
+            epoch=self.epoch,
+            progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
+            _indices=batch.indices if self.needs.indices else None,
+            _past_logits=None if self.past_logits is None else self.past_logits[batch.indices],
+        )
+
+
+def _sum(terms: object, name: str) -> Tensor:
+    """Add up the terms, and refuse what is no dict of scalars."""
+    if not isinstance(terms, dict) or not terms:
+        raise MethodError(f'method "{name}": loss(step) must return a dict of named terms, not {type(terms).__name__}')
+    for key, value in terms.items():
+        if not isinstance(value, Tensor) or value.ndim != 0:
+            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise MethodError(f'method "{name}": loss term "{key}" must be a scalar tensor, not {shape}')
+    values = list(terms.values())
+    return torch.stack([v.float() for v in values]).sum()

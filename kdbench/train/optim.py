@@ -1,0 +1,84 @@
+"""Optimisers and learning-rate schedules by name: timm's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from torch import nn
+from torch.optim import Optimizer
+
+from kdbench.errors import KdbenchError
+from kdbench.suite.schema import Recipe
+
+
+class Schedule:
+    """Sets the learning rate before each step; a pure function of the number of steps taken.
+
+    Args:
+        optimizer: whose learning rate is set.
+        recipe: names the schedule.
+        steps_per_epoch: optimiser steps in an epoch.
+
+    Raises:
+        KdbenchError: the schedule rejects its arguments.
+    """
+
+    def __init__(self, optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> None:
+        arguments: dict[str, Any] = dict(recipe.schedule_kwargs)
+        name = recipe.schedule
+        if name == "constant":  # spelt as a step that never comes, which every release of timm knows
+            name, arguments = "step", {"decay_epochs": recipe.epochs + 1, "decay_rate": 1.0}
+        try:
+            self._scheduler, _ = create_scheduler_v2(
+                optimizer,
+                sched=name,
+                num_epochs=max(recipe.epochs, 1),
+                warmup_epochs=recipe.warmup_epochs,
+                min_lr=recipe.min_lr,
+                step_on_epochs=False,
+                updates_per_epoch=steps_per_epoch,
+                **arguments,
+            )
+        except (TypeError, ValueError, AssertionError) as error:
+            raise KdbenchError(f'schedule "{recipe.schedule}" rejects its arguments: {error}') from error
+        if self._scheduler is None:
+            raise KdbenchError(f'timm knows no schedule "{recipe.schedule}"')
+
+    def set(self, steps_taken: int) -> None:
+        """Set the learning rate for the step that follows ``steps_taken`` steps."""
+        self._scheduler.step_update(num_updates=steps_taken)
+
+
+def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Optimizer:
+    """The optimiser of a trial: over the student's parameters and those of its method.
+
+    Note that timm's ``sgd`` has Nesterov momentum; ``momentum`` is the plain one.
+
+    Raises:
+        KdbenchError: timm does not know the optimiser, or it rejects its arguments.
+    """
+    both = nn.ModuleDict({"student": student, "method": method})
+    try:
+        return create_optimizer_v2(
+            both,
+            opt=recipe.optimizer,
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            filter_bias_and_bn=not recipe.decay_norm_and_bias,
+            **recipe.optimizer_kwargs,
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
+        raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be made: {error}') from error
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Make the optimiser and the schedule once for a network of two weights, so that bad arguments show early.
+
+    Raises:
+        KdbenchError: timm rejects a name or an argument.
+    """
+    optimizer = make_optimizer(nn.Linear(2, 1), nn.Identity(), recipe)
+    Schedule(optimizer, recipe, steps_per_epoch=1).set(0)
