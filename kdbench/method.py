@@ -261,7 +261,7 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            return function(*[_promote(a) for a in args], **{k: _promote(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+            return function(*[_promote(a) for a in args], **{k: _promote(v) for k, v in kwargs.items()})
 
     return wrapped
 

@@ -69,6 +69,7 @@ class Labels:
             self._names[entry.trial] = entry.label + (f"[{point}]" if point else "")
 
     def __call__(self, trial: Trial) -> str:
+        """The name of a trial."""
         return self._names.get(trial.id, trial.method)
 
 

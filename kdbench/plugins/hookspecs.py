@@ -56,7 +56,7 @@ def kdbench_executors() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 @hookspec
 def kdbench_reporters() -> Mapping[str, Callable[[Any, Path], list[Path]]]:  # type: ignore[empty-body]
-    """Return report formats by name: functions of (``kdbench.results.frame.SuiteFrame``, folder) that write files and return their paths."""
+    """Return report formats by name: functions of (``kdbench.results.frame.SuiteFrame``, folder) that write files, and return paths."""
 
 
 @hookspec

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kdbench.data.stream import TrainStream, evaluation_batches
-from kdbench.data.types import Split
+from kdbench.data.types import Batch, Split
 from kdbench.models import observe
 from kdbench.results.record import Costs, Record
 from kdbench.run.session import Session
@@ -179,13 +179,13 @@ class Keeper:
     def _predict(
         self, members: Sequence[Member], networks: dict[str, torch.nn.Module], split: Split, channels_last: bool, precision: str
     ) -> dict[str, Tensor]:
-        def batches() -> Iterable[object]:
+        def batches() -> Iterator[Batch]:
             return evaluation_batches(
                 split, self.session.data, batch_size=EVALUATION_BATCH, device=self.session.device, channels_last=channels_last
             )
 
         try:
-            return predict(networks, batches(), precision)[0]  # type: ignore[arg-type]
+            return predict(networks, batches(), precision)[0]
         except Exception:  # find out whose fault it is
             found: dict[str, Tensor] = {}
             for member in members:
@@ -193,7 +193,7 @@ class Keeper:
                 if key not in networks:
                     continue
                 try:
-                    found.update(predict({key: networks[key]}, batches(), precision)[0])  # type: ignore[arg-type]
+                    found.update(predict({key: networks[key]}, batches(), precision)[0])
                 except Exception as error:
                     del networks[key]
                     self.failed(member, error)
@@ -276,7 +276,8 @@ def _teachers(session: Session, members: Sequence[Member]) -> dict[str, Teacher]
         network = trained_network(trial, session.plan.trials, session.data, session.registry, session.store.student(name))
         stages = observe.num_stages(network, session.data.input_shape)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        network.to(device=session.device, memory_format=layout)
+        network.to(session.device)
+        network.to(memory_format=layout)
         found[name] = Teacher(name, network, [m.needs for m in taught], stages, recipe.precision)
     return found
 

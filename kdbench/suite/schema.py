@@ -28,9 +28,9 @@ class DatasetSpec(Frozen):
         options: options of that data set's own (for example ``path`` of ``parquet`` and ``folder``).
         label: how reports call it; the name by default.
         classes: keep only these classes (of the original numbering); they are renumbered from 0 in the order given.
-        limit: keep at most this many training samples, and as many test samples, stratified, by ``split_seed``.
+        limit: keep at most this many training and this many test samples, stratified, by ``split_seed``.
         validation: share of the training set cut off, stratified, by ``split_seed``; all selection happens on it.
-        test: when given, train and test sets are pooled and this share is held out as the test set, stratified, by ``split_seed``.
+        test: when given, train and test sets are pooled and this share is held out as the test set, likewise.
         split_seed: seed of all the cuts above; the same for every trial of the suite, so that no teacher has seen a student's validation set.
     """
 
@@ -162,7 +162,8 @@ class MethodEntry(Frozen):
         params: hyper-parameters.
         grid: hyper-parameter → list of values; all combinations are run, the winner is chosen on the validation set.
         generations: born-again networks: generation 1 has the student trained alone as its teacher, generation k+1 has generation k.
-        assistants: teacher assistants from large to small: each is taught by the one before it, with this method, the first by the pair's teacher.
+        assistants: teacher assistants from large to small: each is taught, with this method, by the one before it, the first by
+            the pair's teacher.
     """
 
     method: str

@@ -116,7 +116,7 @@ def _load_optimizer(member: Member, meta: dict[str, Any], tensors: dict[str, Ten
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         parameter = parameters[int(index)]
-        if value.shape == parameter.shape:  # in the parameter's memory format, so that every kernel goes the same way
-            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        state.setdefault(int(index), {})[key] = value
+        # In the parameter's memory format, so that every kernel goes the same way as before.
+        alike = value.shape == parameter.shape
+        state.setdefault(int(index), {})[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if alike else value
     member.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer_groups"]})

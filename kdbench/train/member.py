@@ -106,8 +106,9 @@ class Member:
         with self.random:
             method.build(context)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.student.to(device=device, memory_format=layout)
-        self.method.to(device=device, memory_format=layout)
+        for module in (self.student, self.method):
+            module.to(device)
+            module.to(memory_format=layout)
         self.observer = observe.Observer(
             self.student, logits=True, features=self.needs.student_features, embedding=self.needs.student_embedding
         )

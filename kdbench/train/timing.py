@@ -27,7 +27,7 @@ class Stopwatch:
     def running(self) -> Iterator[None]:
         """Time a section."""
         if self._device.type == "cuda":
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             start.record()
             yield
             end.record()
