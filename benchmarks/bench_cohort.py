@@ -1,0 +1,113 @@
+"""What a cohort saves: time a trial, for 1, 4 and 12 members, against one by one.
+
+Run with ``pytest benchmarks/bench_cohort.py --benchmark-enable -s``. ResNet-18 with the small-image stem teaches
+``lightcnn`` on input of CIFAR-10's shape. All ratios are taken within one run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+
+import pytest
+import torch
+
+from kdbench.data.stream import TrainStream
+from kdbench.data.types import Split, TaskData
+from kdbench.models import observe
+from kdbench.plugins.manager import Registry, load_registry
+from kdbench.suite.schema import Augmentation, DatasetSpec, ModelSpec, Recipe
+from kdbench.suite.trial import DataKey, Trial
+from kdbench.train.cohort import train_cohort
+from kdbench.train.member import Member
+from kdbench.train.networks import build_context, initial_student, make_method
+from kdbench.train.teacher import Teacher
+
+BATCH, STEPS = 128, 3
+RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation=Augmentation(crop_padding=4, flip=True))
+CPU = torch.device("cpu")
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def batch(self, *_: object) -> None:
+        """Nothing."""
+
+    def epoch_trained(self, *_: object) -> None:
+        """Nothing."""
+
+    def failed(self, member: Member, error: Exception) -> None:
+        """Fail loudly."""
+        raise error
+
+
+@pytest.fixture(scope="module")
+def data() -> TaskData:
+    """Noise of CIFAR-10's shape: its values do not matter for time."""
+    generator = torch.Generator().manual_seed(0)
+    split = Split(
+        torch.randint(0, 256, (BATCH * STEPS, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        torch.randint(0, 10, (BATCH * STEPS,), generator=generator),
+    )
+    names = tuple(map(str, range(10)))
+    return TaskData("noise", split, split, split, names, "noise", torch.full((3,), 0.5), torch.full((3,), 0.25))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    """All plugins."""
+    return load_registry()
+
+
+def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = ()) -> Trial:
+    """A trial on the noise."""
+    key = DataKey(spec=DatasetSpec(name="noise"), fingerprint="noise")
+    return Trial(data=key, model=model, method=method, teachers=teachers, recipe=RECIPE, seed=seed)
+
+
+def seconds(members: int, data: TaskData, registry: Registry) -> float:
+    """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
+    teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
+    network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stream = TrainStream(
+        data, batch_size=BATCH, drop_last=True, augmentation=RECIPE.augmentation, sampler="shuffle", seed=0, device=CPU, channels_last=True
+    )
+    made = []
+    for number in range(members):
+        own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,))
+        method, student = make_method(own, registry), initial_student(own, data, registry)
+        shapes = (observe.shapes(network, data.input_shape, features=(), embedding=False),)
+        made.append(Member(own, method, student, build_context(own, student, shapes, data, registry, method, STEPS), CPU))
+    stages = observe.num_stages(network, data.input_shape)
+    teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")
+    begin = time.perf_counter()
+    train_cohort(made, {teacher_trial.id: teacher}, stream, Silent(), CPU)
+    return time.perf_counter() - begin
+
+
+@pytest.mark.parametrize("members", [1, 4, 12])
+def test_time_a_trial(benchmark, members: int, data: TaskData, registry: Registry) -> None:  # type: ignore[no-untyped-def]
+    """Time of a cohort, and the ratio of time a trial against a trial alone, rounds taken in turns."""
+    seconds(1, data, registry)  # warm up
+    rounds = [(seconds(1, data, registry), seconds(members, data, registry) / members) for _ in range(3)]
+    ratio = statistics.median(alone / together for alone, together in rounds)
+    benchmark.extra_info["times_less_a_trial"] = ratio
+    benchmark.pedantic(seconds, args=(members, data, registry), rounds=1)
+    print(f"\n{members} members: {ratio:.1f} times less time a trial than one by one")
+
+
+def test_teacher_runs_once_a_batch(data: TaskData, registry: Registry) -> None:
+    """The reason for the gain, counted and not timed."""
+    calls = itertools.count()
+    original = Teacher.__call__
+
+    def counted(self: Teacher, inputs: torch.Tensor):  # type: ignore[no-untyped-def]
+        next(calls)
+        return original(self, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Teacher, "__call__", counted)
+        seconds(4, data, registry)
+    assert next(calls) == STEPS
