@@ -47,8 +47,11 @@ class Trial(Frozen):
 
     @cached_property
     def id(self) -> str:
-        """Digest of all the above, 16 hexadecimal digits; its teachers' ids are included."""
-        return digest(self.model_dump(mode="json"))
+        """Digest of all the above, 16 hexadecimal digits; its teachers' ids are included, paths of weights are not."""
+        own = self.model_dump(mode="json")
+        if self.weights_digest is not None:
+            own["model"]["weights"] = "file"
+        return digest(own)
 
 
 Role = Literal["student", "teacher", "assistant", "generation"]

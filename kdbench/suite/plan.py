@@ -1,0 +1,196 @@
+"""From a suite to trials and cohorts: grids, seeds, teachers, generations and assistants expanded. Pure and quick."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdbench.method import Needs
+from kdbench.plugins.manager import Registry
+from kdbench.suite.load import BASELINE
+from kdbench.suite.resolve import entry_name, network_of, pair_name, teachers_of
+from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
+from kdbench.suite.trial import Cohort, DataKey, Entry, Plan, Role, Trial
+
+
+def make_plan(
+    suite: Suite, registry: Registry, fingerprint: str, *, cohorts: bool = True, max_members: int = 32, folder: Path | None = None
+) -> Plan:
+    """Everything that a suite asks for, in an order that can be run.
+
+    Args:
+        suite: a suite that :func:`kdbench.suite.resolve.resolve` has found good.
+        registry: its methods.
+        fingerprint: of the data's content.
+        cohorts: whether trials train together; otherwise each is a cohort of its own.
+        max_members: largest number of trials in a cohort.
+        folder: what relative paths of weights are relative to.
+    """
+    builder = _Builder(suite, registry, DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint), folder)
+    for pair in suite.pairs:
+        for seed in suite.seeds:
+            builder.pair(pair, seed)
+    groups = group(builder.trials, registry, max_members) if cohorts else _singles(builder.trials, registry)
+    return Plan(
+        suite=suite.name,
+        title=suite.title,
+        description=suite.description,
+        trials=builder.trials,
+        entries=tuple({e.model_dump_json(): e for e in builder.entries}.values()),
+        cohorts=groups,
+    )
+
+
+def needs_of(method: str, params: Mapping[str, Any], registry: Registry) -> Needs:
+    """What a method with these parameters reads."""
+    cls = registry.methods[method]
+    needs: Needs = cls(cls.Params(**params)).needs
+    return needs
+
+
+@dataclass
+class _Builder:
+    suite: Suite
+    registry: Registry
+    data: DataKey
+    folder: Path | None
+    trials: dict[str, Trial] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def pair(self, pair: Pair, seed: int) -> None:
+        """All rows of one pair and one seed."""
+        student = network_of(self.suite, pair.student)
+        teachers: list[Trial] = []
+        for reference in teachers_of(pair):
+            trial = self.network(network_of(self.suite, reference), seed)
+            teachers.append(trial)
+            label = reference if isinstance(reference, str) else reference.model
+            self.row(pair, label, trial, "teacher")
+        for entry in self.suite.methods:
+            for point in _points(entry.grid):
+                self.entry(pair, student, teachers, entry, point, seed)
+
+    def entry(
+        self, pair: Pair, student: Network, teachers: list[Trial], entry: MethodEntry, point: dict[str, Any], seed: int
+    ) -> None:
+        """One method entry at one grid point."""
+        params = {**entry.params, **point}
+        label = entry_name(entry)
+        if entry.generations:
+            teacher = self.trial(student, BASELINE, {}, [], seed)
+            for number in range(1, entry.generations + 1):
+                trial = self.trial(student, entry.method, params, [teacher], seed)
+                last = number == entry.generations
+                name = label if last else f"{label} (generation {number})"
+                self.row(pair, name, trial, "student" if last else "generation", point)
+                teacher = trial
+            return
+        for assistant in entry.assistants:
+            network = network_of(self.suite, assistant)
+            assisted = self.trial(network, entry.method, params, teachers, seed if network.seed == "same" else network.seed)
+            name = assistant if isinstance(assistant, str) else assistant.model
+            self.row(pair, f"{label}: {name}", assisted, "assistant", point)
+            teachers = [assisted]
+        self.row(pair, label, self.trial(student, entry.method, params, teachers, seed), "student", point)
+
+    def network(self, network: Network, seed: int) -> Trial:
+        """The trial of a network that serves as teacher; its own teachers first."""
+        own = seed if network.seed == "same" else network.seed
+        teachers = [self.network(self.suite.networks[name], seed) for name in network.teachers]
+        return self.trial(network, network.method, network.params, teachers, own)
+
+    def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:
+        """Make a trial, or find the one that is the same."""
+        cls = self.registry.methods[method]
+        full = cls.Params(**params)
+        needs: Needs = cls(full).needs
+        taken = teachers if needs.more_teachers else teachers[: needs.teachers]
+        weights, digest = self._weights(network)
+        trial = Trial(
+            data=self.data,
+            model=ModelSpec(**{**network.model_dump(include=set(ModelSpec.model_fields)), "weights": weights}),
+            weights_digest=digest,
+            method=method,
+            params=full.model_dump(mode="json"),
+            teachers=tuple(t.id for t in taken),
+            recipe=Recipe(**{**self.suite.recipe.model_dump(), **network.recipe}),
+            seed=seed,
+        )
+        return self.trials.setdefault(trial.id, trial)
+
+    def row(self, pair: Pair, label: str, trial: Trial, role: Role, point: Mapping[str, Any] | None = None) -> None:
+        """Say why the trial is in the suite."""
+        self.entries.append(
+            Entry(
+                pair=pair_name(pair),
+                label=label,
+                method=trial.method,
+                family=self.registry.methods[trial.method].family,
+                grid_point=dict(point or {}),
+                role=role,
+                seed=trial.seed,
+                trial=trial.id,
+                teachers=trial.teachers,
+            )
+        )
+
+    def _weights(self, network: Network) -> tuple[str, str | None]:
+        """Where the weights come from, and the digest of the file when they come from one."""
+        if network.weights in ("scratch", "pretrained"):
+            return network.weights, None
+        path = ((self.folder or Path()) / network.weights).resolve()
+        with path.open("rb") as file:
+            return str(path), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _stream(trial: Trial, needs: Needs) -> str:
+    """What decides the batches, and the precision of the teachers' pass on them."""
+    recipe = trial.recipe
+    return repr(
+        (trial.data, trial.seed, recipe.data_side(), recipe.epochs, recipe.precision, recipe.channels_last, needs.sampler)
+    )
+
+
+def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> tuple[Cohort, ...]:
+    """Put trials that share their batch stream, and do not wait for each other, into cohorts."""
+    needs = {i: needs_of(t.method, t.params, registry) for i, t in trials.items()}
+    streams = {i: _stream(t, needs[i]) for i, t in trials.items()}
+    level: dict[str, int] = {}
+    for i, trial in trials.items():  # teachers come first
+        level[i] = 1 + max((level[t] for t in trial.teachers), default=-1)
+    teaching = {t for trial in trials.values() for t in trial.teachers}
+    for i, trial in trials.items():
+        if not trial.teachers and i not in teaching:
+            # Nobody waits for it: let it train beside those that have teachers.
+            level[i] = min((level[j] for j, t in trials.items() if t.teachers and streams[j] == streams[i]), default=0)
+    groups: dict[tuple[int, str], list[str]] = {}
+    for i in trials:
+        groups.setdefault((level[i], streams[i]), []).append(i)
+    ordered = sorted(groups.items(), key=lambda item: item[0][0])  # stable: first appearance decides within a level
+    return tuple(
+        _cohort(part, trials, needs[part[0]]) for _, members in ordered for part in _split(members, max_members)
+    )
+
+
+def _split(members: list[str], most: int) -> list[list[str]]:
+    parts = -(-len(members) // most)
+    size, rest = divmod(len(members), parts)
+    cuts = [0, *itertools.accumulate(size + (n < rest) for n in range(parts))]
+    return [members[a:b] for a, b in itertools.pairwise(cuts)]
+
+
+def _cohort(members: Sequence[str], trials: Mapping[str, Trial], needs: Needs) -> Cohort:
+    teachers = dict.fromkeys(t for i in members for t in trials[i].teachers)
+    return Cohort(trials=tuple(members), teachers=tuple(teachers), sampler=needs.sampler)
+
+
+def _singles(trials: Mapping[str, Trial], registry: Registry) -> tuple[Cohort, ...]:
+    return tuple(_cohort([i], trials, needs_of(t.method, t.params, registry)) for i, t in trials.items())

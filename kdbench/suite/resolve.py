@@ -1,0 +1,265 @@
+"""Checks everything about a suite that needs names: of methods, models, data sets, networks, optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from timm.optim import list_optimizers
+
+from kdbench.errors import Place, SuiteError, did_you_mean
+from kdbench.method import Method, Needs
+from kdbench.plugins.manager import Registry
+from kdbench.suite.load import LoadedSuite, plain
+from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
+
+SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
+"""Those of timm's that need nothing but the number of steps taken, so that a resumed run goes on exactly."""
+
+
+def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Place]]:
+    """Plugin files that the suite names, relative to its own file, and where it does."""
+    files = [(loaded.path.parent / name).resolve() for name in loaded.suite.plugins]
+    return files, {str(f): loaded.places.of("plugins", i) for i, f in enumerate(files)}
+
+
+def network_of(suite: Suite, reference: str | Network) -> Network:
+    """The network that a pair or an assistant names: one of ``networks:``, or a model's name."""
+    if isinstance(reference, Network):
+        return reference
+    return suite.networks.get(reference) or Network(model=reference)
+
+
+def teachers_of(pair: Pair) -> tuple[str | Network, ...]:
+    """Teachers of a pair, however spelt."""
+    return (pair.teacher,) if pair.teacher is not None else pair.teachers
+
+
+def pair_name(pair: Pair) -> str:
+    """The pair's name, or one made of its networks'."""
+    if pair.name is not None:
+        return pair.name
+
+    def short(reference: str | Network) -> str:
+        return reference if isinstance(reference, str) else reference.model
+
+    return f"{short(pair.student)}<-{'+'.join(map(short, teachers_of(pair))) or 'nobody'}"
+
+
+def entry_name(entry: MethodEntry) -> str:
+    """The entry's name, or its method's."""
+    return entry.name or entry.method
+
+
+def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], Iterable[str]]) -> LoadedSuite:
+    """Check every name and parameter of a suite.
+
+    Args:
+        loaded: the suite.
+        registry: what can be named.
+        model_names: gives all model names; called only when one is needed.
+
+    Returns:
+        The same suite, found to be runnable as far as can be told without data.
+
+    Raises:
+        SuiteError: something is unknown, out of range, or does not fit; the sentence says where and what is near.
+    """
+    _Resolver(loaded, registry, model_names).check()
+    return loaded
+
+
+class _Resolver:
+    def __init__(self, loaded: LoadedSuite, registry: Registry, model_names: Callable[[], Iterable[str]]) -> None:
+        self.suite = loaded.suite
+        self.path = loaded.path
+        self.at = loaded.places.of
+        self.registry = registry
+        self._model_names = model_names
+        self._models: set[str] | None = None
+        # Entries may have been left out or put in since the file was read, so their lines are found by what they say.
+        self._entry_index = _indices(loaded)
+
+    def check(self) -> None:
+        """All checks, those first that a reader of the file would expect first."""
+        self._dataset()
+        self._recipe(self.suite.recipe, "recipe")
+        for name, network in self.suite.networks.items():
+            self._network(network, "networks", name)
+        self._cycles()
+        self._pairs()
+        self._methods()
+
+    @property
+    def models(self) -> set[str]:
+        """All model names."""
+        if self._models is None:
+            self._models = set(self._model_names())
+        return self._models
+
+    def _dataset(self) -> None:
+        spec = self.suite.dataset
+        cls = self._find("data set", self.registry.datasets, spec.name, self.at("dataset", "name"))
+        self._validate(cls.Options, spec.options, "dataset", "options")
+
+    def _recipe(self, recipe: Recipe, *path: str | int) -> None:
+        if recipe.optimizer.lower() not in (known := list_optimizers()):
+            raise SuiteError(f'unknown optimizer "{recipe.optimizer}"{did_you_mean(recipe.optimizer, known)}', self.at(*path, "optimizer"))
+        if recipe.schedule not in SCHEDULES:
+            hint = did_you_mean(recipe.schedule, SCHEDULES) or f"; known are {', '.join(SCHEDULES)}"
+            raise SuiteError(f'unknown schedule "{recipe.schedule}"{hint}', self.at(*path, "schedule"))
+
+    def _network(self, network: Network, *path: str | int) -> None:
+        base = network.model.partition(".")[0]  # timm's names may carry a pretrained tag
+        if network.model not in self.models and base not in self.models:
+            hint = did_you_mean(network.model, self.models) or "; kdbench list models shows all"
+            raise SuiteError(f'unknown model "{network.model}"{hint}', self.at(*path, "model"))
+        self._weights(network, *path)
+        recipe = self._validate(Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe)
+        self._recipe(recipe, *path, "recipe")
+        method = self._method(network.method, network.params, self.at(*path, "method"), *path)
+        for index, teacher in enumerate(network.teachers):
+            if teacher not in self.suite.networks:
+                hint = did_you_mean(teacher, self.suite.networks) or "; teachers of a network must stand in networks:"
+                raise SuiteError(f'unknown network "{teacher}"{hint}', self.at(*path, "teachers", index))
+        self._enough(method, len(network.teachers), f'network "{path[-1]}"', self.at(*path, "method"))
+
+    def _weights(self, network: Network, *path: str | int) -> None:
+        if network.weights not in ("scratch", "pretrained") and not (self.path.parent / network.weights).is_file():
+            hint = did_you_mean(network.weights, ["scratch", "pretrained"])
+            raise SuiteError(
+                f'weights "{network.weights}" is neither scratch, nor pretrained, nor a file{hint}', self.at(*path, "weights")
+            )
+
+    def _cycles(self) -> None:
+        done: set[str] = set()
+
+        def visit(name: str, chain: tuple[str, ...]) -> None:
+            if name in chain:
+                cycle = " ← ".join([*chain[chain.index(name) :], name])
+                raise SuiteError(f"a cycle among teachers: {cycle}", self.at("networks", chain[-1], "teachers"))
+            if name not in done:
+                for teacher in self.suite.networks[name].teachers:
+                    visit(teacher, (*chain, name))
+                done.add(name)
+
+        for name in self.suite.networks:
+            visit(name, ())
+
+    def _pairs(self) -> None:
+        names: dict[str, int] = {}
+        for index, pair in enumerate(self.suite.pairs):
+            if pair.teacher is not None and pair.teachers:
+                raise SuiteError("a pair has either teacher or teachers, not both", self.at("pairs", index, "teachers"))
+            self._reference(pair.student, "pairs", index, "student")
+            if pair.teacher is not None:
+                self._reference(pair.teacher, "pairs", index, "teacher")
+            for number, teacher in enumerate(pair.teachers):
+                self._reference(teacher, "pairs", index, "teachers", number)
+            name = pair_name(pair)
+            if name in names:
+                first = self.at("pairs", names[name])
+                raise SuiteError(f'two pairs are called "{name}", the other in line {first.line}', self.at("pairs", index, "name"))
+            names[name] = index
+
+    def _reference(self, reference: str | Network, *path: str | int) -> None:
+        if isinstance(reference, Network):
+            self._network(reference, *path)
+        elif reference not in self.suite.networks and reference not in self.models and reference.partition(".")[0] not in self.models:
+            hint = did_you_mean(reference, [*self.suite.networks, *self.models]) or "; kdbench list models shows all models"
+            raise SuiteError(f'unknown network or model "{reference}"{hint}', self.at(*path))
+
+    def _methods(self) -> None:
+        names: dict[str, int] = {}
+        for entry in self.suite.methods:
+            index = self._entry_index.get(entry_name(entry), [0])[0]
+            path = ("methods", index)
+            place = self.at(*path, "method")
+            name = entry_name(entry)
+            if name in names:
+                index = self._entry_index[name][-1]
+                raise SuiteError(
+                    f'two method entries are called "{name}", the other in line {self.at("methods", names[name]).line}; '
+                    f"give one a name: of its own",
+                    self.at("methods", index, "name"),
+                )
+            names[name] = index
+            method = self._method(entry.method, entry.params, place, *path)
+            for parameter, values in entry.grid.items():
+                for number, value in enumerate(values):
+                    self._params(
+                        type(method), {**entry.params, parameter: value}, *path, "grid", known={parameter: value}, deeper=(parameter, number)
+                    )
+                if not values:
+                    raise SuiteError(f"the grid of {parameter} is empty", self.at(*path, "grid", parameter))
+            for number, assistant in enumerate(entry.assistants):
+                self._reference(assistant, *path, "assistants", number)
+            if (entry.generations or entry.assistants) and (method.needs.teachers != 1):
+                what = "generations" if entry.generations else "assistants"
+                raise SuiteError(f'{what} need a method with exactly one teacher, and "{entry.method}" takes '
+                                 f"{method.needs.teachers}", self.at(*path, what))  # fmt: skip
+            if entry.generations and entry.assistants:
+                raise SuiteError("an entry has either generations or assistants, not both", self.at(*path, "assistants"))
+            if not entry.generations:
+                for pair in self.suite.pairs:
+                    self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', place)
+
+    def _method(self, name: str, params: Mapping[str, Any], place: Place, *path: str | int) -> Method:
+        cls = self._find("method", self.registry.methods, name, place)
+        return cls(self._params(cls, params, *path, "params"))
+
+    def _params(
+        self,
+        cls: type[Method],
+        params: Mapping[str, Any],
+        *path: str | int,
+        known: Mapping[str, Any] | None = None,
+        deeper: tuple[str | int, ...] = (),
+    ) -> BaseModel:
+        return self._validate(cls.Params, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
+
+    def _validate(
+        self,
+        model: type[Any],
+        values: Mapping[str, Any],
+        *path: str | int,
+        known: Mapping[str, Any] | None = None,
+        deeper: tuple[str | int, ...] = (),
+        what: str = "",
+    ) -> Any:
+        try:
+            return model.model_validate(dict(values))
+        except ValidationError as error:
+            finding = next((f for f in error.errors() if known is None or f["loc"][0] in known), error.errors()[0])
+            key = str(finding["loc"][0]) if finding["loc"] else ""
+            place = self.at(*path, *(deeper if deeper and deeper[0] == key else finding["loc"]))
+            if finding["type"] == "extra_forbidden":
+                hint = did_you_mean(key, model.model_fields) or f"; known are {', '.join(model.model_fields) or 'none'}"
+                kind = "parameter" if what else "key"
+                raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), place) from error
+            raise SuiteError(f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), place) from error
+
+    def _enough(self, method: Method, given: int, who: str, place: Place) -> None:
+        needs: Needs = method.needs
+        if given < needs.teachers:
+            least = "at least " if needs.more_teachers else ""
+            raise SuiteError(
+                f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, and {who} gives {given}', place
+            )
+
+    def _find(self, kind: str, table: Mapping[str, Any], name: str, place: Place) -> Any:
+        return self.registry.find(kind, table, name, place)
+
+
+def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:
+    """Method entry's name → its indices in the file, which may differ from those in the suite."""
+    found: dict[str, list[int]] = {}
+    shift = 0
+    entries = loaded.suite.methods
+    if ("methods", len(entries) - 1) not in loaded.places.values and entries[0].method == "supervised":
+        shift = 1  # the baseline was put in front
+    for index, entry in enumerate(entries):
+        found.setdefault(entry_name(entry), []).append(max(index - shift, 0))
+    return found
