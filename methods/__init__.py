@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kdbench_methods.multi_teacher.ca_mkd import CaMKD
+from kdbench_methods.multi_teacher.mean_teachers import MeanTeachers
+from kdbench_methods.online.dml import DML
+from kdbench_methods.online.kdcl import KDCL
+from kdbench_methods.self_distillation.born_again import BornAgain
+from kdbench_methods.self_distillation.byot import Byot
+from kdbench_methods.self_distillation.cs_kd import CsKD
+from kdbench_methods.self_distillation.ps_kd import PsKD
+from kdbench_methods.self_distillation.tf_kd import TfKD
+
 from kdbench import Method, hookimpl
 
-METHODS: list[type[Method]] = []
+METHODS: list[type[Method]] = [
+    TfKD,
+    Byot,
+    BornAgain,
+    CsKD,
+    PsKD,
+    MeanTeachers,
+    CaMKD,
+    DML,
+    KDCL,
+]
+"""In the order of the lists in the documentation: by family."""
 
 
 @hookimpl

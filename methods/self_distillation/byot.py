@@ -1,0 +1,168 @@
+"""Be your own teacher (BYOT; Zhang et al. 2019, ICCV, arXiv:1905.08094).
+
+Every stage but the last gets a bottleneck (which brings its features to the width of the deepest) and a classifier of its own. The
+network's own classifier, the deepest, teaches them::
+
+    L = (1 − α)·Σ_i CE(y, p_i) + α·Σ_{i<m} T²·CE(p_m at T, p_i at T) + β·Σ_{i<m} Σ_n ‖f_i − f_m‖²
+
+with i over all m classifiers; p_m and f_m are constants in the last two sums. ``f`` are features after bottleneck and global
+average pooling; elements where neither is positive are left out.
+
+The authors' first code is not public; what is followed is the implementation that is commonly cited,
+luanyunteng/pytorch-be-your-own-teacher (``train.py``, ``models/resnet.py``). From it: the soft-target cross-entropy (KL without the
+teacher's entropy, which has the same gradient; KL is reported here, so that 0 means agreement), the sum of squared feature differences over
+the batch (it is not a mean: hence the small β), and bottlenecks of a 1×1, a k×k (stride k) and a 1×1 convolution, each
+with batch norm and ReLU, where k brings the stage to the deepest one's grid. Its widest k is 8; where a stage is finer than that
+it is averaged first. Tokens (N×L×D) are averaged, and the convolutions become linear maps.
+
+The paper cuts a ResNet into its four stages, without the stem: the last four stages are read, or all if there are fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdbench import (
+    BuildContext,
+    Method,
+    MethodError,
+    Needs,
+    NonNegativeFloat,
+    PositiveFloat,
+    Step,
+    UnitInterval,
+    full_precision,
+)
+
+cross_entropy = full_precision(F.cross_entropy)
+
+WIDEST_KERNEL = 8
+"""The reference's largest k, from the first stage of a ResNet to the last."""
+
+
+@full_precision
+def soft_loss(shallow: Sequence[Tensor], deepest: Tensor, temperature: float) -> Tensor:
+    """Σ_i T²·KL(deepest ‖ shallow_i), mean over samples; no gradient reaches the deepest.
+
+    Args:
+        shallow: logits of the auxiliary classifiers, N×C each.
+        deepest: logits of the network's own, N×C.
+        temperature: T.
+    """
+    target = F.log_softmax(deepest.detach() / temperature, dim=1)
+    terms = [F.kl_div(F.log_softmax(z / temperature, dim=1), target, reduction="batchmean", log_target=True) for z in shallow]
+    return temperature**2 * torch.stack(terms).sum()
+
+
+@full_precision
+def hint_loss(shallow: Sequence[Tensor], deepest: Tensor) -> Tensor:
+    """Σ_i Σ_n ‖f_i − f_m‖², over elements where either is positive; no gradient reaches the deepest.
+
+    Args:
+        shallow: pooled features after the bottlenecks, N×D each.
+        deepest: pooled features of the last stage, N×D.
+    """
+    target = deepest.detach()
+    return torch.stack([((f - target) ** 2 * ((f > 0) | (target > 0))).sum() for f in shallow]).sum()
+
+
+class Bottleneck(nn.Module):
+    """Brings a stage's features to the deepest stage's grid and width, and pools them to N×D.
+
+    Args:
+        shape: the stage's (C, H, W) or (L, D).
+        deepest: the same of the deepest stage.
+    """
+
+    def __init__(self, shape: tuple[int, ...], deepest: tuple[int, ...]) -> None:
+        super().__init__()
+        width = channels(deepest)
+        middle = max(width // 4, 1)
+        ratio = [max(fine // coarse, 1) for fine, coarse in zip(_grid(shape), _grid(deepest), strict=True)]
+        before = max(ratio[0] // WIDEST_KERNEL, 1), max(ratio[1] // WIDEST_KERNEL, 1)
+        kernel = min(ratio[0] // before[0], WIDEST_KERNEL), min(ratio[1] // before[1], WIDEST_KERNEL)
+        self.layers = nn.Sequential(
+            nn.AvgPool2d(before) if max(before) > 1 else nn.Identity(),
+            *_block(channels(shape), middle, (1, 1)),
+            *_block(middle, middle, kernel),
+            *_block(middle, width, (1, 1)),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N×C×H×W or N×L×D → N×D."""
+        if features.ndim == 3:
+            features = features.mean(dim=1)[:, :, None, None]
+        pooled: Tensor = self.layers(features).mean(dim=(2, 3))
+        return pooled
+
+
+def channels(shape: tuple[int, ...]) -> int:
+    """C of (C, H, W), D of (L, D)."""
+    return shape[0] if len(shape) == 3 else shape[-1]
+
+
+def pool(features: Tensor) -> Tensor:
+    """N×C×H×W or N×L×D → N×C, the mean over positions."""
+    return features.mean(dim=(2, 3) if features.ndim == 4 else 1)
+
+
+def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+
+
+def _block(inputs: int, outputs: int, kernel: tuple[int, int]) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, kernel, stride=kernel), nn.BatchNorm2d(outputs), nn.ReLU()
+
+
+class Byot(Method):
+    """Be your own teacher: the deepest classifier teaches auxiliary ones (Zhang et al. 2019, arXiv:1905.08094).
+
+    Defaults: those of the implementation named above (α 0.1, T 3, β 1e-6), for CIFAR-100.
+    """
+
+    name = "byot"
+    family = "self"
+    needs = Needs(student_features=(-4, -3, -2, -1))
+
+    class Params(Method.Params):
+        """Hyper-parameters of BYOT.
+
+        Args:
+            alpha: α, weight of the deepest classifier's soft targets against the labels.
+            temperature: T.
+            beta: β, weight of the feature hints (a sum, not a mean).
+        """
+
+        alpha: UnitInterval = 0.1
+        temperature: PositiveFloat = 3.0
+        beta: NonNegativeFloat = 1e-6
+
+    def build(self, context: BuildContext) -> None:
+        """Make a bottleneck and a classifier for each stage but the last.
+
+        Raises:
+            MethodError: the student has one feature stage only.
+        """
+        *shallow, deepest = context.student.features or ((),)
+        if not shallow:
+            raise MethodError('method "byot" needs a student with at least two feature stages: choose a deeper one')
+        self.bottlenecks = nn.ModuleList(Bottleneck(s, deepest) for s in shallow)
+        self.heads = nn.ModuleList(nn.Linear(channels(deepest), context.num_classes) for _ in shallow)
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Cross-entropies of all classifiers, soft targets and hints from the deepest."""
+        p = self.params
+        *shallow, deepest = step.student.features
+        hints = [bottleneck(f) for bottleneck, f in zip(self.bottlenecks, shallow, strict=True)]
+        logits = [head(h) for head, h in zip(self.heads, hints, strict=True)]
+        auxiliary = torch.stack([cross_entropy(z, step.targets) for z in logits]).sum()
+        return {
+            "ce": (1.0 - p.alpha) * cross_entropy(step.student.logits, step.targets),
+            "auxiliary_ce": (1.0 - p.alpha) * auxiliary,
+            "soft": p.alpha * soft_loss(logits, step.student.logits, p.temperature),
+            "hint": p.beta * hint_loss(hints, pool(deepest)),
+        }
