@@ -1,0 +1,105 @@
+"""Decoded data sets on disk, so that images are decompressed once.
+
+Data sets whose files hold pixels as they are (digits, MNIST, CIFAR) need none of this.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kdbench.data.content import fingerprint
+from kdbench.data.files import reason, writable
+from kdbench.data.types import RawData, Split
+from kdbench.seeding import digest
+
+FOLDER = ".kdbench-cache"
+VERSION = 1
+"""Of the way in which files are decoded; a change makes old caches void."""
+
+log = logging.getLogger(__name__)
+
+
+def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], RawData]) -> RawData:
+    """What ``build`` returns, from the cache where it holds it.
+
+    A damaged cache is built anew, and one that cannot be written is done without; both are logged.
+
+    Args:
+        root: the data root.
+        name: of the data set.
+        options: all that decides how the files are decoded, as JSON.
+        sources: the files that are read; each counts with name, size and time of change.
+        build: reads and decodes the files.
+    """
+    path = cache_folder(root) / f"{name}-{digest([VERSION, name, options, [_state(s, root) for s in sources]])}.safetensors"
+    data = _read(path)
+    if data is None:
+        data = build()
+        _write(path, data)
+    return data
+
+
+def cache_folder(root: Path) -> Path:
+    """``KDBENCH_CACHE`` if set, else a folder in the data root, else (where that cannot be written) one in the user's cache."""
+    if given := os.environ.get("KDBENCH_CACHE"):
+        return Path(given).expanduser()
+    if writable(root):
+        return root / FOLDER
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kdbench"
+
+
+def _state(source: Path, root: Path) -> tuple[str, int, int]:
+    found = source.stat()
+    name = source.relative_to(root) if source.is_relative_to(root) else source.resolve()
+    return name.as_posix(), found.st_size, found.st_mtime_ns
+
+
+def _read(path: Path) -> RawData | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            train, test = (
+                Split(file.get_tensor(f"{s}.inputs").clone(), file.get_tensor(f"{s}.targets").clone())
+                for s in ("train", "test")
+            )
+        data = RawData(train, test, tuple(json.loads(metadata["class_names"])))
+        if _digest(data) == metadata["digest"]:
+            return data
+        log.warning("the cache %s is damaged: it is built anew", path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        log.warning("the cache %s cannot be read (%s): it is built anew", path, reason(error))
+    return None
+
+
+def _write(path: Path, data: RawData) -> None:
+    tensors = {
+        f"{name}.{part}": getattr(split, part).contiguous()
+        for name, split in (("train", data.train), ("test", data.test))
+        for part in ("inputs", "targets")
+    }
+    metadata = {"class_names": json.dumps(data.class_names), "digest": _digest(data)}
+    temporary = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    except (SafetensorError, OSError) as error:
+        log.warning("the decoded data cannot be cached in %s: %s", path.parent, reason(error))
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _digest(data: RawData) -> str:
+    return fingerprint({"train": data.train, "test": data.test}, data.class_names)

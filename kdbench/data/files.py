@@ -1,0 +1,51 @@
+"""Where data lie."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from kdbench.errors import DataError, did_you_mean
+
+
+def find(path: Path, root: Path, what: str) -> Path:
+    """The first that exists: ``path`` in the data root, ``path`` as seen from the current folder.
+
+    Args:
+        path: absolute or relative.
+        root: the data root.
+        what: how a person calls it, for the message.
+
+    Raises:
+        DataError: there is neither.
+    """
+    path = path.expanduser()
+    for candidate in (root / path, path):
+        if candidate.exists():
+            return candidate
+    if path.is_absolute():
+        where, folder = "", path.parent
+    else:
+        where, folder = f" in the data root {root}, nor in the current folder", (root / path).parent
+    near = did_you_mean(path.name, (p.name for p in folder.iterdir())) if folder.is_dir() else ""
+    raise DataError(f"{what} {path} does not exist{where}{near or '; check the path, or name the data root with --data-root'}")
+
+
+def writable(folder: Path) -> bool:
+    """Whether files may be made in a folder, or the folder itself made.
+
+    The superuser could write anywhere; a folder without any write bit is meant to stay as it is, and is left alone.
+    """
+    while not folder.exists():
+        if folder == folder.parent:
+            return False
+        folder = folder.parent
+    marked = folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    return folder.is_dir() and bool(marked) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, on one line: the last line of the error's text, or its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")
