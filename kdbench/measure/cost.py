@@ -1,0 +1,113 @@
+"""What an architecture costs, whoever trained it: parameters, multiply-accumulates, size."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from kdbench.errors import KdbenchError
+from kdbench.models.observe import undisturbed
+from kdbench.results.record import Profile
+
+
+def profile(
+    model: nn.Module,
+    *,
+    name: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    id: str,
+    batch_size: int = 1,
+) -> Profile:
+    """Measure the cost of a network; its mode, gradients, buffers and the random generators stay as they are.
+
+    Args:
+        model: the network.
+        name: what people call it.
+        input_shape: of one sample.
+        num_classes: C.
+        id: of the profile.
+        batch_size: samples in the pass that is counted; MACs are given per sample.
+
+    Raises:
+        KdbenchError: the network cannot take such inputs.
+    """
+    macs, uncounted = count_macs(model, input_shape, batch_size)
+    return Profile(
+        id=id,
+        model=name,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        buffers=sum(b.numel() for b in model.buffers()),
+        macs=macs,
+        uncounted=uncounted,
+        size_mb=len(serialise(model)) / 1e6,
+    )
+
+
+def count_macs(model: nn.Module, input_shape: tuple[int, ...], batch_size: int = 1) -> tuple[int, dict[str, int]]:
+    """Multiply-accumulates of one forward pass in evaluation mode per sample, by fvcore, and the operators it did not count.
+
+    fvcore's "flop" is one multiply-accumulate of a convolution, linear layer or matrix product; to these it adds its estimates for
+    normalisation, pooling to a given size, and interpolation (elementwise operators are not counted).
+
+    Args:
+        model: the network.
+        input_shape: of one sample.
+        batch_size: samples in the pass.
+
+    Returns:
+        MACs, and operator → number of calls that were not counted.
+    """
+    first = next(model.parameters(), torch.zeros(()))
+    inputs = torch.zeros(batch_size, *input_shape, device=first.device, dtype=first.dtype)
+    with undisturbed(model), _silence():
+        from fvcore.nn import FlopCountAnalysis  # slow, and warns, when first imported
+
+        analysis = FlopCountAnalysis(model, inputs)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        try:
+            total = analysis.total()
+        except Exception as error:
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            shape = "×".join(map(str, input_shape))
+            raise KdbenchError(
+                f"{type(model).__name__} cannot be run on an input of shape {shape} to count MACs: {said}"
+            ) from error
+        uncounted = {str(operator): int(calls) for operator, calls in sorted(analysis.unsupported_ops().items())}
+    return round(total / batch_size), uncounted
+
+
+def serialise(model: nn.Module) -> bytes:
+    """The network's state as a safetensors file; tensors that share their memory are kept once."""
+    seen: set[tuple[int, int, torch.Size]] = set()
+    state: dict[str, Tensor] = {}
+    for key, tensor in model.state_dict().items():
+        memory = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape)
+        if tensor.numel() and memory in seen:
+            continue
+        seen.add(memory)
+        state[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return save(state)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep fvcore's and the tracer's warnings from the screen: the profile names what was not counted."""
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = disabled

@@ -1,0 +1,181 @@
+"""Making networks: plugins' factories first, timm's models otherwise."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.models.stem import use_small_stem
+from kdbench.models.weights import load_weights, require_pretrained
+from kdbench.suite.schema import ModelSpec
+
+Factory = Callable[..., nn.Module]
+NO_FACTORIES: Mapping[str, Factory] = MappingProxyType({})
+
+RESERVED = MappingProxyType(
+    {
+        "num_classes": "it comes from the data",
+        "in_chans": "it comes from the data",
+        "pretrained": "write weights: pretrained beside kwargs instead",
+        "checkpoint_path": "write weights: PATH beside kwargs instead",
+        "features_only": "a network must give logits, and methods see its features all the same",
+    }
+)
+"""Arguments that a suite must leave alone, and why."""
+
+
+def model_names(factories: Mapping[str, Factory] = NO_FACTORIES) -> list[str]:
+    """Names of all models, timm's and plugins', sorted; no model is made."""
+    return sorted({*timm.list_models(), *factories})
+
+
+def create_model(
+    spec: ModelSpec,
+    *,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int | None = None,
+    factories: Mapping[str, Factory] = NO_FACTORIES,
+) -> nn.Module:
+    """Make the network that a suite describes, on the CPU, in training mode.
+
+    Networks made for one image size get ``img_size`` from ``input_shape``, unless the kwargs say otherwise. A transformer whose
+    patches do not divide the image pads it (28 pixels to 32 for patches of 16), if timm lets it.
+
+    Args:
+        spec: name, kwargs, stem and weights.
+        num_classes: C.
+        input_shape: of one sample: (channels, height, width) for images.
+        seed: decides the initial weights, and leaves the global generators as they are; without one they are drawn from there.
+        factories: models of plugins by name, asked before timm.
+
+    Raises:
+        KdbenchError: the name is unknown, the kwargs do not fit, the network has no stem to replace, or its weights cannot be had.
+    """
+    for key in spec.kwargs:
+        if key in RESERVED:
+            raise KdbenchError(f'kwargs of model "{spec.model}" must not hold "{key}": {RESERVED[key]}')
+    factory = _factory(spec, factories)
+
+    def make(**size: Any) -> nn.Module:
+        with _drawn_from(seed):
+            model = factory(num_classes=num_classes, in_chans=input_shape[0], **{**spec.kwargs, **size})
+            if spec.stem == "small":
+                use_small_stem(model, spec.model)
+        return model
+
+    try:
+        model = _make_for_size(make, spec, factory, input_shape)
+    except KdbenchError:
+        raise
+    except Exception as error:
+        raise _explained(error, spec, factory, input_shape) from error
+    if spec.weights not in ("scratch", "pretrained"):
+        load_weights(model, spec.weights, spec.model)
+    return model.train()
+
+
+def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
+    name, pretrained = spec.model, spec.weights == "pretrained"
+    if name in factories:
+        if pretrained:
+            raise KdbenchError(f'there are no pretrained weights for "{name}"; give weights: the path of a safetensors file')
+        return factories[name]
+    if ":" not in name and not timm.is_model(name):
+        raise KdbenchError(f'unknown model "{name}"{did_you_mean(name.lower(), model_names(factories))}')
+    if pretrained:
+        require_pretrained(name)
+
+    def from_timm(img_size: Any = None, **kwargs: Any) -> nn.Module:  # timm drops arguments that are None
+        return timm.create_model(name, pretrained=pretrained, img_size=img_size, **kwargs)  # type: ignore[no-any-return]
+
+    return from_timm
+
+
+def _make_for_size(make: Factory, spec: ModelSpec, factory: Factory, input_shape: tuple[int, ...]) -> nn.Module:
+    size = input_shape[1:]
+    if len(size) != 2 or "img_size" in spec.kwargs:
+        return make()
+    try:
+        model = make(img_size=size) if "img_size" in inspect.signature(factory).parameters else make()
+    except TypeError as error:
+        if _unexpected(error) != "img_size":
+            raise
+        model = make()
+    patch = _patch_size(model)
+    if not any(side % p for side, p in zip(size, patch, strict=True)):
+        return model
+    padded = tuple(-(-side // p) * p for side, p in zip(size, patch, strict=True))
+    try:
+        return make(img_size=padded, dynamic_img_size=True, dynamic_img_pad=True)
+    except TypeError as error:
+        raise KdbenchError(
+            f'model "{spec.model}" cuts images into patches of {patch[0]}×{patch[1]} pixels, which do not divide {size[0]}×{size[1]}; '
+            "give it another patch_size in kwargs"
+        ) from error
+
+
+def _patch_size(model: nn.Module) -> tuple[int, int]:
+    """Height and width of a transformer's patches; 1×1 for other networks."""
+    embed = getattr(model, "patch_embed", None)
+    size = getattr(embed, "patch_size", None) if getattr(embed, "img_size", None) is not None else None
+    return (size[0], size[1]) if isinstance(size, tuple) and len(size) == 2 else (1, 1)
+
+
+@contextmanager
+def _drawn_from(seed: int | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch the GPUs' generators too
+        yield
+
+
+def _unexpected(error: Exception) -> str | None:
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    return found[1] if found else None
+
+
+def _explained(error: Exception, spec: ModelSpec, factory: Factory, input_shape: tuple[int, ...]) -> KdbenchError:
+    """Say in one sentence why a network could not be made."""
+    unexpected = _unexpected(error) if isinstance(error, TypeError) else None
+    if unexpected in ("num_classes", "in_chans"):
+        return KdbenchError(f'the factory of model "{spec.model}" must take num_classes and in_chans, and refuses {unexpected}')
+    if unexpected is not None:
+        return KdbenchError(
+            f'model "{spec.model}" takes no argument "{unexpected}"{did_you_mean(unexpected, _arguments(error, factory))}'
+        )
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    if spec.weights == "pretrained":
+        return KdbenchError(
+            f'the pretrained weights of "{spec.model}" cannot be had ({said}); with no network, write weights: the path of a '
+            "safetensors file"
+        )
+    kwargs = f" with kwargs {spec.kwargs}" if spec.kwargs else ""
+    shape = "×".join(map(str, input_shape))
+    return KdbenchError(f'model "{spec.model}" cannot be made{kwargs} for inputs of shape {shape}: {said}')
+
+
+def _arguments(error: Exception, factory: Factory) -> list[str]:
+    """Arguments that whatever refused one would have taken: the class or function that the error's text and frames name."""
+    named = re.match(r"(\w+)(?:\.__init__)?\(\)", str(error))
+    candidates: list[Any] = [factory]
+    trace = error.__traceback__
+    while trace is not None and named is not None:
+        candidates.extend(v for k, v in {**trace.tb_frame.f_globals, **trace.tb_frame.f_locals}.items() if k == named[1])
+        candidates.extend(v for v in trace.tb_frame.f_locals.values() if getattr(v, "__name__", None) == named[1])
+        trace = trace.tb_next
+    names = {
+        n for c in candidates if callable(c) for n, p in inspect.signature(c).parameters.items() if p.kind != p.VAR_KEYWORD
+    }
+    return sorted(names - RESERVED.keys() - {"self"})

@@ -1,0 +1,287 @@
+"""Logits, features and embedding of any network, which is never rewritten for it.
+
+Networks with timm's interface (``forward_intermediates``, ``forward_head``, ``feature_info``) are asked through it. Of others, the
+modules named in ``feature_info`` are watched by forward hooks, or the direct children where there is no such list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.method import Outputs, Shapes, Stages
+
+
+class Observer:
+    """Runs a network and returns what was asked for, and computes nothing else.
+
+    Args:
+        model: the network; its mode, parameters and hooks stay as they are.
+        logits: whether logits are wanted. They equal ``model(x)`` to the bit, in training and in evaluation mode.
+        features: stages wanted. Without logits and embedding the network runs no deeper than the deepest of them.
+        embedding: whether the classifier's input is wanted.
+        modules: names of modules whose outputs are wanted as well; they follow the stages in ``Outputs.features``, in this order.
+            ``"layer1.0.bn2"`` gives a module's output, ``"layer1.0.act2:in"`` its input: what lies before an activation, as it
+            was before anything changed it in place.
+
+    Raises:
+        KdbenchError: features are wanted and the network has none of the stages, or a module does not exist.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        logits: bool = True,
+        features: Stages = (),
+        embedding: bool = False,
+        modules: Sequence[str] = (),
+    ) -> None:
+        self._model = model
+        self._logits = logits
+        self._embedding = embedding
+        self._wants_features = bool(features) or bool(modules)
+        self._stages = _pick(model, features)
+        names = tuple(modules)
+        if self._stages and not _has_timm_interface(model):
+            names = tuple(_stage_names(model)[i] for i in self._stages) + names
+            self._stages = ()
+        self._watched = tuple((name, *_find(model, name)) for name in names)
+        self._classifier = _classifier(model) if embedding else None
+
+    def __call__(self, x: Tensor) -> Outputs:
+        """Run the network on a batch, N×….
+
+        Raises:
+            KdbenchError: the network gives something else than tensors, or a watched module did not run.
+        """
+        with ExitStack() as stack:
+            taps = [stack.enter_context(_tapped(module, before)) for _, module, before in self._watched]
+            head = stack.enter_context(_tapped(self._classifier, before=True)) if self._classifier is not None else None
+            logits, features = self._run(x, taps)
+        features += [tap.value(f'module "{name}"') for tap, (name, *_) in zip(taps, self._watched, strict=True)]
+        return Outputs(
+            _tensor(logits, "logits") if self._logits else None,
+            tuple(_as_map(f) for f in features) if self._wants_features else None,
+            None if head is None else head.value("the classifier").flatten(1),
+        )
+
+    def _run(self, x: Tensor, taps: list[_Tap]) -> tuple[Any, list[Tensor]]:
+        model: Any = self._model
+        whole = self._logits or self._embedding
+        if not whole and not self._wants_features:
+            return None, []
+        if not self._stages:
+            if whole:
+                return model(x), []
+            _run_until(model, x, taps)
+            return None, []
+        indices = list(self._stages)
+        if whole or taps:
+            last, features = model.forward_intermediates(x, indices=indices)
+            return model.forward_head(last), list(features)
+        return None, list(model.forward_intermediates(x, indices=indices, stop_early=True, intermediates_only=True))
+
+
+def shapes(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    features: Stages = (),
+    embedding: bool = False,
+    modules: Sequence[str] = (),
+) -> Shapes:
+    """Shapes of what a network gives for one sample, found by running one sample of zeros.
+
+    The network's mode, its running statistics and the random generators stay as they are.
+
+    Args:
+        model: the network.
+        input_shape: shape of one sample.
+        features: stages to look at.
+        embedding: whether to look at the classifier's input.
+        modules: as :class:`Observer` takes them.
+
+    Raises:
+        KdbenchError: the network has none of the stages, or cannot take inputs of this shape.
+    """
+    if features == () and not modules and not embedding:
+        return Shapes()
+    observer = Observer(model, logits=False, features=features, embedding=embedding, modules=modules)
+    first = next(model.parameters(), torch.zeros(()))
+    sample = torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype)
+    with undisturbed(model):
+        try:
+            outputs = observer(sample)
+        except KdbenchError:
+            raise
+        except Exception as error:
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            shape = "×".join(map(str, input_shape))
+            raise KdbenchError(
+                f"{type(model).__name__} cannot take inputs of shape {shape} ({said}); choose another model, or other kwargs for it"
+            ) from error
+    return Shapes(
+        tuple(tuple(f.shape[1:]) for f in outputs.features) if observer._wants_features else (),
+        outputs.embedding.shape[1] if embedding else 0,
+    )
+
+
+def num_stages(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """How many feature stages a network has, counted by running one sample.
+
+    Args:
+        model: the network.
+        input_shape: shape of one sample.
+    """
+    return len(shapes(model, input_shape, features="all").features) if _count(model) else 0
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients or autocast; afterwards modes and random generators are what they were."""
+    modes = {module: module.training for module in model.modules()}
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    model.eval()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(list(devices)))
+            stack.enter_context(torch.no_grad())
+            for kind in ("cpu", "cuda"):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class _Tap:
+    """What went through a module in the latest run."""
+
+    def __init__(self) -> None:
+        self.found: Any = None
+        self.waiting: set[_Tap] | None = None
+        """Taps that have nothing yet, shared by all; when the last one is served, the run ends."""
+
+    def take(self, value: Any) -> Any:
+        """Keep a tensor, and return what goes on through the network in its place: a copy, since that may be changed in place."""
+        self.found = value[0] if isinstance(value, tuple) and value else value
+        if self.waiting is not None:
+            self.waiting.discard(self)
+            if not self.waiting:
+                raise _DeepEnough
+        return value.clone() if isinstance(value, Tensor) else None
+
+    def value(self, what: str) -> Tensor:
+        if self.found is None:
+            raise KdbenchError(f"{what} did not run, so nothing can be seen there")
+        return _tensor(self.found, what)
+
+
+class _DeepEnough(BaseException):
+    """Ends a forward pass; no ``except Exception`` in a network catches it."""
+
+
+@contextmanager
+def _tapped(module: nn.Module, before: bool) -> Iterator[_Tap]:
+    tap = _Tap()
+
+    def pre_hook(_module: nn.Module, args: tuple[Any, ...]) -> Any:
+        goes_on = tap.take(args[0])
+        return None if goes_on is None else (goes_on, *args[1:])
+
+    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        return tap.take(output)
+
+    handle = module.register_forward_pre_hook(pre_hook) if before else module.register_forward_hook(hook)
+    try:
+        yield tap
+    finally:
+        handle.remove()
+
+
+def _run_until(model: nn.Module, x: Tensor, taps: list[_Tap]) -> None:
+    """Run until every tap has something."""
+    waiting = set(taps)
+    for tap in taps:
+        tap.waiting = waiting
+    with suppress(_DeepEnough):
+        model(x)
+
+
+def _has_timm_interface(model: nn.Module) -> bool:
+    return all(hasattr(model, name) for name in ("forward_intermediates", "forward_head", "feature_info"))
+
+
+def _count(model: nn.Module) -> int:
+    return len(model.feature_info) if _has_timm_interface(model) else len(_stage_names(model))  # type: ignore[arg-type]
+
+
+def _pick(model: nn.Module, stages: Stages) -> tuple[int, ...]:
+    """Indices from 0, ascending; stages that the network lacks are left out."""
+    if stages == ():
+        return ()
+    count = _count(model)
+    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
+    found = tuple(sorted(i for i in wanted if 0 <= i < count))
+    if not found:
+        asked = "all" if stages == "all" else ", ".join(map(str, stages))
+        raise KdbenchError(
+            f"{type(model).__name__} has {count} feature stages and none of those asked for ({asked}); choose a method "
+            "that needs no features, or give the model a feature_info that names its stages"
+        )
+    return found
+
+
+def _stage_names(model: nn.Module) -> tuple[str, ...]:
+    """Modules that give features: those of ``feature_info``, or else the direct children with parameters, less the classifier."""
+    info = getattr(model, "feature_info", None)
+    if info:
+        return tuple(str(stage["module"]) for stage in info)
+    children: list[tuple[str, nn.Module]] = []
+    for name, child in model.named_children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):  # these never run; what is in them does
+            children.extend((f"{name}.{inner}", module) for inner, module in child.named_children())
+        else:
+            children.append((name, child))
+    return tuple(name for name, child in children if next(child.parameters(), None) is not None)[:-1]
+
+
+def _find(model: nn.Module, name: str) -> tuple[nn.Module, bool]:
+    """A module by name, and whether its input is meant."""
+    path, _, side = name.partition(":")
+    modules = dict(model.named_modules())
+    if side not in ("", "in") or path not in modules:
+        raise KdbenchError(f'{type(model).__name__} has no module "{name}"{did_you_mean(path, modules)}')
+    return modules[path], side == "in"
+
+
+def _classifier(model: nn.Module) -> nn.Module:
+    """The module whose input is the embedding: what ``get_classifier`` says, or else the last linear layer."""
+    found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    if isinstance(found, tuple | list):  # distilled networks have a head for the labels and one for the teacher
+        found = found[0]
+    if isinstance(found, nn.ModuleList):  # a head for each stage
+        found = found[-1]
+    if not isinstance(found, nn.Module):
+        found = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
+    if found is None:
+        raise KdbenchError(
+            f"{type(model).__name__} shows no embedding: give it a method get_classifier() that returns its classifier"
+        )
+    return found
+
+
+def _tensor(value: Any, what: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise KdbenchError(f"{what}: a tensor was expected, not {type(value).__name__}")
+    return value
+
+
+def _as_map(x: Tensor) -> Tensor:
+    """Features without a grid and without tokens (of an MLP) as N×C×1×1."""
+    return x[:, :, None, None] if x.dim() == 2 else x

@@ -1,0 +1,109 @@
+"""Plain small networks: for CIFAR (``lightcnn``), MNIST (``mnist_mlp``, ``mnist_cnn``) and 8-pixel digits (``tiny_cnn``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from kdbench.models.staged import ConvNormAct, StagedNet, image_size
+
+
+def lightcnn(*, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0) -> StagedNet:
+    """Four blocks of 3×3 convolution with bias, batch norm, ReLU and 2×2 max-pooling; 106,826 parameters for 3 channels, 10 classes.
+
+    Widths 16-32-64-128, global average pooling, 128→64→classes with ReLU between. Inputs of 16 pixels or more. The features are
+    the outputs of the four blocks, after their pooling; the embedding has 64 values.
+    """
+    widths = (16, 32, 64, 128)
+    stages = [
+        nn.Sequential(*ConvNormAct(before, width, bias=True), nn.MaxPool2d(2))
+        for before, width in zip((in_chans, *widths), widths, strict=False)
+    ]
+    return StagedNet(
+        stages,
+        widths=widths,
+        reductions=(2, 4, 8, 16),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        neck=nn.Sequential(nn.Linear(128, 64), nn.ReLU(inplace=True)),
+        embedding=64,
+        drop_rate=drop_rate,
+    )
+
+
+def mnist_mlp(
+    *,
+    num_classes: int = 10,
+    in_chans: int = 1,
+    img_size: int | Sequence[int] = 28,
+    widths: Sequence[int] = (256, 128),
+    drop_rate: float = 0.0,
+) -> StagedNet:
+    """Multi-layer perceptron: pixels → ``widths`` with ReLU → classes; 235,146 parameters by default.
+
+    Features are the hidden layers, given as N×C×1×1; the embedding is the last of them.
+    """
+    height, width = image_size(img_size)
+    inputs = (in_chans * height * width, *widths)
+    stages = [nn.Sequential(nn.Linear(a, b), nn.ReLU(inplace=True)) for a, b in zip(inputs, widths, strict=False)]
+    return StagedNet(
+        stages,
+        widths=tuple(widths),
+        reductions=(max(height, width),) * len(widths),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        stem=nn.Flatten(1),
+        pool=nn.Identity(),
+        drop_rate=drop_rate,
+    )
+
+
+def mnist_cnn(
+    *,
+    num_classes: int = 10,
+    in_chans: int = 1,
+    img_size: int | Sequence[int] = 28,
+    widths: Sequence[int] = (32, 64),
+    hidden: int = 128,
+    drop_rate: float = 0.0,
+) -> StagedNet:
+    """The customary CNN for MNIST: 3×3 convolution, batch norm, ReLU, 2×2 max-pooling per width, one hidden layer; 421,738 parameters.
+
+    The maps are flattened, not averaged, so the size of the image is part of the network. Features are the outputs of the blocks,
+    after their pooling; the embedding has ``hidden`` values.
+    """
+    height, width = (side >> len(widths) for side in image_size(img_size))
+    stages = [
+        nn.Sequential(*ConvNormAct(before, after), nn.MaxPool2d(2))
+        for before, after in zip((in_chans, *widths), widths, strict=False)
+    ]
+    return StagedNet(
+        stages,
+        widths=tuple(widths),
+        reductions=tuple(2 << i for i in range(len(widths))),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        pool=nn.Flatten(1),
+        neck=nn.Sequential(nn.Linear(widths[-1] * height * width, hidden), nn.ReLU(inplace=True)),
+        embedding=hidden,
+        drop_rate=drop_rate,
+    )
+
+
+def tiny_cnn(*, num_classes: int = 10, in_chans: int = 1, width: int = 8, drop_rate: float = 0.0) -> StagedNet:
+    """Three 3×3 convolutions of widths w, 2w, 4w, halving the image between; for inputs of 4 pixels or more.
+
+    6,274 parameters for ``width`` 8, one channel and 10 classes (1,702 for width 4). Features are the outputs of the
+    convolutions, before the pooling; the embedding has 4w values.
+    """
+    widths = (width, 2 * width, 4 * width)
+    first, *others = (ConvNormAct(a, b) for a, b in zip((in_chans, *widths), widths, strict=False))
+    return StagedNet(
+        [first, *(nn.Sequential(nn.MaxPool2d(2), *block) for block in others)],
+        widths=widths,
+        reductions=(1, 2, 4),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        drop_rate=drop_rate,
+    )

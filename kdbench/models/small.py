@@ -1,0 +1,75 @@
+"""The small networks of kdbench, by name; they come in through the hook that a plugin would use, and are registered with timm too.
+
+Names are those of the literature where timm has them free (``resnet20``, ``wrn_16_2``, ``vgg8``). timm's own ``vgg13`` is the
+ImageNet network, so the field's is ``cifar_vgg13`` here (and ``vgg8`` answers to ``cifar_vgg8``). Suites may also write
+``wrn-16-2`` with dashes, which timm's names cannot have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import timm
+from torch import nn
+
+from kdbench.errors import KdbenchError
+from kdbench.models.cifar_resnet import cifar_resnet
+from kdbench.models.cifar_vgg import VGG8, VGG13, cifar_vgg
+from kdbench.models.plain import lightcnn, mnist_cnn, mnist_mlp, tiny_cnn
+from kdbench.models.staged import StagedNet
+from kdbench.models.wide_resnet import wide_resnet
+from kdbench.plugins.hookspecs import hookimpl
+
+Factory = Callable[..., StagedNet]
+
+WIDE = (32, 64, 128, 256)
+NETS: Mapping[str, Factory] = MappingProxyType(
+    {
+        "lightcnn": lightcnn,
+        "mnist_mlp": mnist_mlp,
+        "mnist_cnn": mnist_cnn,
+        "tiny_cnn": tiny_cnn,
+        **{f"resnet{depth}": partial(cifar_resnet, depth) for depth in (8, 14, 20, 32, 44, 56, 110)},
+        **{f"resnet{depth}x4": partial(cifar_resnet, depth, WIDE) for depth in (8, 32)},
+        **{f"wrn_{depth}_{widen}": partial(wide_resnet, depth, widen) for depth in (16, 40) for widen in (1, 2)},
+        "vgg8": partial(cifar_vgg, VGG8),
+        "cifar_vgg8": partial(cifar_vgg, VGG8),
+        "cifar_vgg13": partial(cifar_vgg, VGG13),
+    }
+)
+"""Small networks by the name that timm knows them by."""
+
+ALIASES: Mapping[str, Factory] = MappingProxyType({n.replace("_", "-"): f for n, f in NETS.items() if n.startswith("wrn_")})
+"""Further spellings, for suites only."""
+
+
+@hookimpl
+def kdbench_models() -> Mapping[str, Callable[..., nn.Module]]:
+    """All small networks, under their names and aliases."""
+    return {**NETS, **ALIASES}
+
+
+def _register(name: str, factory: Factory) -> None:
+    """Make ``timm.create_model(name, …)`` work."""
+
+    def entrypoint(
+        pretrained: bool = False,
+        pretrained_cfg: Any = None,
+        pretrained_cfg_overlay: Any = None,
+        cache_dir: Any = None,
+        **kwargs: Any,
+    ) -> StagedNet:
+        if pretrained:
+            raise KdbenchError(f'there are no pretrained weights for "{name}"; train it, or give weights: a safetensors file')
+        return factory(**kwargs)
+
+    entrypoint.__name__ = entrypoint.__qualname__ = name
+    timm.models.register_model(entrypoint)
+
+
+for _name, _factory in NETS.items():
+    if not timm.is_model(_name):  # a later timm may have taken the name; suites get ours all the same
+        _register(_name, _factory)
