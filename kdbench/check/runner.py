@@ -1,0 +1,65 @@
+"""All claims, and their trial on one method."""
+
+from __future__ import annotations
+
+from kdbench.check import declaration, loss, state
+from kdbench.check.claim import Broken, Claim, Finding, sentence, told
+from kdbench.method import Method
+
+BASIC: tuple[Claim, ...] = (
+    declaration.defaults_make_an_instance,
+    declaration.builds,
+    declaration.reads_only_what_it_declares,
+    loss.terms_are_finite_scalars,
+)
+"""Claims that the others build on: when one of them fails, the others are not tried."""
+
+CLAIMS: tuple[Claim, ...] = (
+    *BASIC,
+    declaration.says_what_it_is,
+    declaration.parameters_are_strict,
+    declaration.declares_only_what_it_reads,
+    declaration.works_or_refuses,
+    declaration.takes_more_teachers,
+    loss.gradient_reaches_the_student,
+    loss.all_parameters_learn,
+    loss.half_precision_outputs,
+    loss.any_batch_size,
+    loss.any_number_of_classes,
+    loss.sure_networks,
+    loss.equal_samples,
+    loss.deploys_a_classifier,
+    state.leaves_shared_tensors_alone,
+    state.repeats_itself,
+    state.draws_from_torch_only,
+    state.goes_on_after_an_interruption,
+    state.owns_no_network_of_others,
+)
+"""Everything that is claimed of a method. Each is a function of the class that raises :class:`Broken` when it does not hold."""
+
+
+def check_method(cls: type[Method]) -> list[Finding]:
+    """Try every claim on a method, with its default parameters.
+
+    Args:
+        cls: the method.
+
+    Returns:
+        A finding for each claim, in the order of :data:`CLAIMS`; after the first of :data:`BASIC` that fails there are no more.
+    """
+    findings = []
+    for claim in CLAIMS:
+        finding = _try(claim, cls)
+        findings.append(finding)
+        if claim in BASIC and not finding.passed:
+            break
+    return findings
+
+
+def _try(claim: Claim, cls: type[Method]) -> Finding:
+    try:
+        return Finding(sentence(claim), True, claim(cls))
+    except Broken as error:
+        return Finding(sentence(claim), False, str(error))
+    except Exception as error:
+        return Finding(sentence(claim), False, f"it fails: {told(error)}")
