@@ -142,6 +142,8 @@ def run_suite(
         for known in prepared.profiles.values():
             store.save_profile(known)
         done = tuple(i for i, r in store.records(plan.trials).items() if r.status == "finished")
+        for trial_id in done:  # killed between a record and the removal of its checkpoint
+            store.checkpoint_path(trial_id).unlink(missing_ok=True)
         session = Session(plan, prepared.data, store, registry, device, progress, command, provenance.now())
         progress.suite_started(plan, done, sum(_samples(t, prepared.data) for i, t in plan.trials.items() if i not in done))
         try:

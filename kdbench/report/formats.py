@@ -1,0 +1,74 @@
+"""The formats that a report can be written in, offered through the public hook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.plugins.hookspecs import hookimpl
+from kdbench.report.leaderboard import leaderboard, leaderboard_markdown
+from kdbench.results.frame import SuiteFrame
+
+Reporter = Callable[[SuiteFrame, Path], list[Path]]
+
+
+def write_markdown(frame: SuiteFrame, folder: Path) -> list[Path]:
+    """``leaderboard.md``."""
+    path = folder / "leaderboard.md"
+    path.write_text(leaderboard_markdown(frame), encoding="utf-8", newline="\n")
+    return [path]
+
+
+def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
+    """``leaderboard.csv`` (a row a method) and ``trials.csv`` (a row a trial)."""
+    paths = [folder / "leaderboard.csv", folder / "trials.csv"]
+    leaderboard(frame).to_csv(paths[0], index=False, lineterminator="\n")
+    frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)).to_csv(paths[1], index=False, lineterminator="\n")
+    return paths
+
+
+def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
+    """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
+    path = folder / "leaderboard.json"
+    rows = json.loads(leaderboard(frame).to_json(orient="records"))
+    provenance = {i: r.provenance.model_dump(mode="json") for i, r in frame.records.items()}
+    path.write_text(json.dumps({"suite": frame.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n")
+    return [path]
+
+
+@hookimpl
+def kdbench_reporters() -> Mapping[str, Reporter]:
+    """The built-in formats."""
+    return {"md": write_markdown, "csv": write_csv, "json": write_json}
+
+
+def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
+    """Names of formats from a list with commas.
+
+    Raises:
+        KdbenchError: a name is unknown.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in reporters:
+            hint = did_you_mean(name, reporters) or f"; known are {', '.join(reporters)}"
+            raise KdbenchError(f'in --format: unknown format "{name}"{hint}')
+    return names
+
+
+def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
+    """Write a report in several formats.
+
+    Returns:
+        The files.
+
+    Raises:
+        KdbenchError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [path for name in formats for path in reporters[name](frame, folder)]
+    except OSError as error:
+        raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror}") from error
