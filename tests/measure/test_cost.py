@@ -1,0 +1,154 @@
+"""Costs agree with a second counter, and measuring them changes nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdbench.errors import KdbenchError
+from kdbench.measure.cost import count_macs, profile, serialise
+from kdbench.models.factory import create_model
+from kdbench.models.small import kdbench_models
+from kdbench.results.record import Profile
+from kdbench.suite.schema import ModelSpec
+
+ESTIMATES = ("batch_norm", "layer_norm", "adaptive_avg_pool2d")
+"""What fvcore adds to convolutions and matrix products, and torch's counter does not."""
+
+
+def make(name: str, shape: tuple[int, ...] = (3, 32, 32), **kwargs: object) -> nn.Module:
+    spec = ModelSpec(model=name, kwargs=kwargs)
+    return create_model(spec, num_classes=10, input_shape=shape, seed=0, factories=kdbench_models())
+
+
+def measure(model: nn.Module, shape: tuple[int, ...] = (3, 32, 32), batch_size: int = 1) -> Profile:
+    return profile(model, name="net", input_shape=shape, num_classes=10, id="0", batch_size=batch_size)
+
+
+def torch_macs(model: nn.Module, shape: tuple[int, ...] = (3, 32, 32)) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(torch.zeros(1, *shape))
+    return counter.get_total_flops() / 2  # FLOPs = 2 × MACs
+
+
+def estimates(model: nn.Module, shape: tuple[int, ...] = (3, 32, 32)) -> float:
+    analysis = FlopCountAnalysis(model.eval(), torch.zeros(1, *shape)).unsupported_ops_warnings(False)
+    by_operator = analysis.uncalled_modules_warnings(False).by_operator()
+    return sum(by_operator.get(operator, 0) for operator in ESTIMATES)
+
+
+class TestMacs:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "lightcnn",
+            "resnet20",
+            "wrn_16_2",
+            "vgg8",
+            "tiny_cnn",
+            "mnist_mlp",
+            "resnet18",
+            "mobilenetv3_small_050",
+            "regnetx_002",
+        ],
+    )
+    def test_of_convolutions_and_linear_layers_are_half_the_flops_of_torchs_counter(self, name: str) -> None:
+        model = make(name)
+        macs, _ = count_macs(model, (3, 32, 32))
+        assert macs - estimates(model) == torch_macs(model)
+
+    def test_by_hand(self) -> None:
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 10))
+        assert count_macs(model, (3, 4, 4)) == (4 * 4 * 8 * 3 * 9 + 8 * 16 * 10, {})
+
+    def test_of_transformers_lack_the_attention_which_is_named(self) -> None:
+        model = make("vit_tiny_patch16_224", patch_size=4, depth=2)
+        macs, uncounted = count_macs(model, (3, 32, 32))
+        assert uncounted["aten::scaled_dot_product_attention"] == 2
+        tokens, width = 8 * 8 + 1, 192
+        attention = 2 * 2 * tokens**2 * width  # two products a block: queries·keys and weights·values
+        assert macs == pytest.approx(torch_macs(model), rel=0.10)
+        assert macs - estimates(model) + attention == pytest.approx(torch_macs(model), rel=0.001)
+
+    def test_are_per_sample_whatever_the_batch(self) -> None:
+        model = make("lightcnn")
+        assert count_macs(model, (3, 32, 32), batch_size=4) == count_macs(model, (3, 32, 32))
+
+    def test_come_without_a_word_on_the_screen(
+        self, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            count_macs(make("test_vit"), (3, 32, 32))
+        out, err = capfd.readouterr()
+        assert (out, err, caplog.text) == ("", "", "")
+
+    def test_of_impossible_inputs_are_one_sentence(self) -> None:
+        with pytest.raises(KdbenchError, match="cannot be run on an input of shape 5×32×32"):
+            count_macs(make("lightcnn"), (5, 32, 32))
+
+
+class TestProfile:
+    def test_counts_parameters_buffers_and_bytes(self) -> None:
+        found = measure(make("lightcnn"))
+        assert found.parameters == found.trainable_parameters == 106_826
+        assert found.buffers == 2 * (16 + 32 + 64 + 128) + 4  # means, variances, and a step counter in each batch norm
+        assert found.size_mb == pytest.approx(4 * 106_826e-6, rel=0.02)
+        assert (found.id, found.model, found.input_shape, found.num_classes) == ("0", "net", (3, 32, 32), 10)
+
+    def test_tells_what_is_trained_from_what_is_frozen(self) -> None:
+        model = make("lightcnn")
+        model.stages.requires_grad_(False)
+        found = measure(model)
+        assert found.trainable_parameters == 128 * 64 + 64 + 64 * 10 + 10
+        assert found.parameters == 106_826
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_leaves_the_network_and_the_generator_as_they_were(self, training: bool) -> None:
+        model = make("test_resnet", drop_rate=0.5).train(training)
+        model.layer1.eval()
+        model(torch.randn(2, 3, 32, 32)).sum().backward()
+        modes = [m.training for m in model.modules()]
+        state = {k: v.clone() for k, v in model.state_dict().items()}
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        random, enabled = torch.get_rng_state(), torch.is_grad_enabled()
+        measure(model)
+        assert modes == [m.training for m in model.modules()]
+        assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
+        assert all(torch.equal(a, b.grad) for a, b in zip(gradients, model.parameters(), strict=True))
+        assert all(p.requires_grad for p in model.parameters())
+        assert torch.equal(random, torch.get_rng_state())
+        assert enabled == torch.is_grad_enabled()
+
+    def test_is_the_same_in_channels_last(self) -> None:
+        model = make("resnet20")
+        assert measure(model) == measure(model.to(memory_format=torch.channels_last))
+
+
+class TestSize:
+    def test_is_that_of_a_file_which_can_be_loaded(self) -> None:
+        model = make("tiny_cnn")
+        kept = load(serialise(model))
+        assert all(torch.equal(kept[k], v) for k, v in model.state_dict().items())
+
+    def test_counts_shared_tensors_once(self) -> None:
+        class Tied(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.a = nn.Linear(100, 100, bias=False)
+                self.b = nn.Linear(100, 100, bias=False)
+                self.b.weight = self.a.weight
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.b(self.a(x))
+
+        found = measure(Tied(), (100,))
+        assert found.parameters == 10_000
+        assert found.size_mb == pytest.approx(0.04, rel=0.01)
+        assert found.macs == 20_000
