@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kdbench_methods.logit.kd import KD
+from kdbench_methods.logit.supervised import Supervised
 from kdbench_methods.multi_teacher.ca_mkd import CaMKD
 from kdbench_methods.multi_teacher.mean_teachers import MeanTeachers
 from kdbench_methods.online.dml import DML
@@ -17,6 +19,8 @@ from kdbench_methods.self_distillation.tf_kd import TfKD
 from kdbench import Method, hookimpl
 
 METHODS: list[type[Method]] = [
+    Supervised,
+    KD,
     TfKD,
     Byot,
     BornAgain,

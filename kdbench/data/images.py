@@ -45,17 +45,16 @@ def decode_images(sources: Sequence[Source], place: Callable[[int], str], size: 
     Raises:
         DataError: an image cannot be decoded, is of another size than the first, or all together do not fit in memory.
     """
-    first = _decode(sources[0], place(0), size, channels)
-    shape = (len(sources), *first.shape)
-    _check_memory(math.prod(shape), len(sources))
-    out = np.empty(shape, dtype=np.uint8)
+    wanted = (channels, size, size) if size is not None else _decode(sources[0], place(0), None, channels).shape
+    _check_memory(math.prod(wanted), len(sources))
+    out = np.empty((len(sources), *wanted), dtype=np.uint8)
 
     def decode(start: int) -> None:
         for i in range(start, min(start + CHUNK, len(sources))):
             pixels = _decode(sources[i], place(i), size, channels)
-            if pixels.shape != first.shape:
-                has, wanted = (f"{s[2]}×{s[1]}" for s in (pixels.shape, first.shape))
-                raise DataError(f"{place(i)} has {has} pixels and the first has {wanted}: set the option size to resize all")
+            if pixels.shape != wanted:
+                has, first = (f"{s[2]}×{s[1]}" for s in (pixels.shape, wanted))
+                raise DataError(f"{place(i)} has {has} pixels and the first has {first}: set the option size to resize all")
             out[i] = pixels
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow's decoders release the interpreter's lock
@@ -105,7 +104,8 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _check_memory(needed: int, count: int) -> None:
+def _check_memory(image: int, count: int) -> None:
+    needed = image * count
     available = psutil.virtual_memory().available
     if needed > available:
         raise DataError(

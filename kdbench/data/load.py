@@ -79,7 +79,8 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
 
 
 def _explain(error: ValidationError, known: list[str]) -> str:
-    first = error.errors(include_url=False)[0]
+    # An unknown option first: where one is misspelt, pydantic says first that the right one is missing.
+    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         takes = f"it takes {', '.join(known)}" if known else "it takes none"

@@ -7,7 +7,7 @@ modules named in ``feature_info`` are watched by forward hooks, or the direct ch
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.method import Outputs, Shapes, Stages
+from kdbench.models.taps import Tap, as_tensor, run_until, tapped
 
 
 class Observer:
@@ -61,17 +62,17 @@ class Observer:
             KdbenchError: the network gives something else than tensors, or a watched module did not run.
         """
         with ExitStack() as stack:
-            taps = [stack.enter_context(_tapped(module, before)) for _, module, before in self._watched]
-            head = stack.enter_context(_tapped(self._classifier, before=True)) if self._classifier is not None else None
+            taps = [stack.enter_context(tapped(module, before)) for _, module, before in self._watched]
+            head = stack.enter_context(tapped(self._classifier, before=True)) if self._classifier is not None else None
             logits, features = self._run(x, taps)
         features += [tap.value(f'module "{name}"') for tap, (name, *_) in zip(taps, self._watched, strict=True)]
         return Outputs(
-            _tensor(logits, "logits") if self._logits else None,
+            as_tensor(logits, "logits") if self._logits else None,
             tuple(_as_map(f) for f in features) if self._wants_features else None,
             None if head is None else head.value("the classifier").flatten(1),
         )
 
-    def _run(self, x: Tensor, taps: list[_Tap]) -> tuple[Any, list[Tensor]]:
+    def _run(self, x: Tensor, taps: list[Tap]) -> tuple[Any, list[Tensor]]:
         model: Any = self._model
         whole = self._logits or self._embedding
         if not whole and not self._wants_features:
@@ -79,7 +80,7 @@ class Observer:
         if not self._stages:
             if whole:
                 return model(x), []
-            _run_until(model, x, taps)
+            run_until(model, x, taps)
             return None, []
         indices = list(self._stages)
         if whole or taps:
@@ -159,60 +160,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Tap:
-    """What went through a module in the latest run."""
-
-    def __init__(self) -> None:
-        self.found: Any = None
-        self.waiting: set[_Tap] | None = None
-        """Taps that have nothing yet, shared by all; when the last one is served, the run ends."""
-
-    def take(self, value: Any) -> Any:
-        """Keep a tensor, and return what goes on through the network in its place: a copy, since that may be changed in place."""
-        self.found = value[0] if isinstance(value, tuple) and value else value
-        if self.waiting is not None:
-            self.waiting.discard(self)
-            if not self.waiting:
-                raise _DeepEnough
-        return value.clone() if isinstance(value, Tensor) else None
-
-    def value(self, what: str) -> Tensor:
-        if self.found is None:
-            raise KdbenchError(f"{what} did not run, so nothing can be seen there")
-        return _tensor(self.found, what)
-
-
-class _DeepEnough(BaseException):
-    """Ends a forward pass; no ``except Exception`` in a network catches it."""
-
-
-@contextmanager
-def _tapped(module: nn.Module, before: bool) -> Iterator[_Tap]:
-    tap = _Tap()
-
-    def pre_hook(_module: nn.Module, args: tuple[Any, ...]) -> Any:
-        goes_on = tap.take(args[0])
-        return None if goes_on is None else (goes_on, *args[1:])
-
-    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        return tap.take(output)
-
-    handle = module.register_forward_pre_hook(pre_hook) if before else module.register_forward_hook(hook)
-    try:
-        yield tap
-    finally:
-        handle.remove()
-
-
-def _run_until(model: nn.Module, x: Tensor, taps: list[_Tap]) -> None:
-    """Run until every tap has something."""
-    waiting = set(taps)
-    for tap in taps:
-        tap.waiting = waiting
-    with suppress(_DeepEnough):
-        model(x)
-
-
 def _has_timm_interface(model: nn.Module) -> bool:
     return all(hasattr(model, name) for name in ("forward_intermediates", "forward_head", "feature_info"))
 
@@ -274,12 +221,6 @@ def _classifier(model: nn.Module) -> nn.Module:
             f"{type(model).__name__} shows no embedding: give it a method get_classifier() that returns its classifier"
         )
     return found
-
-
-def _tensor(value: Any, what: str) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise KdbenchError(f"{what}: a tensor was expected, not {type(value).__name__}")
-    return value
 
 
 def _as_map(x: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""Watching what goes through single modules of a network, by forward hooks that are gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from torch import Tensor, nn
+
+from kdbench.errors import KdbenchError
+
+
+class Tap:
+    """What went through a module in the latest run."""
+
+    def __init__(self) -> None:
+        self.found: Any = None
+        self.waiting: set[Tap] | None = None
+        """Taps that have nothing yet, shared by all; when the last one is served, the run ends."""
+
+    def take(self, value: Any) -> Any:
+        """Keep a tensor, and return what goes on through the network in its place: a copy, since that may be changed in place."""
+        self.found = value[0] if isinstance(value, tuple) and value else value
+        if self.waiting is not None:
+            self.waiting.discard(self)
+            if not self.waiting:
+                raise DeepEnough
+        return value.clone() if isinstance(value, Tensor) else None
+
+    def value(self, what: str) -> Tensor:
+        """What went through, or an error that says ``what`` did not run."""
+        if self.found is None:
+            raise KdbenchError(f"{what} did not run, so nothing can be seen there")
+        return as_tensor(self.found, what)
+
+
+class DeepEnough(BaseException):
+    """Ends a forward pass; no ``except Exception`` in a network catches it."""
+
+
+@contextmanager
+def tapped(module: nn.Module, before: bool) -> Iterator[Tap]:
+    """Watch a module's output, or (``before``) its first input, while the context lasts."""
+    tap = Tap()
+
+    def pre_hook(_module: nn.Module, args: tuple[Any, ...]) -> Any:
+        goes_on = tap.take(args[0]) if args else None
+        return None if goes_on is None else (goes_on, *args[1:])
+
+    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        return tap.take(output)
+
+    handle = module.register_forward_pre_hook(pre_hook) if before else module.register_forward_hook(hook)
+    try:
+        yield tap
+    finally:
+        handle.remove()
+
+
+def run_until(model: nn.Module, x: Tensor, taps: list[Tap]) -> None:
+    """Run until every tap has something."""
+    waiting = set(taps)
+    for tap in taps:
+        tap.waiting = waiting
+    with suppress(DeepEnough):
+        model(x)
+
+
+def as_tensor(value: Any, what: str) -> Tensor:
+    """A value that must be a tensor, or an error that says what was expected to be one."""
+    if not isinstance(value, Tensor):
+        raise KdbenchError(f"{what}: a tensor was expected, not {type(value).__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""Suites that come with kdbench (installed as the package ``kdbench_suites``)."""
