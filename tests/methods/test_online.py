@@ -129,8 +129,8 @@ class TestKDCL:
     def test_each_ensemble_is_no_worse_on_the_label_than_the_one_before_it(self, seed: int, count: int) -> None:
         z = [logits(4, 3, seed + k, 3.0) for k in range(count)]
         naive, linear, least = (per_sample(ensemble_logits(z, Y, e)) for e in ("naive", "linear", "min_logit"))
-        assert bool((linear <= naive + 1e-9).all())
-        assert bool((least <= linear + 1e-9).all())
+        assert bool((linear <= naive + 1e-7).all())  # where the best mix is a network alone, bisection stops just short of it
+        assert bool((least <= linear + 1e-7).all())
 
     @pytest.mark.parametrize("ensemble", ["naive", "linear", "min_logit", "mean"])
     def test_networks_that_agree_are_their_own_target(self, ensemble: str) -> None:
