@@ -39,5 +39,5 @@ def network(name: str, size: int = 32, **kwargs: float) -> nn.Module:
     return model
 
 
-def images(count: int = 4, channels: int = 3, size: int = 32) -> Tensor:
+def images(count: int = 2, channels: int = 3, size: int = 32) -> Tensor:
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(5))
