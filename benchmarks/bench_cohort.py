@@ -72,7 +72,14 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
     network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stream = TrainStream(
-        data, batch_size=BATCH, drop_last=True, augmentation=RECIPE.augmentation, sampler="shuffle", seed=0, device=CPU, channels_last=True
+        data,
+        batch_size=BATCH,
+        drop_last=True,
+        augmentation=RECIPE.augmentation,
+        sampler="shuffle",
+        seed=0,
+        device=CPU,
+        channels_last=True,
     )
     made = []
     for number in range(members):

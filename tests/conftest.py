@@ -38,9 +38,7 @@ class Outcome:
 
 
 @pytest.fixture
-def kdbench_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Outcome]:
+def kdbench_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Run the command line in this process."""
     from kdbench.cli import main
 

@@ -92,11 +92,11 @@ class Registry:
 
     def _classes(self, hook: str, noun: str, base: type) -> Mapping[str, type[Any]]:
         def items(given: Iterable[Any]) -> Iterable[tuple[str, Any]]:
-            cls: Any
             for cls in given:
-                if not (inspect.isclass(cls) and issubclass(cls, base) and isinstance(getattr(cls, "name", None), str)):
+                name = getattr(cls, "name", None)
+                if not (inspect.isclass(cls) and issubclass(cls, base) and isinstance(name, str)):
                     raise PluginError(f"{hook} must return {base.__name__} classes with a name, not {cls!r}")
-                yield str(cls.name), cls
+                yield name, cls
 
         return self._collect(hook, noun, items)
 

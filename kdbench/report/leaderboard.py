@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,7 +113,9 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
     big = teachers["parameters"].iloc[0] if len(teachers) and "parameters" in teachers else float("nan")
     line["compression"] = big / line["parameters"] if line["role"] != "teacher" and line["parameters"] else float("nan")
     line["train_seconds"] = finished["wall_seconds"].mean() if "wall_seconds" in finished else float("nan")
-    line["method_parameters"] = finished["method_parameters"].iloc[0] if "method_parameters" in finished and len(finished) else 0
+    line["method_parameters"] = (
+        finished["method_parameters"].iloc[0] if "method_parameters" in finished and len(finished) else 0
+    )
     line["error"] = next((e for e in group["error"] if e), "")
     line["missing"] = int((group["status"] == "missing").sum())
     return line
@@ -130,7 +133,9 @@ def _interval(frame: SuiteFrame, finished: pd.DataFrame, accuracy: Estimate) -> 
 
 def _delta(finished: pd.DataFrame, baseline: pd.DataFrame, role: str) -> dict[str, float]:
     """Difference to the student trained alone, paired by seed."""
-    both = finished.merge(baseline, on="seed", suffixes=("", "_baseline")) if role in ("student", "generation") else finished[:0]
+    both = (
+        finished.merge(baseline, on="seed", suffixes=("", "_baseline")) if role in ("student", "generation") else finished[:0]
+    )
     if len(both) == 0 or finished["method"].iloc[0] == BASELINE:
         return {"delta": float("nan"), "delta_low": float("nan"), "delta_high": float("nan")}
     difference = paired_difference(both["test_accuracy"].tolist(), both["test_accuracy_baseline"].tolist())
@@ -151,7 +156,7 @@ def _teacher_accuracy(frame: SuiteFrame, finished: pd.DataFrame) -> float:
 def _format(table: pd.DataFrame, style: str) -> str:
     clean = escape if style == "github" else lambda text: " ".join(text.split())
     rows = []
-    for line in table.to_dict("records"):
+    for line in (dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)):
         name = clean(str(line["label"]))
         if line["role"] == "teacher":
             name = f"{name} (teacher)"
@@ -174,7 +179,13 @@ def _format(table: pd.DataFrame, style: str) -> str:
         )
     shown = {k: v for k, v in COLUMNS.items() if k != "note" or any(r["note"] for r in rows)}
     align = ["left" if k in ("name", "family", "note") else "right" for k in shown]
-    return tabulate([[r[k] for k in shown] for r in rows], headers=list(shown.values()), tablefmt=style, colalign=align, disable_numparse=True)
+    return tabulate(
+        [[r[k] for k in shown] for r in rows],
+        headers=list(shown.values()),
+        tablefmt=style,
+        colalign=align,
+        disable_numparse=True,
+    )
 
 
 def _accuracy(line: dict[str, Any]) -> str:
@@ -217,7 +228,7 @@ def percent(share: float) -> str:
 
 def quantity(value: float) -> str:
     """A count with three digits and its SI prefix: ``107 k``, ``4.66 M``."""
-    if pd.isna(value):
+    if math.isnan(value):
         return "–"
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
@@ -248,7 +259,12 @@ def _grids(frame: SuiteFrame) -> Sequence[str]:
     parts = ["## Grids", "The point shown above was chosen by mean validation accuracy; the test set had no say."]
     for (pair, label), group in rows.groupby(["pair", "label"], sort=False):
         lines = [
-            [escape(_point(str(point))), percent(part["validation_accuracy"].mean()), percent(part["test_accuracy"].mean()), len(part)]
+            [
+                escape(_point(str(point))),
+                percent(part["validation_accuracy"].mean()),
+                percent(part["test_accuracy"].mean()),
+                len(part),
+            ]
             for point, part in group.groupby("point", sort=False)
         ]
         table = tabulate(lines, headers=["point", "validation %", "test %", "seeds"], tablefmt="github", disable_numparse=True)

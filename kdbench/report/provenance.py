@@ -20,7 +20,9 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
     versions = each({_versions(r): None for r in records})
     commands = ", ".join({f"`{r.provenance.command}`": None for r in records})
     lines = [f"- Data: {data}", f"- Machine: {machines}", f"- Versions: {versions}", f"- Command: {commands}"]
-    lines.append(f"- Trained between {min(r.provenance.started for r in records)} and {max(r.provenance.finished for r in records)}")
+    lines.append(
+        f"- Trained between {min(r.provenance.started for r in records)} and {max(r.provenance.finished for r in records)}"
+    )
     warnings = []
     if len({r.data.get("fingerprint") for r in records}) > 1:
         warnings.append("**These records are of different data.**")

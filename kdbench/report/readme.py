@@ -37,10 +37,13 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         raise KdbenchError(f"has no marker <!-- kdbench:leaderboard {suite} -->; put it where the table belongs", Place(path))
     if len(opening) > 1 or len(closing) > 1:
         second = (opening if len(opening) > 1 else closing)[1]
-        raise KdbenchError(f"the marker of leaderboard {suite} stands here a second time", Place(path, _line(content, second.start())))
+        raise KdbenchError(
+            f"the marker of leaderboard {suite} stands here a second time", Place(path, _line(content, second.start()))
+        )
     if not closing or closing[0].start() < opening[0].end():
         raise KdbenchError(
-            f"the marker is not closed by <!-- /kdbench:leaderboard {suite} -->", Place(path, _line(content, opening[0].start()))
+            f"the marker is not closed by <!-- /kdbench:leaderboard {suite} -->",
+            Place(path, _line(content, opening[0].start())),
         )
     newline = b"\r\n" if b"\r\n" in content else b"\n"
     body = newline + newline.join(table.strip().encode().splitlines()) + newline

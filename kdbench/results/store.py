@@ -79,7 +79,9 @@ class Store:
             except Timeout:
                 holder = path.with_name(".lock-holder")
                 who = f" (process {holder.read_text()})" if holder.exists() else ""
-                raise StoreError(f"another kdbench run works in {self.root}{who}; wait for it, or give --runs another folder") from None
+                raise StoreError(
+                    f"another kdbench run works in {self.root}{who}; wait for it, or give --runs another folder"
+                ) from None
             path.with_name(".lock-holder").write_text(str(os.getpid()))
         try:
             yield

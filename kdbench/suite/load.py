@@ -36,7 +36,9 @@ class LoadedSuite:
 
 def packaged_suites() -> list[str]:
     """Names of the suites that come with kdbench."""
-    return sorted(p.name.removesuffix(".yaml") for p in importlib.resources.files("kdbench_suites").iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml") for p in importlib.resources.files("kdbench_suites").iterdir() if p.name.endswith(".yaml")
+    )
 
 
 def load_suite(

@@ -50,7 +50,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|Tr
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
     list("-+0123456789."),
 )
 
@@ -101,6 +103,8 @@ def _walk(node: yaml.Node, path: Path_, values: dict[Path_, int], keys: dict[Pat
                 continue
             if (*path, name) in keys:
                 first = keys[*path, name]
-                raise SuiteError(f'the key "{name}" stands here again, first in line {first}', Place(file, key.start_mark.line + 1))
+                raise SuiteError(
+                    f'the key "{name}" stands here again, first in line {first}', Place(file, key.start_mark.line + 1)
+                )
             keys[*path, name] = key.start_mark.line + 1
             _walk(child, (*path, name), values, keys, file)

@@ -18,7 +18,13 @@ from kdbench.suite.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 
 
 def make_plan(
-    suite: Suite, registry: Registry, fingerprint: str, *, cohorts: bool = True, max_members: int = 32, folder: Path | None = None
+    suite: Suite,
+    registry: Registry,
+    fingerprint: str,
+    *,
+    cohorts: bool = True,
+    max_members: int = 32,
+    folder: Path | None = None,
 ) -> Plan:
     """Everything that a suite asks for, in an order that can be run.
 
@@ -30,7 +36,9 @@ def make_plan(
         max_members: largest number of trials in a cohort.
         folder: what relative paths of weights are relative to.
     """
-    builder = _Builder(suite, registry, DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint), folder)
+    builder = _Builder(
+        suite, registry, DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint), folder
+    )
     for pair in suite.pairs:
         for seed in suite.seeds:
             builder.pair(pair, seed)
@@ -175,9 +183,7 @@ def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> 
     for i in trials:
         groups.setdefault((level[i], streams[i]), []).append(i)
     ordered = sorted(groups.items(), key=lambda item: item[0][0])  # stable: first appearance decides within a level
-    return tuple(
-        _cohort(part, trials, needs[part[0]]) for _, members in ordered for part in _split(members, max_members)
-    )
+    return tuple(_cohort(part, trials, needs[part[0]]) for _, members in ordered for part in _split(members, max_members))
 
 
 def _split(members: list[str], most: int) -> list[list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from timm.optim import list_optimizers
 
 from kdbench.errors import Place, SuiteError, did_you_mean
@@ -106,7 +106,9 @@ class _Resolver:
 
     def _recipe(self, recipe: Recipe, *path: str | int) -> None:
         if recipe.optimizer.lower() not in (known := list_optimizers()):
-            raise SuiteError(f'unknown optimizer "{recipe.optimizer}"{did_you_mean(recipe.optimizer, known)}', self.at(*path, "optimizer"))
+            raise SuiteError(
+                f'unknown optimizer "{recipe.optimizer}"{did_you_mean(recipe.optimizer, known)}', self.at(*path, "optimizer")
+            )
         if recipe.schedule not in SCHEDULES:
             hint = did_you_mean(recipe.schedule, SCHEDULES) or f"; known are {', '.join(SCHEDULES)}"
             raise SuiteError(f'unknown schedule "{recipe.schedule}"{hint}', self.at(*path, "schedule"))
@@ -117,7 +119,9 @@ class _Resolver:
             hint = did_you_mean(network.model, self.models) or "; kdbench list models shows all"
             raise SuiteError(f'unknown model "{network.model}"{hint}', self.at(*path, "model"))
         self._weights(network, *path)
-        recipe = self._validate(Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe)
+        recipe = self._validate(
+            Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe
+        )
         self._recipe(recipe, *path, "recipe")
         method = self._method(network.method, network.params, self.at(*path, "method"), *path)
         for index, teacher in enumerate(network.teachers):
@@ -161,13 +165,19 @@ class _Resolver:
             name = pair_name(pair)
             if name in names:
                 first = self.at("pairs", names[name])
-                raise SuiteError(f'two pairs are called "{name}", the other in line {first.line}', self.at("pairs", index, "name"))
+                raise SuiteError(
+                    f'two pairs are called "{name}", the other in line {first.line}', self.at("pairs", index, "name")
+                )
             names[name] = index
 
     def _reference(self, reference: str | Network, *path: str | int) -> None:
         if isinstance(reference, Network):
             self._network(reference, *path)
-        elif reference not in self.suite.networks and reference not in self.models and reference.partition(".")[0] not in self.models:
+        elif (
+            reference not in self.suite.networks
+            and reference not in self.models
+            and reference.partition(".")[0] not in self.models
+        ):
             hint = did_you_mean(reference, [*self.suite.networks, *self.models]) or "; kdbench list models shows all models"
             raise SuiteError(f'unknown network or model "{reference}"{hint}', self.at(*path))
 
@@ -190,7 +200,12 @@ class _Resolver:
             for parameter, values in entry.grid.items():
                 for number, value in enumerate(values):
                     self._params(
-                        type(method), {**entry.params, parameter: value}, *path, "grid", known={parameter: value}, deeper=(parameter, number)
+                        type(method),
+                        {**entry.params, parameter: value},
+                        *path,
+                        "grid",
+                        known={parameter: value},
+                        deeper=(parameter, number),
                     )
                 if not values:
                     raise SuiteError(f"the grid of {parameter} is empty", self.at(*path, "grid", parameter))
@@ -208,7 +223,8 @@ class _Resolver:
 
     def _method(self, name: str, params: Mapping[str, Any], place: Place, *path: str | int) -> Method:
         cls = self._find("method", self.registry.methods, name, place)
-        return cls(self._params(cls, params, *path, "params"))
+        method: Method = cls(self._params(cls, params, *path, "params"))
+        return method
 
     def _params(
         self,
@@ -217,7 +233,7 @@ class _Resolver:
         *path: str | int,
         known: Mapping[str, Any] | None = None,
         deeper: tuple[str | int, ...] = (),
-    ) -> BaseModel:
+    ) -> Any:
         return self._validate(cls.Params, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
 
     def _validate(
@@ -239,14 +255,17 @@ class _Resolver:
                 hint = did_you_mean(key, model.model_fields) or f"; known are {', '.join(model.model_fields) or 'none'}"
                 kind = "parameter" if what else "key"
                 raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), place) from error
-            raise SuiteError(f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), place) from error
+            raise SuiteError(
+                f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), place
+            ) from error
 
     def _enough(self, method: Method, given: int, who: str, place: Place) -> None:
         needs: Needs = method.needs
         if given < needs.teachers:
             least = "at least " if needs.more_teachers else ""
             raise SuiteError(
-                f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, and {who} gives {given}', place
+                f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, and {who} gives {given}',
+                place,
             )
 
     def _find(self, kind: str, table: Mapping[str, Any], name: str, place: Place) -> Any:

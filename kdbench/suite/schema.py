@@ -31,7 +31,8 @@ class DatasetSpec(Frozen):
         limit: keep at most this many training and this many test samples, stratified, by ``split_seed``.
         validation: share of the training set cut off, stratified, by ``split_seed``; all selection happens on it.
         test: when given, train and test sets are pooled and this share is held out as the test set, likewise.
-        split_seed: seed of all the cuts above; the same for every trial of the suite, so that no teacher has seen a student's validation set.
+        split_seed: seed of all the cuts above, the same for every trial of the suite: no teacher has seen a student's
+            validation set.
     """
 
     name: str

@@ -14,7 +14,7 @@ import torch
 
 from kdbench.data.stream import TrainStream
 from kdbench.data.types import Batch
-from kdbench.errors import KdbenchError, MethodError
+from kdbench.errors import MethodError, StoreError
 from kdbench.method import Outputs
 from kdbench.train.member import Member
 from kdbench.train.teacher import Teacher, versions
@@ -160,5 +160,5 @@ class _Run:
 
 
 def member_recoverable(error: Exception) -> bool:
-    """Whether an error is the member's own affair: everything but what concerns the machine or the whole run."""
-    return isinstance(error, MethodError) or not isinstance(error, KdbenchError)
+    """Whether an error is the member's own affair: everything but a runs folder that cannot be written."""
+    return not isinstance(error, StoreError)

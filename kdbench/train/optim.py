@@ -61,7 +61,7 @@ def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Opt
     """
     both = nn.ModuleDict({"student": student, "method": method})
     try:
-        return create_optimizer_v2(
+        optimizer: Optimizer = create_optimizer_v2(
             both,
             opt=recipe.optimizer,
             lr=recipe.lr,
@@ -70,6 +70,7 @@ def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Opt
             filter_bias_and_bn=not recipe.decay_norm_and_bias,
             **recipe.optimizer_kwargs,
         )
+        return optimizer
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
         raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be made: {error}') from error
 

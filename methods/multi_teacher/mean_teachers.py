@@ -43,7 +43,7 @@ class MeanTeachers(Method):
     """Averaged soft targets of two or more teachers (You et al. 2017).
 
     Defaults: γ 1, α 1, T 4, which the CA-MKD paper's code has for this baseline ("average": ``scripts/run.sh`` of Rorozhl/CA-MKD),
-    on CIFAR-100; the original published no code.
+    on CIFAR-100; no code of the original was found.
     """
 
     name = "mean_teachers"

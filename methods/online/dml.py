@@ -7,8 +7,8 @@ predictions, at temperature 1::
 
 with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm updates the networks one after the other,
 each on the others' newest predictions; the authors' code (YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) computes
-all losses first, as is done here. That code sums over l without the factor 1/(K − 1), which is the paper's (equation 8) and
-is the same for two networks, with which the paper's tables are made; the paper is followed, so that more peers do not outweigh the labels.
+all losses first, as is done here. That code sums over l without the factor 1/(K − 1), which is the paper's. It makes no
+difference for two networks, the default; for more the paper is followed, so that peers do not outweigh the labels.
 
 The peers see the same batch and augmentation as the student, in float32. Only the student is evaluated and kept.
 """
@@ -42,7 +42,7 @@ def mutual_loss(logits: Tensor, others: Sequence[Tensor]) -> Tensor:
 class DML(Method):
     """Deep mutual learning: student and peers teach each other (Zhang et al. 2018, arXiv:1706.00384).
 
-    Default: one peer, with which the paper's main tables are made.
+    Default: one peer, as in the paper's comparisons of pairs.
     """
 
     name = "dml"

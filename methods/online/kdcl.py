@@ -14,7 +14,7 @@ with the target's logits t constant and, of the networks' logits z_i for a sampl
 The default is ``min_logit``: it needs no solver, and its target is never worse on the label than the best network's. The
 paper's KDCL-General is left out: it sets weights by the networks' errors on held-out data after each epoch, and a method sees
 training batches only. In the paper each network gets an augmentation of its own; here all see the same batch, and
-differ by their initial weights. The authors published no code; T and λ are set in the class below.
+differ by their initial weights. No code of the authors was found.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Generation k is taught by generation k−1 of the same architecture, the first b
 
 at temperature 1: the paper softens nothing. It trains with the teacher's outputs alone (its "BAN", w = 0) and with the labels
 as well ("BAN+L", w = 1); "the dual goals of predicting the correct labels and matching the output distribution of the teacher"
-are its introduction's, and the default here. The authors published no code. Their ensemble of generations is not built.
+are its introduction's, and the default here. No code of the authors was found. Their ensemble of generations is not built.
 
 The generations come from the suite: ``generations: n`` in a line of ``methods:``.
 """

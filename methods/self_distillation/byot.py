@@ -1,21 +1,23 @@
 """Be your own teacher (BYOT; Zhang et al. 2019, ICCV, arXiv:1905.08094).
 
 Every stage but the last gets a bottleneck (which brings its features to the width of the deepest) and a classifier of its own. The
-network's own classifier, the deepest, teaches them::
+network's own classifier, the deepest, learns from labels alone and teaches the others::
 
-    L = (1 − α)·Σ_i CE(y, p_i) + α·Σ_{i<m} T²·CE(p_m at T, p_i at T) + β·Σ_{i<m} Σ_n ‖f_i − f_m‖²
+    L = CE(y, p_m) + Σ_{i<m} [ (1 − α)·CE(y, p_i) + α·KL(p_m at T ‖ p_i at T) + β·Σ_n ‖f_i − f_m‖² ]
 
-with i over all m classifiers; p_m and f_m are constants in the last two sums. ``f`` are features after bottleneck and global
-average pooling; elements where neither is positive are left out.
+p_m and f_m are constants in the sum. ``f`` are features after bottleneck and global average pooling.
 
-The authors' first code is not public; what is followed is the implementation that is commonly cited,
-luanyunteng/pytorch-be-your-own-teacher (``train.py``, ``models/resnet.py``). From it: the soft-target cross-entropy (KL without the
-teacher's entropy, which has the same gradient; KL is reported here, so that 0 means agreement), the sum of squared feature differences over
-the batch (it is not a mean: hence the small β), and bottlenecks of a 1×1, a k×k (stride k) and a 1×1 convolution, each
-with batch norm and ReLU, where k brings the stage to the deepest one's grid. Its widest k is 8; where a stage is finer than that
-it is averaged first. Tokens (N×L×D) are averaged, and the convolutions become linear maps.
+The code that the authors released (ArchipLab-LinfengZhang/pytorch-self-distillation-final) is of a later variant, with attention modules and
+without the hints ‖f_i − f_m‖². Followed are its weights (α, T; no T² factor; a full cross-entropy for the deepest, as in the paper).
+The hints are those of the implementation of the paper that is commonly used, luanyunteng/pytorch-be-your-own-teacher: a sum over the batch,
+not a mean (hence the small β), over elements where either feature is positive. That one weighs the deepest's
+cross-entropy by 1 − α too, and has α 0.1 with a factor T². Both write a cross-entropy with soft targets for KL: the
+same gradient; KL is 0 where the classifiers agree.
 
-The paper cuts a ResNet into its four stages, without the stem: the last four stages are read, or all if there are fewer.
+Bottlenecks are the latter's: a 1×1, a k×k (stride k) and a 1×1 convolution, each with batch norm and ReLU, where k brings the stage to
+the deepest one's grid. Its widest k is 8; a stage that is finer yet is averaged first. Tokens (N×L×D) are averaged over L, and the
+convolutions become linear maps. The paper cuts a ResNet into its four stages, without the stem: the last four stages
+are read, or all if there are fewer.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ WIDEST_KERNEL = 8
 
 @full_precision
 def soft_loss(shallow: Sequence[Tensor], deepest: Tensor, temperature: float) -> Tensor:
-    """Σ_i T²·KL(deepest ‖ shallow_i), mean over samples; no gradient reaches the deepest.
+    """Σ_i KL(deepest ‖ shallow_i) of softened predictions, mean over samples; no gradient reaches the deepest.
 
     Args:
         shallow: logits of the auxiliary classifiers, N×C each.
@@ -55,7 +57,7 @@ def soft_loss(shallow: Sequence[Tensor], deepest: Tensor, temperature: float) ->
     """
     target = F.log_softmax(deepest.detach() / temperature, dim=1)
     terms = [F.kl_div(F.log_softmax(z / temperature, dim=1), target, reduction="batchmean", log_target=True) for z in shallow]
-    return temperature**2 * torch.stack(terms).sum()
+    return torch.stack(terms).sum()
 
 
 @full_precision
@@ -121,7 +123,8 @@ def _block(inputs: int, outputs: int, kernel: tuple[int, int]) -> tuple[nn.Modul
 class Byot(Method):
     """Be your own teacher: the deepest classifier teaches auxiliary ones (Zhang et al. 2019, arXiv:1905.08094).
 
-    Defaults: those of the implementation named above (α 0.1, T 3, β 1e-6), for CIFAR-100.
+    Defaults, for CIFAR-100: α 0.3 and T 3 of the authors' code (``--loss_coefficient``, ``--temperature``), β 1e-6 of the implementation
+    that has the hints.
     """
 
     name = "byot"
@@ -132,12 +135,12 @@ class Byot(Method):
         """Hyper-parameters of BYOT.
 
         Args:
-            alpha: α, weight of the deepest classifier's soft targets against the labels.
+            alpha: α, weight of soft targets against labels, for all classifiers but the deepest.
             temperature: T.
             beta: β, weight of the feature hints (a sum, not a mean).
         """
 
-        alpha: UnitInterval = 0.1
+        alpha: UnitInterval = 0.3
         temperature: PositiveFloat = 3.0
         beta: NonNegativeFloat = 1e-6
 
@@ -161,7 +164,7 @@ class Byot(Method):
         logits = [head(h) for head, h in zip(self.heads, hints, strict=True)]
         auxiliary = torch.stack([cross_entropy(z, step.targets) for z in logits]).sum()
         return {
-            "ce": (1.0 - p.alpha) * cross_entropy(step.student.logits, step.targets),
+            "ce": cross_entropy(step.student.logits, step.targets),
             "auxiliary_ce": (1.0 - p.alpha) * auxiliary,
             "soft": p.alpha * soft_loss(logits, step.student.logits, p.temperature),
             "hint": p.beta * hint_loss(hints, pool(deepest)),

@@ -36,7 +36,7 @@ def cs_kd_loss(anchors: Tensor, partners: Tensor, temperature: float) -> Tensor:
 class CsKD(Method):
     """Class-wise self-distillation: samples of one class teach each other (Yun et al. 2020, arXiv:2003.13964).
 
-    Defaults: those of the reference code (``--temp 4 --lamda 1``), which the paper has for CIFAR-100.
+    Defaults: those of the reference code (``--temp 4 --lamda 1``).
     """
 
     name = "cs_kd"

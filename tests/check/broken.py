@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
+from pydantic import BaseModel, field_serializer
 from torch import Tensor, nn
 
 from kdbench import BuildContext, Method, MethodError, Needs, Step
@@ -62,6 +62,18 @@ class InfiniteDefault(Sound):
 
     class Params(Method.Params):
         limit: float = float("inf")
+
+
+@breaks("defaults_make_an_instance")
+class LosesPrecision(Sound):
+    """A parameter that JSON gives back as another."""
+
+    class Params(Method.Params):
+        scale: float = 0.123456789
+
+        @field_serializer("scale")
+        def short(self, value: float) -> float:
+            return round(value, 3)
 
 
 @breaks("defaults_make_an_instance")
@@ -255,6 +267,14 @@ class HalfHearted(SoundKD):
         return {"kd": F.mse_loss(step.student.logits.softmax(1), step.teacher.logits.softmax(1)).to(step.student.logits.dtype)}
 
 
+@breaks("half_precision_outputs")
+class OwnKernel(Sound):
+    """Calls what knows no bfloat16."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        return super().loss(step) | {"norm": 1e-9 * step.student.logits.square().sum().detach().numpy().item() * torch.ones(())}
+
+
 @breaks("any_batch_size")
 class EvenBatches(Sound):
     """Cuts the batch in halves and assumes that they match."""
@@ -265,6 +285,15 @@ class EvenBatches(Sound):
         return super().loss(step) | {
             "pairs": F.mse_loss(z[:half].softmax(1) - z[half:].softmax(1), torch.zeros(half, z.shape[1]))
         }
+
+
+@breaks("any_number_of_classes")
+class FewClasses(Sound):
+    """Refuses many classes."""
+
+    def build(self, context: BuildContext) -> None:
+        if context.num_classes > 20:
+            raise MethodError("too many classes")
 
 
 @breaks("any_number_of_classes")
@@ -300,6 +329,14 @@ class DeploysNothing(Sound):
 
     def deploy(self, student: nn.Module) -> nn.Module:
         return None  # type: ignore[return-value]
+
+
+@breaks("deploys_a_classifier")
+class DeploysAStranger(Sound):
+    """Deploys a network that does not take the inputs."""
+
+    def deploy(self, student: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Linear(7, 7), student)
 
 
 @breaks("deploys_a_classifier")
@@ -416,6 +453,18 @@ class DrawsAndForgets(Sound):
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         return super().loss(step) | {"weighted": (step.student.logits.float() * self.weights).sigmoid().mean()}
+
+
+@breaks("goes_on_after_an_interruption")
+class Grows(Sound):
+    """A buffer that a new instance has no room for."""
+
+    def build(self, context: BuildContext) -> None:
+        self.register_buffer("seen", torch.zeros(0))
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        self.seen = torch.cat([self.seen, torch.ones(1)])
+        return super().loss(step)
 
 
 @breaks("goes_on_after_an_interruption")

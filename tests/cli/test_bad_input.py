@@ -62,7 +62,12 @@ CASES = {
     "duplicate key": ("seeds: 1", "seeds: 1\nseeds: 2", "seeds: 2", "seeds"),
     "invalid yaml": ("seeds: 1", "seeds: [1", "", ""),
     "missing plugin": ("seeds: 1", "seeds: 1\nplugins: [absent.py]", "absent.py", "absent.py"),
-    "missing weights": ("model: mnist_mlp", "model: mnist_mlp\n    weights: absent.safetensors", "absent.safetensors", "absent"),
+    "missing weights": (
+        "model: mnist_mlp",
+        "model: mnist_mlp\n    weights: absent.safetensors",
+        "absent.safetensors",
+        "absent",
+    ),
 }
 
 
@@ -153,6 +158,7 @@ def test_a_runs_folder_that_cannot_be_written(kdbench_command: Any, tmp_path: Pa
 def test_a_full_disk(kdbench_command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write into the runs folder fails as on a full disk."""
     import errno
+
     from kdbench.results import store
 
     def full(*_: object, **__: object) -> None:

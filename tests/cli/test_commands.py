@@ -89,7 +89,9 @@ def test_a_method_is_one_new_file(kdbench_command: Any, here: Path) -> None:
 
 
 def test_check_exits_1_on_a_broken_method(kdbench_command: Any, here: Path) -> None:
-    (here / "mine.py").write_text(METHOD.replace("step.teacher.logits.softmax(1)", "step.teacher.logits.softmax_(1)", 1).replace("softmax_(1)", "mul_(2)"))
+    (here / "mine.py").write_text(
+        METHOD.replace("step.teacher.logits.softmax(1)", "step.teacher.logits.softmax_(1)", 1).replace("softmax_(1)", "mul_(2)")
+    )
     outcome = kdbench_command("check", "mine.py")
     assert outcome.status == 1
     assert "FAIL" in outcome.out
@@ -141,8 +143,20 @@ def test_help_and_version(kdbench_command: Any) -> None:
 
 def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
     path = small.write_suite(tmp_path, recipe={"epochs": 10_000, "batch_size": 32, "lr": 0.01})
-    command = [sys.executable, "-m", "kdbench", "run", str(path), "--runs", str(tmp_path / "runs"), "--data-root", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "kdbench",
+        "run",
+        str(path),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--data-root",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.05)

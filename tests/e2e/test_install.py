@@ -76,7 +76,9 @@ def test_it_works_outside_the_checkout_with_a_strangers_package(wheel: Path, tmp
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-S", "-c", _without_editable(code), str(site)]
     for arguments in (["run", str(suite), "--runs", "runs", "--data-root", "."], ["plan", "digits"]):
-        done = subprocess.run([*command, *arguments], cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, *arguments], cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert ("strange" if arguments[0] == "run" else "supervised") in done.stdout
 

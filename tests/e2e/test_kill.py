@@ -90,7 +90,19 @@ METHODS = ["supervised", "kd", "ps_kd", "dml", {"method": "born_again", "generat
 
 
 def start(path: Path, runs: Path, killer: Path, moment: str = "never:0") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kdbench", "run", str(path), "--runs", str(runs), "--plugin", str(killer), "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "kdbench",
+        "run",
+        str(path),
+        "--runs",
+        str(runs),
+        "--plugin",
+        str(killer),
+        "--threads",
+        "1",
+    ]
     environment = {**os.environ, "KILL_AT": moment, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, "--data-root", str(path.parent)], env=environment, capture_output=True, text=True, timeout=300, check=False

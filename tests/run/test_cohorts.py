@@ -21,12 +21,15 @@ def entry(name: str) -> object:
 def both_ways(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """All built-in methods and a teacher assistant, once in cohorts and once one by one."""
     folder = tmp_path_factory.mktemp("cohorts")
-    methods = [*map(entry, METHODS), {"name": "takd", "method": "kd", "assistants": [{"model": "tiny_cnn", "kwargs": {"width": 4}}]}]
+    methods = [
+        *map(entry, METHODS),
+        {"name": "takd", "method": "kd", "assistants": [{"model": "tiny_cnn", "kwargs": {"width": 4}}]},
+    ]
     path = small.write_suite(folder, methods=methods)
     together, alone = small.run(path, folder / "together"), small.run(path, folder / "alone", cohorts=False)
     assert not together.failed, together.failed
     assert not alone.failed
-    assert max(len(c.trials) for c in together.prepared.plan.cohorts) > 10
+    assert max(len(c.trials) for c in together.prepared.plan.cohorts) >= 10
     assert {len(c.trials) for c in alone.prepared.plan.cohorts} == {1}
     return folder / "together", folder / "alone"
 
