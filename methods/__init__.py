@@ -31,7 +31,7 @@ METHODS: list[type[Method]] = [
     DML,
     KDCL,
 ]
-"""In the order of the lists in the documentation: by family."""
+"""Every built-in method, by family."""
 
 
 @hookimpl

@@ -7,12 +7,12 @@ network's own classifier, the deepest, learns from labels alone and teaches the 
 
 p_m and f_m are constants in the sum. ``f`` are features after bottleneck and global average pooling.
 
-The code that the authors released (ArchipLab-LinfengZhang/pytorch-self-distillation-final) is of a later variant, with attention
-modules and without the hints ‖f_i − f_m‖². Followed are its weights (α, T; no T² factor; a full cross-entropy for the deepest, as in the paper).
-The hints are those of the implementation of the paper that is commonly used, luanyunteng/pytorch-be-your-own-teacher: a sum over the batch,
-not a mean (hence the small β), over elements where either feature is positive. That one weighs the deepest's
-cross-entropy by 1 − α too, and has α 0.1 with a factor T². Both write a cross-entropy with soft targets for KL: the
-same gradient; KL is 0 where the classifiers agree.
+The code that the authors released (ArchipLab-LinfengZhang/pytorch-self-distillation-final) is of a later variant, with
+attention modules and without the hints ‖f_i − f_m‖². Followed are its weights (α, T; no T² factor; a full cross-entropy for
+the deepest, as in the paper). The hints are those of the implementation of the paper that is commonly used,
+luanyunteng/pytorch-be-your-own-teacher: a sum over the batch, not a mean (hence the small β), over elements where either
+feature is positive. That one weighs the deepest's cross-entropy by 1 − α too, and has α 0.1 with a factor T². Both write a
+cross-entropy with soft targets for KL: the same gradient; KL is 0 where the classifiers agree.
 
 Bottlenecks are the latter's: a 1×1, a k×k (stride k) and a 1×1 convolution, each with batch norm and ReLU, where k brings the stage to
 the deepest one's grid. Its widest k is 8; a stage that is finer yet is averaged first. Tokens (N×L×D) are averaged over L, and the
