@@ -105,7 +105,7 @@ def test_resident_stream_against_data_loader(benchmark: BenchmarkFixture, worker
     ratio = min(loaded) / streamed
     benchmark.extra_info.update(ratio=ratio, loader_us=min(loaded) * 1e6, stream_us=streamed * 1e6)
     print(
-        f"\nDataLoader with {workers} workers {min(loaded) * 1e6:.0f} µs a sample,"
+        f"\nDataLoader with {workers} workers: {min(loaded) * 1e6:.0f} µs a sample,"
         f" resident stream {streamed * 1e6:.1f} µs: {ratio:.0f} times less (goal: {GOAL})"
     )
     assert ratio >= GOAL

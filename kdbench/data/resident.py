@@ -87,10 +87,13 @@ class ResidentImages:
         p, C, H, W = self.padding, self.channels, self.height + 2 * self.padding, self.width + 2 * self.padding
         if p == 0 and (C == 1 or not self.channels_last):
             return inputs.to(device).view(-1, H, W, C) if self.channels_last else inputs.to(device)
-        out = torch.empty((len(inputs), *((H, W, C) if self.channels_last else (C, H, W))), dtype=torch.uint8, device=device)
+        out = torch.zeros((len(inputs), *((H, W, C) if self.channels_last else (C, H, W))), dtype=torch.uint8, device=device)
         view = out.permute(0, 3, 1, 2) if self.channels_last else out
+        if p == 0 or augmentation.crop_mode == "zeros":
+            view[:, :, p : H - p, p : W - p] = inputs.to(device)
+            return out
         for start in range(0, len(inputs), CHUNK):
-            view[start : start + CHUNK] = _pad(inputs[start : start + CHUNK].to(device), p, augmentation.crop_mode)
+            view[start : start + CHUNK] = _reflect(inputs[start : start + CHUNK].to(device), p)
         return out
 
     def _line_starts(self) -> Tensor:
@@ -117,10 +120,8 @@ class ResidentImages:
         return (self.channels, self.height, self.width)
 
 
-def _pad(images: Tensor, padding: int, mode: str) -> Tensor:
-    """Pad N×C×H×W with black, or with what lies mirrored inside the edge (torch's reflection padding takes no bytes)."""
-    if mode == "zeros":
-        return torch.nn.functional.pad(images, (padding,) * 4)
+def _reflect(images: Tensor, padding: int) -> Tensor:
+    """Pad N×C×H×W with what lies mirrored inside the edge (torch's own reflection padding takes no bytes)."""
     for axis in (2, 3):
         last = images.shape[axis] - 1
         position = torch.arange(-padding, last + padding + 1, device=images.device).abs()
