@@ -9,7 +9,6 @@ import traceback
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from kdbench import __version__
@@ -63,18 +62,18 @@ def _run() -> int:  # noqa: PLR0911 (a status for each way to end)
         _debug()
         _say(f"error: {error}")
         return 2
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
         return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error; typer carries a click of its own
+            error.show()
+            return int(error.exit_code)
         _debug()
         _say(f"internal error: {type(error).__name__}: {error} (kdbench --debug … shows where; please report it)")
         return 70

@@ -7,32 +7,35 @@ temporary name and renamed.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import itertools
 import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from kdbench.errors import StoreError
+from kdbench.results.files import flush, remove, replace_folder, sha256, temporary, tidy, told, write_whole
 from kdbench.results.record import Profile, Record
 from kdbench.suite.trial import Plan
 
 M = TypeVar("M", bound=BaseModel)
 PARTS = ("trials", "checkpoints", "profiles", "suites")
+
+
+class Damaged(Exception):
+    """What is stored is not what was written."""
 
 
 class Store:
@@ -54,63 +57,61 @@ class Store:
         Raises:
             StoreError: the folder cannot be created or written, or the disk is full.
         """
-        with self._told():
+        with told(self.root):
             for part in PARTS:
                 (self.root / part).mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe.tmp-{os.getpid()}"
-            probe.write_bytes(b"\0" * 4096)
-            probe.unlink()
-            for left in itertools.chain(*(self.root.glob(f"{p}/*.tmp-*") for p in PARTS), self.root.glob(".probe.tmp-*")):
-                if not psutil.pid_exists(_owner(left)) or _owner(left) == os.getpid():
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            probe = self.root / ".probe"
+            write_whole(probe, b"\0" * 4096)
+            probe.unlink(missing_ok=True)
+            # Not while another process works here: it may be on another machine, where process numbers mean nothing.
+            with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
+                for folder in (self.root, *(self.root / part for part in PARTS)):
+                    tidy(folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from running suites in this folder.
+        """Keep other processes from running suites in this folder. A killed process holds no lock.
 
         Raises:
             StoreError: one does so already.
         """
-        path = self.root / ".lock"
-        lock = FileLock(path)
-        with self._told():
+        lock = FileLock(self.root / ".lock")
+        holder = self.root / ".lock-holder"
+        with told(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                holder = path.with_name(".lock-holder")
-                who = f" (process {holder.read_text()})" if holder.exists() else ""
                 raise StoreError(
-                    f"another kdbench run works in {self.root}{who}; wait for it, or give --runs another folder"
+                    f"another kdbench run works in {self.root}{_process(holder)}; wait for it, or give --runs another folder"
                 ) from None
-            path.with_name(".lock-holder").write_text(str(os.getpid()))
+            except NotImplementedError:
+                self._warn(f"the file system of {self.root} knows no locks: see to it that only one kdbench run works there")
+            holder.write_text(str(os.getpid()))
         try:
             yield
         finally:
-            path.with_name(".lock-holder").unlink(missing_ok=True)
+            with suppress(OSError):
+                holder.unlink(missing_ok=True)
             lock.release()
 
     def record(self, trial_id: str) -> Record | None:
-        """The record of a trial, or ``None``; a damaged one is set aside, which ``warn`` is told."""
+        """The record of a trial, or ``None``; a damaged one is set aside, which ``warn`` is told.
+
+        Raises:
+            StoreError: it is there but may not be read (it is not set aside then).
+        """
         folder = self._folder(trial_id)
-        path = folder / "record.json"
-        if not folder.is_dir():
-            return None
-        try:
-            stamp = path.stat().st_mtime_ns
-            if trial_id in self._checked and self._checked[trial_id][0] == stamp:
-                return self._checked[trial_id][1]
-            record = Record.model_validate_json(path.read_bytes())
-            if record.trial.id != trial_id:
-                raise ValueError("it describes another trial")
-            for name, expected in record.files.items():
-                if _sha256(folder / name) != expected:
-                    raise ValueError(f"{name} is not what it was when it was written")
-        except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors
-            reason = "record.json is not valid" if isinstance(error, ValidationError) else str(error)
-            self._set_aside(folder, f"record of trial {trial_id}", reason)
-            return None
-        self._checked[trial_id] = (stamp, record)
-        return record
+        with told(self.root, "read"):
+            try:
+                return self._whole_record(trial_id)
+            except Damaged:
+                pass
+            try:
+                return self._whole_record(trial_id)  # a run may have replaced it while it was being read
+            except Damaged as error:
+                self._set_aside(folder, f"the record of trial {trial_id}", str(error))
+                return None
 
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
         """Records by trial id: of all trials, or of those named that have one."""
@@ -132,74 +133,69 @@ class Store:
         Args:
             record: the record; ``files`` is filled in here.
             history: a row an epoch.
-            predictions: arrays of the test set.
-            student: the deployed network's state.
+            predictions: arrays of the test set, of numbers only.
+            student: the deployed network's state, in any memory layout, shared tensors included.
 
         Returns:
             The record as it was stored.
 
         Raises:
-            StoreError: the disk is full or the folder cannot be written.
+            StoreError: the disk is full or the folder cannot be written; an older record is kept.
         """
         target = self._folder(record.trial.id)
-        folder = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-        with self._told():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            _write(folder / "trial.json", record.trial.model_dump_json(indent=2).encode())
-            if history:
-                pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
-            if predictions is not None:
-                np.savez_compressed(folder / "predictions.npz", allow_pickle=False, **predictions)
-            if student is not None:
-                own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in student.items()}
-                save_file(own, folder / "student.safetensors")
-            files = {p.name: _sha256(p) for p in sorted(folder.iterdir())}
-            record = record.model_copy(update={"files": files})
-            _write(folder / "record.json", record.model_dump_json(indent=2).encode())
-            for path in folder.iterdir():
-                _flush(path)
-            if target.exists():
-                old = target.with_name(f"{target.name}.old.tmp-{os.getpid()}")
-                os.replace(target, old)
-                os.replace(folder, target)
-                shutil.rmtree(old)
-            else:
-                os.replace(folder, target)
+        folder = temporary(target)
+        with told(self.root):
+            try:
+                remove(folder)
+                folder.mkdir(parents=True)
+                _write_companions(folder, record, history, predictions, student)
+                record = record.model_copy(update={"files": {p.name: sha256(p) for p in sorted(folder.iterdir())}})
+                (folder / "record.json").write_bytes(record.model_dump_json(indent=2).encode())
+                for path in (*folder.iterdir(), folder):
+                    flush(path)
+                replace_folder(folder, target)
+            except BaseException:
+                with suppress(OSError):  # on a full disk, every byte counts
+                    remove(folder)
+                raise
         self._checked.pop(record.trial.id, None)
         return record
 
     def discard(self, trial_id: str) -> None:
         """Forget a trial's record and checkpoint."""
-        with self._told():
-            folder = self._folder(trial_id)
+        folder = self._folder(trial_id)
+        with told(self.root):
             if folder.exists():
-                gone = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+                gone = temporary(folder)
+                remove(gone)
                 os.replace(folder, gone)
-                shutil.rmtree(gone)
+                remove(gone)
             self.checkpoint_path(trial_id).unlink(missing_ok=True)
         self._checked.pop(trial_id, None)
 
     def history(self, trial_id: str) -> pd.DataFrame:
         """A row an epoch; empty for a trial that was not trained."""
         path = self._folder(trial_id) / "history.csv"
-        # The default parser of floats is off by a last bit now and then.
-        return pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
+        try:
+            # The default parser of floats is off by a last bit now and then.
+            return pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
+        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            raise StoreError(f"the history of trial {trial_id} in {self.root} cannot be read: {error}") from error
 
     def predictions(self, trial_id: str) -> dict[str, np.ndarray]:
         """Arrays of the test set: ``logits`` (float32, N×C) and ``targets`` (int64, N)."""
         try:
             with np.load(self._folder(trial_id) / "predictions.npz", allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise StoreError(f"predictions of trial {trial_id} in {self.root} cannot be read: {error}") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"the predictions of trial {trial_id} in {self.root} cannot be read: {error}") from error
 
     def student(self, trial_id: str) -> dict[str, Tensor]:
-        """State of the deployed network."""
+        """State of the deployed network, contiguous, on the CPU."""
         try:
             return load_file(self._folder(trial_id) / "student.safetensors")
-        except Exception as error:
-            raise StoreError(f"weights of trial {trial_id} in {self.root} cannot be read: {error}") from error
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"the weights of trial {trial_id} in {self.root} cannot be read: {error}") from error
 
     def checkpoint_path(self, trial_id: str) -> Path:
         """Where the trainer keeps a trial's checkpoint."""
@@ -211,15 +207,21 @@ class Store:
 
     def profile(self, profile_id: str) -> Profile | None:
         """A profile, or ``None``; a damaged one is set aside."""
-        return self._load_json(self.root / "profiles" / f"{profile_id}.json", Profile, f"profile {profile_id}")
+        return self._load_json(self.root / "profiles" / f"{profile_id}.json", Profile, f"the profile {profile_id}")
 
     def save_plan(self, plan: Plan) -> None:
-        """Write a suite's plan."""
+        """Write a suite's plan.
+
+        Raises:
+            StoreError: the suite's name cannot be a file's, or the folder cannot be written.
+        """
+        if Path(plan.suite).name != plan.suite:
+            raise StoreError(f'a suite cannot be called "{plan.suite}": its records and reports are files of that name')
         self._save_json(self.root / "suites" / f"{plan.suite}.json", plan)
 
     def plan(self, suite: str) -> Plan | None:
         """The plan of a suite as it was last run, or ``None``."""
-        return self._load_json(self.root / "suites" / f"{suite}.json", Plan, f"plan of suite {suite}")
+        return self._load_json(self.root / "suites" / f"{suite}.json", Plan, f"the plan of suite {suite}")
 
     def plans(self) -> list[str]:
         """Names of the suites that were run here."""
@@ -228,56 +230,76 @@ class Store:
     def _folder(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
 
-    def _save_json(self, path: Path, value: BaseModel) -> None:
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-            _write(temporary, value.model_dump_json(indent=2).encode())
-            os.replace(temporary, path)
-
-    def _load_json(self, path: Path, kind: type[M], what: str) -> M | None:
-        if not path.exists():
+    def _whole_record(self, trial_id: str) -> Record | None:
+        folder = self._folder(trial_id)
+        if not folder.is_dir():
             return None
         try:
-            return kind.model_validate_json(path.read_bytes())
-        except (OSError, ValueError):
-            self._set_aside(path, what, "it is not valid")
-            return None
+            stamp = (folder / "record.json").stat().st_mtime_ns
+            known = self._checked.get(trial_id)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            record = Record.model_validate_json((folder / "record.json").read_bytes())
+            changed = [name for name, expected in record.files.items() if sha256(folder / name) != expected]
+        except ValidationError as error:
+            raise Damaged("record.json is not valid") from error
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise Damaged(f"{Path(str(error.filename)).name} is missing") from error
+        if record.trial.id != trial_id:
+            raise Damaged("it describes another trial")
+        if changed:
+            raise Damaged(f"{changed[0]} is not what it was when it was written")
+        self._checked[trial_id] = (stamp, record)
+        return record
+
+    def _save_json(self, path: Path, value: BaseModel) -> None:
+        with told(self.root):
+            write_whole(path, value.model_dump_json(indent=2).encode())
+
+    def _load_json(self, path: Path, kind: type[M], what: str) -> M | None:
+        with told(self.root, "read"):
+            if not path.exists():
+                return None
+            try:
+                return kind.model_validate_json(path.read_bytes())
+            except ValidationError:
+                self._set_aside(path, what, "it is not valid")
+                return None
 
     def _set_aside(self, path: Path, what: str, reason: str) -> None:
         folder = self.root / "set-aside"
-        with self._told():
-            folder.mkdir(parents=True, exist_ok=True)
-            free = next(n for n in itertools.count(1) if not (folder / f"{path.name}-{n}").exists())
-            os.replace(path, folder / f"{path.name}-{free}")
-        self._warn(f"{what} is damaged ({reason}); set aside as {folder / f'{path.name}-{free}'}")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+        free = next(n for n in itertools.count(1) if not (folder / f"{path.name}-{n}").exists())
+        place = folder / f"{path.name}-{free}"
         try:
-            yield
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise StoreError(
-                    f"no space left on the disk of {self.root}; free some and run the same command again: nothing finished is lost"
-                ) from error
-            raise StoreError(f"the runs folder {self.root} cannot be written: {error.strerror or error}") from error
+            folder.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)
+        except OSError as error:  # a report may be made of a folder that is only to be read
+            self._warn(f"{what} is damaged ({reason}) and passed over; it cannot be set aside: {error.strerror or error}")
+        else:
+            self._warn(f"{what} is damaged ({reason}); set aside as {place}")
 
 
-def _owner(path: Path) -> int:
-    number = path.name.rpartition(".tmp-")[2]
-    return int(number) if number.isdigit() else -1
+def _write_companions(
+    folder: Path,
+    record: Record,
+    history: Sequence[Mapping[str, float]],
+    predictions: Mapping[str, np.ndarray] | None,
+    student: Mapping[str, Tensor] | None,
+) -> None:
+    (folder / "trial.json").write_bytes(record.trial.model_dump_json(indent=2).encode())
+    if history:
+        pd.DataFrame(history).to_csv(folder / "history.csv", index=False, lineterminator="\n")
+    if predictions is not None:
+        if any(array.dtype.hasobject for array in predictions.values()):
+            raise TypeError("predictions must be arrays of numbers: objects would have to be pickled")
+        np.savez_compressed(folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
+    if student is not None:
+        own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in student.items()}
+        (folder / "student.safetensors").write_bytes(safetensors_bytes(own))
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _process(holder: Path) -> str:
+    try:
+        return f" (process {holder.read_text()})"
+    except OSError:
+        return ""

@@ -1,0 +1,115 @@
+"""Files that are whole or absent, and errors of the disk told in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from kdbench.errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a full disk, and of a used-up quota."""
+
+
+@contextmanager
+def told(root: Path, doing: str = "written") -> Iterator[None]:
+    """Turn an error of the disk into a :class:`StoreError`.
+
+    Args:
+        root: the runs folder, which the sentence names.
+        doing: what failed: ``written`` or ``read``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreError(
+                f"no space left on the disk of {root}; free some and run the same command again: nothing finished is lost"
+            ) from error
+        what = f"{error.filename}: " if error.filename and Path(str(error.filename)) != root else ""
+        raise StoreError(f"the runs folder {root} cannot be {doing}: {what}{error.strerror or error}") from error
+
+
+def temporary(path: Path) -> Path:
+    """The name under which a file or folder is written before it gets its own."""
+    return path.with_name(f"{path.name}.tmp-{os.getpid()}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whatever stops the process or the machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = temporary(path)
+    try:
+        unfinished.write_bytes(content)
+        flush(unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of another, which may exist; :func:`tidy` mends what a kill in between leaves."""
+    if not target.exists():
+        os.replace(new, target)
+    else:
+        old = target.with_name(f"{target.name}.old.tmp-{os.getpid()}")
+        remove(old)
+        os.replace(target, old)
+        try:
+            os.replace(new, target)
+        except BaseException:
+            os.replace(old, target)
+            raise
+        remove(old)
+    flush(target.parent)
+
+
+def tidy(folder: Path) -> None:
+    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back."""
+    for left in sorted(folder.glob("*.tmp-*")):
+        name, _, owner = left.name.rpartition(".tmp-")
+        if owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+            continue
+        target = left.with_name(name.removesuffix(".old"))
+        if name.endswith(".old") and not target.exists():
+            os.replace(left, target)
+        else:
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Ask the system to put a file's content, or a folder's names, on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows has no such thing for folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,63 @@
+"""Attention transfer.
+
+    L = CE(z_s, y) + β·Σ_k mean (q(f_s) − q(f_t))²,   q(f) = vec(mean_c f_c²) / ‖·‖₂
+
+Zagoruyko, Komodakis 2017, "Paying More Attention to Attention", ICLR, arXiv:1612.03928, eq. 2. The paper halves the norm of the
+difference; its code, and RepDistiller's with β = 1000, take the mean of the squared difference, as here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Step, full_precision
+
+
+def attention(features: Tensor, grid: list[int]) -> Tensor:
+    """Where a network looks: mean of squares over channels of N×C×H×W, on a grid, flattened and of length 1; N×(H·W)."""
+    energy = features.square().mean(dim=1)
+    if list(energy.shape[1:]) != grid:
+        energy = F.adaptive_avg_pool2d(energy, grid)
+    return F.normalize(energy.flatten(1), dim=1)
+
+
+@full_precision
+def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of attention maps; the larger grid is average-pooled to the smaller."""
+    grid = [min(x, y) for x, y in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    return (attention(student, grid) - attention(teacher, grid)).square().mean()
+
+
+class AT(Method):
+    """Attention transfer (Zagoruyko and Komodakis 2017, arXiv:1612.03928); weight 1000 as in the paper and RepDistiller."""
+
+    name = "at"
+    family = "attention"
+    needs = Needs(teachers=1, teacher_logits=False, teacher_features=(-4, -3, -2, -1), student_features=(-4, -3, -2, -1))
+
+    class Params(Method.Params):
+        """Hyper-parameters.
+
+        Args:
+            beta: weight (paper: 10³, divided by the number of values, which the mean does here).
+        """
+
+        beta: NonNegativeFloat = 1000.0
+
+    params: Params
+
+    def build(self, context: BuildContext) -> None:
+        """See that there are maps to compare."""
+        for shape in (*context.student.features, *context.teachers[0].features):
+            if len(shape) != 3:
+                raise MethodError(
+                    f'method "{self.name}" compares feature maps (C, H, W), and a network of this pair gives {shape}'
+                )
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Hard loss and the sum over the stages that both networks have, counted from the last."""
+        both = zip(reversed(step.student.features), reversed(step.teacher.features), strict=False)
+        terms = [attention_loss(student, teacher) for student, teacher in both]
+        return {"ce": F.cross_entropy(step.student.logits, step.targets), "at": self.params.beta * torch.stack(terms).sum()}
