@@ -177,8 +177,8 @@ class Store:
         """A row an epoch; empty for a trial that was not trained."""
         path = self._folder(trial_id) / "history.csv"
         try:
-            # The default parser of floats is off by a last bit now and then.
-            return pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
+            # The python engine reads every float exactly; the default of older releases is off by a last bit now and then.
+            return pd.read_csv(path, engine="python") if path.exists() else pd.DataFrame()
         except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
             raise StoreError(f"the history of trial {trial_id} in {self.root} cannot be read: {error}") from error
 
