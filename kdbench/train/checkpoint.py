@@ -7,6 +7,7 @@ name and renamed, a checkpoint is whole or absent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -67,7 +68,8 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
         save_file(own, temporary, metadata={"kdbench": json.dumps(meta)})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise StoreError(f"the checkpoint {path} cannot be written: {error}") from error
 
 

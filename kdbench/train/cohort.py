@@ -143,20 +143,28 @@ class _Run:
                 member.train_step(batch, mine, step)
                 self.peak[member.trial.id] = max(self.peak.get(member.trial.id, 0.0), peak_memory_mb(self.device))
                 if versions(shared) != before:
-                    raise MethodError(
-                        f'method "{member.method.name}" changed the batch or a teacher\'s outputs in place, which other methods share'
-                    )
+                    raise MethodError("in place")
             except Exception as error:
                 if not self.recoverable(error):
                     raise
                 self.active.remove(member)
                 member.alive = False
-                self.listener.failed(member, error)
+                self.listener.failed(member, _blame(error, member, versions(shared) != before))
                 if versions(shared) != before:  # make what was spoilt anew for the members that follow
                     batch = next(itertools.islice(self.stream.epoch(epoch), step, None))
                     outputs = self._teach(batch) if self.active else {}
                     shared = [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
                     before = versions(shared)
+
+
+def _blame(error: Exception, member: Member, tampered: bool) -> Exception:
+    """The error to record: what was changed in place is the cause of whatever failed after it."""
+    if not tampered:
+        return error
+    name = member.method.name
+    blame = MethodError(f'method "{name}" changed the batch or a teacher\'s outputs in place, which other methods share')
+    blame.__cause__ = error
+    return blame.with_traceback(error.__traceback__)
 
 
 def member_recoverable(error: Exception) -> bool:

@@ -176,7 +176,7 @@ class Member:
     def check_finite(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Raise :class:`NonFiniteLoss` that names the terms to blame."""
         if not bool(torch.isfinite(total)):
-            values = ", ".join(f"{name} = {float(value):g}" for name, value in terms.items())
+            values = ", ".join(f"{name} = {float(value.detach()):g}" for name, value in terms.items())
             raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}: {values}")
 
     def finish_training_epoch(self) -> dict[str, float]:
