@@ -52,12 +52,16 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
                 tensors[f"optimizer.{index}.{key}"] = value
             else:
                 numbers.setdefault(str(index), {})[key] = value
+    groups: list[dict[str, Any]] = []
+    for number, group in enumerate(optimizer["param_groups"]):  # some optimisers count their steps here, in a tensor
+        tensors.update({f"group.{number}.{k}": v for k, v in group.items() if isinstance(v, Tensor)})
+        groups.append({k: v for k, v in group.items() if not isinstance(v, Tensor)})
     meta = {
         "format": FORMAT,
         "trial": member.trial.id,
         "epoch": member.epoch,
         "history": member.history,
-        "optimizer_groups": optimizer["param_groups"],
+        "optimizer_groups": groups,
         "optimizer_numbers": numbers,
         "extra": extra,
     }
@@ -91,6 +95,9 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
             raise ValueError("it belongs to another trial or version")
         member.student.load_state_dict(_part(tensors, "student."))
         member.method.load_state_dict(_part(tensors, "method."))
+        for name, value in _part(tensors, "group.").items():
+            number, key = name.split(".", 1)
+            meta["optimizer_groups"][int(number)][key] = value
         _load_optimizer(member, meta, _part(tensors, "optimizer."))
         member.random.cpu = tensors["random.cpu"]
         if member.random.cuda is not None:
