@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from kdbench.errors import KdbenchError, did_you_mean
-from kdbench.results.record import Profile, Record
+from kdbench.results.record import Costs, Profile, Record
 from kdbench.results.store import Store
-from kdbench.suite.trial import Entry, Plan
+from kdbench.suite.trial import Entry, Plan, Trial
+
+ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
+PROFILE = ("parameters", "macs", "size_mb")
+COSTS = tuple(name for name in Costs.model_fields if name != "peak_memory_scope")
+NOTHING = float("nan")
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,10 @@ class SuiteFrame:
 
     Args:
         plan: the suite's plan.
-        rows: a row an entry: pair, label, method, family, role, seed, point (the grid point as JSON, "" without a grid),
-            trial, teachers, status (finished, failed, missing), error, metrics, costs, parameters, macs, size_mb, fingerprint.
+        rows: a row an entry: pair, label, method, family, role, seed, trial, teachers, point (the grid point as JSON, "" without a
+            grid), fingerprint (of the data), status (finished, failed, missing), error, ``ACCURACIES``, ``PROFILE``, uncounted
+            (operators that the MACs leave out), ``COSTS``, teacher_accuracy (mean test accuracy of its teachers), and whatever
+            other metrics the records hold. What is not known is NaN.
         records: by trial id.
         profiles: by profile id.
     """
@@ -42,52 +49,106 @@ def suite_frame(store: Store, suite: str) -> SuiteFrame:
     plan = store.plan(suite)
     if plan is None:
         known = store.plans()
-        raise KdbenchError(f'no suite "{suite}" was run in {store.root}{did_you_mean(suite, known)}')
+        hint = did_you_mean(suite, known) or (f"; known are {', '.join(known)}" if known else "")
+        raise KdbenchError(f'no suite "{suite}" was run in {store.root}{hint}')
     records = store.records(plan.trials)
     profiles = {r.profile: p for r in records.values() if r.profile and (p := store.profile(r.profile)) is not None}
-    rows = pd.DataFrame([_row(entry, records.get(entry.trial), profiles) for entry in plan.entries])
+    return frame_of(plan, records, profiles)
+
+
+def frame_of(plan: Plan, records: Mapping[str, Record], profiles: Mapping[str, Profile]) -> SuiteFrame:
+    """The frame of a plan and of what was stored of its trials."""
+    rows = pd.DataFrame([_row(entry, plan.trials[entry.trial], records, profiles) for entry in plan.entries])
     return SuiteFrame(plan, rows, records, profiles)
 
 
-def grid_choice(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep, of each grid, the point with the best mean validation accuracy over seeds (the first of equals).
+def grid_points(frame: SuiteFrame) -> pd.DataFrame:
+    """A row for each grid point of each student: pair, fingerprint, label, point, means over seeds, and whether it was chosen.
 
-    The test set has no say. Rows without a grid are kept; where nothing was validated (no validation split, or nothing
-    finished), the first point is kept.
-
-    Args:
-        rows: students' rows.
+    The choice of a grid falls on the point that finished with the most seeds (one that diverges now and then is no better
+    for the rest); among these, on the best mean validation accuracy; among these, on the first. The test set has no say.
     """
-    kept = []
-    for _, group in rows.groupby(["pair", "label"], sort=False):
-        points = list(dict.fromkeys(group["point"]))
-        chosen = points[0]
-        if len(points) > 1 and group["validation_accuracy"].notna().any():
-            means = group.groupby("point", sort=False)["validation_accuracy"].mean()
-            chosen = str(means.reindex(points).idxmax())
-        kept.append(group[group["point"] == chosen])
-    return pd.concat(kept) if kept else rows
+    students = frame.rows[frame.rows["role"] == "student"]
+    found: list[dict[str, Any]] = []
+    for (pair, fingerprint, label), group in students.groupby(["pair", "fingerprint", "label"], sort=False):
+        points = [
+            {
+                "pair": pair,
+                "fingerprint": fingerprint,
+                "label": label,
+                "point": point,
+                "seeds": len(part),
+                "finished": int((part["status"] == "finished").sum()),
+                "validation_accuracy": part["validation_accuracy"].mean(),
+                "test_accuracy": part["test_accuracy"].mean(),
+            }
+            for point, part in group.groupby("point", sort=False)
+        ]
+        best = max(points, key=_merit)
+        found += [{**point, "chosen": point is best} for point in points]
+    return pd.DataFrame(found)
 
 
-def _row(entry: Entry, record: Record | None, profiles: Mapping[str, Profile]) -> dict[str, Any]:
-    point = json.dumps(entry.grid_point, sort_keys=True) if entry.grid_point else ""
+def grid_choice(frame: SuiteFrame) -> pd.DataFrame:
+    """The rows without those of grid points that were not chosen, and without the assistants and generations made for them."""
+    points = grid_points(frame)
+    if points.empty:
+        return frame.rows
+    chosen = set(zip(*(points[points["chosen"]][name] for name in ("pair", "fingerprint", "label", "point")), strict=True))
+    rows = frame.rows
+    keys = zip(rows["pair"], rows["fingerprint"], rows["label"], rows["point"], strict=True)
+    students = rows[(rows["role"] == "student") & [key in chosen for key in keys]]
+    behind = _ancestors(frame.plan, students["trial"])
+    helpers = rows["role"].isin(["assistant", "generation"]) & rows["trial"].isin(behind)
+    return rows[rows.index.isin(students.index) | (rows["role"] == "teacher") | helpers]
+
+
+def _merit(point: Mapping[str, Any]) -> tuple[int, float]:
+    accuracy = point["validation_accuracy"]
+    # Sums in another order differ in the last bits: equals are to be equal.
+    return point["finished"], -1.0 if pd.isna(accuracy) else round(accuracy, 12)
+
+
+def _ancestors(plan: Plan, trials: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(trials)
+    while waiting:
+        new = set(plan.trials[waiting.pop()].teachers) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _row(entry: Entry, trial: Trial, records: Mapping[str, Record], profiles: Mapping[str, Profile]) -> dict[str, Any]:
+    record = records.get(entry.trial)
     row: dict[str, Any] = {
         **entry.model_dump(include={"pair", "label", "method", "family", "role", "seed", "trial", "teachers"}),
-        "point": point,
+        "point": json.dumps(entry.grid_point, sort_keys=True) if entry.grid_point else "",
+        "fingerprint": trial.data.fingerprint if record is None else record.data.get("fingerprint", trial.data.fingerprint),
         "status": "missing" if record is None else record.status,
         "error": "",
-        "validation_accuracy": float("nan"),
-        "test_accuracy": float("nan"),
+        **dict.fromkeys(ACCURACIES, NOTHING),
+        "teacher_accuracy": _teacher_accuracy(entry, records),
+        **dict.fromkeys(PROFILE, NOTHING),
+        "uncounted": "",
+        **dict.fromkeys(COSTS, NOTHING),
     }
     if record is None:
         return row
-    row["fingerprint"] = record.data.get("fingerprint", "")
-    if record.failure is not None:
-        row["error"] = f"{record.failure.kind}: {record.failure.message}"
+    if record.status == "failed":
+        row["error"] = f"{record.failure.kind}: {record.failure.message}" if record.failure else "failed"
         return row
-    row.update(record.metrics)
-    row.update({k: v for k, v in record.costs.model_dump().items() if k != "peak_memory_scope"})
+    row.update(record.costs.model_dump(include=set(COSTS)))
     profile = profiles.get(record.profile)
     if profile is not None:
-        row.update(profile.model_dump(include={"parameters", "macs", "size_mb"}))
+        row.update(profile.model_dump(include=set(PROFILE)))
+        row["uncounted"] = ", ".join(f"{name} ×{calls}" for name, calls in sorted(profile.uncounted.items()))
+    for name, value in record.metrics.items():
+        # A plugin's metric may be called anything, "status" too.
+        row[f"metric_{name}" if name in row and name not in ACCURACIES else name] = value
     return row
+
+
+def _teacher_accuracy(entry: Entry, records: Mapping[str, Record]) -> float:
+    known = [records[t].metrics.get("test_accuracy", NOTHING) for t in entry.teachers if t in records]
+    return sum(known) / len(known) if known and len(known) == len(entry.teachers) else NOTHING
