@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
-from kdbench.report.leaderboard import leaderboard, leaderboard_markdown
+from kdbench.report.leaderboard import leaderboard_markdown
+from kdbench.report.standings import standings
 from kdbench.results.frame import SuiteFrame
 
 Reporter = Callable[[SuiteFrame, Path], list[Path]]
@@ -22,9 +23,9 @@ def write_markdown(frame: SuiteFrame, folder: Path) -> list[Path]:
 
 
 def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.csv`` (a row a method) and ``trials.csv`` (a row a trial)."""
+    """``leaderboard.csv`` (a row a method) and ``trials.csv`` (a row for each trial that the suite asks for, grid points included)."""
     paths = [folder / "leaderboard.csv", folder / "trials.csv"]
-    leaderboard(frame).to_csv(paths[0], index=False, lineterminator="\n")
+    standings(frame).to_csv(paths[0], index=False, lineterminator="\n")
     frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)).to_csv(paths[1], index=False, lineterminator="\n")
     return paths
 
@@ -32,9 +33,13 @@ def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
 def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
     """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
     path = folder / "leaderboard.json"
-    rows = json.loads(leaderboard(frame).to_json(orient="records"))
+    rows = json.loads(standings(frame).to_json(orient="records"))
     provenance = {i: r.provenance.model_dump(mode="json") for i, r in frame.records.items()}
-    path.write_text(json.dumps({"suite": frame.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({"suite": frame.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",
+        encoding="utf-8",
+        newline="\n",
+    )
     return [path]
 
 
@@ -55,20 +60,35 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
         if name not in reporters:
             hint = did_you_mean(name, reporters) or f"; known are {', '.join(reporters)}"
             raise KdbenchError(f'in --format: unknown format "{name}"{hint}')
-    return names
+    if not names:
+        raise KdbenchError(f"in --format: no format given; known are {', '.join(reporters)}")
+    return list(dict.fromkeys(names))
 
 
 def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
     """Write a report in several formats.
 
+    Args:
+        frame: what the report is made from.
+        folder: where it goes; created.
+        formats: names of reporters.
+        reporters: all of them.
+
     Returns:
         The files.
 
     Raises:
-        KdbenchError: the folder cannot be written.
+        KdbenchError: the folder cannot be written, or a reporter fails.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return [path for name in formats for path in reporters[name](frame, folder)]
-    except OSError as error:
-        raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror}") from error
+    found: list[Path] = []
+    for name in formats:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found += reporters[name](frame, folder)
+        except OSError as error:
+            raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
+        except KdbenchError:
+            raise
+        except Exception as error:  # a plugin's, most likely; the records are safe
+            raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
+    return found

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from kdbench.report.text import code, escape
 from kdbench.results.frame import SuiteFrame
 from kdbench.results.record import Record
+
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def provenance_lines(frame: SuiteFrame) -> list[str]:
@@ -11,46 +17,56 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
     records = list(frame.records.values())
     if not records:
         return ["No trial of this suite was run yet."]
-
-    def each(text: dict[str, None]) -> str:
-        return "; ".join(text)
-
-    data = each({_data(r): None for r in records})
-    machines = each({_machine(r): None for r in records})
-    versions = each({_versions(r): None for r in records})
-    commands = ", ".join({f"`{r.provenance.command}`": None for r in records})
-    lines = [f"- Data: {data}", f"- Machine: {machines}", f"- Versions: {versions}", f"- Command: {commands}"]
-    lines.append(
-        f"- Trained between {min(r.provenance.started for r in records)} and {max(r.provenance.finished for r in records)}"
-    )
+    count = Counter(str(r.status) for r in records)
+    count["not run"] = len(frame.plan.trials) - len(records)
+    lines = [
+        f"- Data: {_each(records, _data)}",
+        f"- Machine: {_each(records, _machine)}",
+        f"- Versions: {_each(records, _versions)}",
+        f"- Command: {_each(records, lambda r: code(r.provenance.command))}",
+        f"- Trained between {min(r.provenance.started for r in records)} and {max(r.provenance.finished for r in records)}",
+        f"- Trials: {', '.join(f'{n} {status}' for status, n in sorted(count.items()) if n)}; `trials.csv` names the record of each",
+    ]
+    if uncounted := sorted({operator for profile in frame.profiles.values() for operator in profile.uncounted}):
+        lines.append(f"- Operators that MACs leave out: {', '.join(map(code, uncounted))}")
     warnings = []
     if len({r.data.get("fingerprint") for r in records}) > 1:
-        warnings.append("**These records are of different data.**")
+        warnings.append("**These records are of different data**: compare nothing between tables.")
     if len({_machine(r) for r in records}) > 1:
-        warnings.append("These records are from different machines: compare no times.")
-    if uncounted := sorted({op for p in frame.profiles.values() for op in p.uncounted}):
-        lines.append(f"- Operators that MACs leave out: {', '.join(uncounted)}")
+        warnings.append("**These records are from different machines**: compare no times.")
+    if len({_versions(r) for r in records}) > 1:
+        warnings.append("These records were made by different versions of code or libraries.")
     return ["\n".join(lines), *warnings]
+
+
+def _each(records: Sequence[Record], describe: Callable[[Record], str]) -> str:
+    return "; ".join(sorted({describe(record) for record in records}))
 
 
 def _data(record: Record) -> str:
     data = record.data
-    return (
-        f"{data.get('name')}, fingerprint `{data.get('fingerprint')}` ({data.get('train')} training, {data.get('validation')} validation, "
-        f"{data.get('test')} test samples)"
-    )
+    sizes = ", ".join(f"{data[split]:,} {noun}" for split, noun in SPLITS.items() if split in data)
+    return f"{escape(str(data.get('name', 'unnamed')))}, fingerprint {code(str(data.get('fingerprint', 'unknown')))} ({sizes} samples)"
 
 
 def _machine(record: Record) -> str:
-    machine = record.provenance.machine
-    where = record.provenance.device
-    return (
-        f"{machine.get('processor')}, {machine.get('cores')} cores, {machine.get('memory_gb')} GB, {machine.get('system')}; "
-        f"device {where}, {record.provenance.threads} threads"
-    )
+    machine, made = record.provenance.machine, record.provenance
+    known = [
+        machine.get("processor"),
+        _unit(machine, "cores", "cores"),
+        _unit(machine, "memory_gb", "GB"),
+        machine.get("system"),
+    ]
+    threads = "1 thread" if made.threads == 1 else f"{made.threads} threads"
+    return f"{', '.join(escape(text) for text in known if text)} (device {escape(made.device)}, {threads})"
+
+
+def _unit(machine: dict[str, str], name: str, unit: str) -> str:
+    return f"{machine[name]} {unit}" if name in machine else ""
 
 
 def _versions(record: Record) -> str:
-    libraries = ", ".join(f"{name} {version}" for name, version in record.provenance.libraries.items())
-    commit = f" ({record.provenance.commit})" if record.provenance.commit else ""
-    return f"kdbench {record.provenance.kdbench}{commit}, {libraries}"
+    made = record.provenance
+    libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items())
+    commit = f" ({made.commit})" if made.commit else ""
+    return escape(f"kdbench {made.kdbench}{commit}, {libraries}")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from kdbench.errors import KdbenchError, Place
+from kdbench.results.files import write_whole
+
+MARKER = re.compile(rb"<!--[ \t]*(/?)kdbench:leaderboard[ \t]+(.*?)[ \t]*-->")
 
 
 def update_readme(path: Path, suite: str, table: str, *, check: bool = False) -> bool:
     """Put a table between ``<!-- kdbench:leaderboard SUITE -->`` and ``<!-- /kdbench:leaderboard SUITE -->``.
 
-    Every other byte of the file stays as it is.
+    Every other byte of the file stays as it is; the table gets the file's line ends.
 
     Args:
-        path: the markdown file (UTF-8).
+        path: the markdown file.
         suite: the suite that the markers name.
         table: the markdown between them.
         check: change nothing.
@@ -29,37 +31,37 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise KdbenchError(f"cannot be read: {error.strerror}", Place(path)) from error
-    name = re.escape(suite.encode())
-    opening = list(re.finditer(rb"<!-- *kdbench:leaderboard +" + name + rb" *-->", content))
-    closing = list(re.finditer(rb"<!-- */kdbench:leaderboard +" + name + rb" *-->", content))
-    if not opening:
-        raise KdbenchError(f"has no marker <!-- kdbench:leaderboard {suite} -->; put it where the table belongs", Place(path))
-    if len(opening) > 1 or len(closing) > 1:
-        second = (opening if len(opening) > 1 else closing)[1]
-        raise KdbenchError(
-            f"the marker of leaderboard {suite} stands here a second time", Place(path, _line(content, second.start()))
-        )
-    if not closing or closing[0].start() < opening[0].end():
-        raise KdbenchError(
-            f"the marker is not closed by <!-- /kdbench:leaderboard {suite} -->",
-            Place(path, _line(content, opening[0].start())),
-        )
+        raise KdbenchError(f"cannot be read: {error.strerror or error}", Place(path)) from error
+    begin, end = _between(content, path, suite)
     newline = b"\r\n" if b"\r\n" in content else b"\n"
-    body = newline + newline.join(table.strip().encode().splitlines()) + newline
-    renewed = content[: opening[0].end()] + body + content[closing[0].start() :]
+    renewed = content[:begin] + newline + newline.join(table.strip().encode().splitlines()) + newline + content[end:]
     if renewed == content:
         return False
     if not check:
-        temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
         try:
-            temporary.write_bytes(renewed)
-            temporary.chmod(path.stat().st_mode)
-            os.replace(temporary, path)
+            write_whole(path.resolve(), renewed)  # not a link to it
         except OSError as error:
-            raise KdbenchError(f"cannot be written: {error.strerror}", Place(path)) from error
+            raise KdbenchError(f"cannot be written: {error.strerror or error}", Place(path)) from error
     return True
 
 
-def _line(content: bytes, position: int) -> int:
-    return content.count(b"\n", 0, position) + 1
+def _between(content: bytes, path: Path, suite: str) -> tuple[int, int]:
+    """Where what stands between the markers begins and ends."""
+
+    def wrong(message: str, marker: re.Match[bytes] | None = None) -> KdbenchError:
+        line = None if marker is None else content.count(b"\n", 0, marker.start()) + 1
+        return KdbenchError(message, Place(path, line))
+
+    opening, closing = f"<!-- kdbench:leaderboard {suite} -->", f"<!-- /kdbench:leaderboard {suite} -->"
+    markers = list(MARKER.finditer(content))
+    mine = [m for m in markers if m[2] == suite.encode()]
+    begins, ends = [m for m in mine if not m[1]], [m for m in mine if m[1]]
+    for same, spelling in ((begins, opening), (ends, closing)):
+        if len(same) > 1:
+            raise wrong(f"{spelling} stands here a second time; keep one", same[1])
+    if not begins:
+        raise wrong(f"there is no {opening}; put it, and {closing}, where the table belongs", ends[0] if ends else None)
+    after = next((m for m in markers if m.start() > begins[0].start()), None)
+    if not ends or after is not ends[0]:
+        raise wrong(f"{opening} is not closed by {closing}", begins[0])
+    return begins[0].end(), ends[0].start()

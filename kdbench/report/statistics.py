@@ -61,7 +61,14 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
     return estimate([a - b for a, b in zip(values, baseline, strict=True)])
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's interval of a share: what an accuracy on ``total`` test samples is known to within, for one trained network."""
-    interval = stats.binomtest(correct, total).proportion_ci(LEVEL, method="wilson")
+def wilson(share: float, samples: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy: what it is known to within, for one trained network and ``samples`` test samples.
+
+    Args:
+        share: share of the samples that are right, in [0, 1].
+        samples: how many were tested; without any there is no interval (NaN).
+    """
+    if samples == 0:
+        return float("nan"), float("nan")
+    interval = stats.binomtest(round(share * samples), samples).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)

@@ -48,6 +48,8 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished = temporary(path)
     try:
         unfinished.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, unfinished)
         flush(unfinished)
         os.replace(unfinished, path)
     except BaseException:

@@ -95,12 +95,12 @@ def grid_choice(frame: SuiteFrame) -> pd.DataFrame:
     if points.empty:
         return frame.rows
     chosen = set(zip(*(points[points["chosen"]][name] for name in ("pair", "fingerprint", "label", "point")), strict=True))
-    rows = frame.rows
+    rows, role = frame.rows, frame.rows["role"]
     keys = zip(rows["pair"], rows["fingerprint"], rows["label"], rows["point"], strict=True)
-    students = rows[(rows["role"] == "student") & [key in chosen for key in keys]]
-    behind = _ancestors(frame.plan, students["trial"])
-    helpers = rows["role"].isin(["assistant", "generation"]) & rows["trial"].isin(behind)
-    return rows[rows.index.isin(students.index) | (rows["role"] == "teacher") | helpers]
+    students = (role == "student") & pd.Series([key in chosen for key in keys], index=rows.index)
+    behind = _ancestors(frame.plan, rows.loc[students, "trial"])
+    helpers = role.isin(["assistant", "generation"]) & rows["trial"].isin(behind)
+    return rows[students | (role == "teacher") | helpers]
 
 
 def _merit(point: Mapping[str, Any]) -> tuple[int, float]:

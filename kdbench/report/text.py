@@ -1,0 +1,70 @@
+"""Numbers and names as a reader wants them; exact numbers are in the CSV files."""
+
+from __future__ import annotations
+
+import math
+import re
+
+SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
+"""What markdown may take for its own. An underscore inside a word is none of it, and ``tf_kd`` reads better without a backslash."""
+
+
+def escape(text: str) -> str:
+    """Text from plugins and suites, on one line and made harmless in markdown and its tables."""
+    return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
+
+
+def flat(text: str) -> str:
+    """Text on one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def code(text: str) -> str:
+    """Text as a code span, whatever backticks it holds."""
+    line = flat(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as percent with two decimals."""
+    return "–" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def quantity(value: float) -> str:
+    """A count with three digits and its SI prefix: ``107 k``, ``4.66 M``."""
+    if math.isnan(value):
+        return "–"
+    rounded = float(f"{value:.3g}")
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rounded >= factor:
+            return f"{rounded / factor:.3g} {prefix}"
+    return f"{value:.0f}"
+
+
+def size(megabytes: float) -> str:
+    """A size in MB (10^6 bytes) with three digits."""
+    return "–" if math.isnan(megabytes) else f"{float(f'{megabytes:.3g}'):g}"
+
+
+def times(ratio: float) -> str:
+    """A ratio: ``43.7×``."""
+    return "–" if math.isnan(ratio) else f"{ratio:.1f}×" if ratio < 99.95 else f"{ratio:.0f}×"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
+    if math.isnan(seconds):
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7170 else f"{seconds / 3600:.1f} h"
