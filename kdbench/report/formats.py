@@ -33,7 +33,7 @@ def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
 def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
     """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
     path = folder / "leaderboard.json"
-    rows = json.loads(standings(frame).to_json(orient="records"))
+    rows = json.loads(standings(frame).to_json(orient="records", double_precision=15))
     provenance = {i: r.provenance.model_dump(mode="json") for i, r in frame.records.items()}
     path.write_text(
         json.dumps({"suite": frame.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",

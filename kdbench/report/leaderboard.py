@@ -13,13 +13,14 @@ from kdbench.report.standings import standings
 from kdbench.report.text import escape, flat, percent
 from kdbench.results.frame import SuiteFrame, grid_points
 
-LEGEND = (
-    "Δ supervised: difference to the student trained alone, in percentage points, paired by seed (the same initial weights and "
-    "batches), in brackets the 95 % interval of the paired t test (more than one seed). Teacher: mean test accuracy of the "
-    "teachers that taught the row. MACs: multiply-accumulates of one forward pass of one sample (fvcore). Size: the weights as "
-    "safetensors, MB = 10⁶ bytes. Compression: parameters of the first teacher over the row's. Time: mean of a trial's own steps, "
-    "its share of what its cohort shared, and evaluation."
-)
+LEGEND = """\
+- Δ supervised: difference to the student trained alone, in percentage points, paired by seed (the same initial weights and \
+batches); in brackets, where there is more than one seed, the 95 % interval of the paired t test
+- Teacher: mean test accuracy of the teachers that taught the row
+- MACs: multiply-accumulates of one forward pass of one sample (fvcore)
+- Size: the weights as safetensors, MB = 10⁶ bytes
+- Compression: parameters of the first teacher over the row's
+- Time: mean of a trial's own steps, its share of what its cohort shared, and evaluation"""
 
 
 def leaderboard_tables(frame: SuiteFrame) -> str:
@@ -81,7 +82,7 @@ def _legend(frame: SuiteFrame) -> str:
         how.append(f"mean ± sample standard deviation (n − 1) over {over} seeds")
     if (table["finished"] == 1).any():
         how.append("for a network trained once, in brackets Wilson's 95 % interval of the test samples")
-    return f"Test accuracy: {'; '.join(how)}. {LEGEND}" if how else LEGEND
+    return f"- Test accuracy: {'; '.join(how)}\n{LEGEND}" if how else LEGEND
 
 
 def _grids(frame: SuiteFrame) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from kdbench.suite.schema import Frozen
 from kdbench.suite.trial import Trial
 
@@ -98,6 +100,8 @@ class Record(Frozen):
         provenance: where the numbers come from.
         files: companion file → SHA-256.
     """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # a plugin's metric may be NaN, and JSON has no such number
 
     version: Literal[1] = 1
     trial: Trial

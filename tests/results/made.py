@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from kdbench.results.frame import SuiteFrame, frame_of
 from kdbench.results.record import Costs, Failure, Profile, Provenance, Record
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
 from kdbench.suite.trial import DataKey, Entry, Plan, Role, Trial
@@ -90,3 +92,31 @@ def entry(of: Trial, label: str, *, role: Role = "student", pair: str = "pair", 
 def plan(*entries: tuple[Trial, Entry], suite: str = "made", **changes: Any) -> Plan:
     """A plan of these rows."""
     return Plan(suite=suite, trials={t.id: t for t, _ in entries}, entries=tuple(e for _, e in entries), cohorts=(), **changes)
+
+
+Row = tuple[Trial, Entry, Record | None]
+
+
+def row(label: str, test: float | None = 0.9, seed: int = 0, *, taught_by: Sequence[Trial] = (), **changes: Any) -> Row:
+    """A trial, why it is there, and its record; a ``test`` of ``None`` means that it was not run.
+
+    Args:
+        label: of the row; the method too, unless ``method`` is given.
+        test: test accuracy.
+        seed: the seed.
+        taught_by: its teachers.
+        changes: of the trial (method, model, fingerprint, params), the entry (role, pair, grid_point, family) and the record (all others).
+    """
+    entry_changes = {k: changes.pop(k) for k in ("role", "pair", "grid_point", "family") if k in changes}
+    trial_changes = {k: changes.pop(k) for k in ("model", "fingerprint", "params") if k in changes}
+    method = changes.pop("method", label)
+    params = {**trial_changes.pop("params", {}), **entry_changes.get("grid_point", {})}
+    one = trial(method, seed, teachers=tuple(t.id for t in taught_by), params=params, **trial_changes)
+    known = None if test is None and "error" not in changes else record(one, test, **changes)
+    return one, entry(one, label, **entry_changes), known
+
+
+def frame(*rows: Row, profiles: Sequence[Profile] = (), **changes: Any) -> SuiteFrame:
+    """The frame of these rows."""
+    records = {t.id: r for t, _, r in rows if r is not None}
+    return frame_of(plan(*((t, e) for t, e, _ in rows), **changes), records, {p.id: p for p in profiles})
