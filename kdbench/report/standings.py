@@ -44,9 +44,9 @@ def standings(frame: SuiteFrame) -> pd.DataFrame:
 def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
     """Finished rows of the student trained alone; where several entries do that, of the one without options."""
     alone = group[(group["role"] == "student") & (group["method"] == BASELINE)]
-    plain = [not any(frame.plan.trials[trial].params.values()) for trial in alone["trial"]]
-    labels = [*alone[alone["label"] == BASELINE]["label"], *alone[plain]["label"], *alone["label"]]
-    return alone[(alone["label"] == next(iter(labels), None)) & (alone["status"] == "finished")]
+    plain = [e for e, t in zip(alone["label"], alone["trial"], strict=True) if not any(frame.plan.trials[t].params.values())]
+    label = next(iter([*(e for e in alone["label"] if e == BASELINE), *plain, *alone["label"]]), None)
+    return alone[(alone["label"] == label) & (alone["status"] == "finished")]
 
 
 def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teachers: pd.DataFrame) -> dict[str, Any]:

@@ -1,0 +1,267 @@
+"""The leaderboard, from records made by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_tables, leaderboard_text
+from kdbench.report.standings import standings
+from kdbench.results.frame import SuiteFrame
+from tests.results import made
+from tests.results.made import Row, frame, row
+
+TEACHER = row("resnet", 0.95, role="teacher", model="resnet")
+PROFILES = (made.profile(), made.profile("resnet", 4_664_970, uncounted={"aten::max_pool2d": 1}))
+
+
+def seeds(label: str, *tests: float | None, **changes: Any) -> list[Row]:
+    """Rows of one entry, a seed each; ``nan`` for one that failed."""
+    return [
+        row(label, seed=i, error="loss is NaN", **changes)
+        if test is not None and math.isnan(test)
+        else row(label, test, i, **changes)
+        for i, test in enumerate(tests)
+    ]
+
+
+def board(*rows: Row, **changes: Any) -> SuiteFrame:
+    return frame(TEACHER, *rows, profiles=PROFILES, **changes)
+
+
+def line(of: SuiteFrame, label: str) -> dict[str, Any]:
+    table = standings(of)
+    (found,) = table[table["label"] == label].to_dict("records")
+    return found
+
+
+def cells(text: str, label: str) -> dict[str, str]:
+    """A row of the first markdown table that has it, by heading."""
+    rows = [[c.strip() for c in r.strip("|").split(" |")] for r in text.splitlines() if r.startswith("| ")]
+    (found, *_) = [r for r in rows if r[0] == label]
+    return dict(zip(rows[0], found, strict=True))
+
+
+FULL = board(
+    *seeds("supervised", 0.80, 0.81, 0.82),
+    *seeds("kd", 0.83, 0.83, 0.86, taught_by=[TEACHER[0]]),
+    *seeds("at", 0.70, 0.71, 0.75, taught_by=[TEACHER[0]]),
+)
+
+
+def test_a_row_holds_mean_deviation_and_the_paired_difference_to_supervised() -> None:
+    found = line(FULL, "kd")
+    assert found["test_accuracy"] == pytest.approx(0.84)
+    assert found["test_accuracy_sd"] == pytest.approx(0.0173205, abs=1e-7)
+    assert found["delta"] == pytest.approx(0.03)
+    expected = stats.ttest_rel([0.83, 0.83, 0.86], [0.80, 0.81, 0.82]).confidence_interval(0.95)
+    assert (found["delta_low"], found["delta_high"]) == pytest.approx((expected.low, expected.high))
+    assert found["delta_seeds"] == 3
+    assert found["teacher_accuracy"] == pytest.approx(0.95)
+    assert found["compression"] == pytest.approx(4_664_970 / 106_826)
+    assert found["parameters"] == 106_826
+    assert found["wall_seconds"] == 15.5
+    assert found["trials"].split() == [t.id for t, e, _ in seeds("kd", 0, 0, 0, taught_by=[TEACHER[0]])]
+
+
+def test_the_page_shows_them_as_a_reader_wants_them() -> None:
+    assert cells(leaderboard_markdown(FULL), "kd") == {
+        "method": "kd",
+        "family": "logit",
+        "test accuracy %": "84.00 ± 1.73",
+        "Δ supervised": "+3.00 [+0.52, +5.48]",
+        "teacher %": "95.00",
+        "parameters": "107 k",
+        "MACs": "4.27 M",
+        "size MB": "0.427",
+        "compression": "43.7×",
+        "time": "16 s",
+    }
+
+
+def test_the_teacher_stands_on_top_and_methods_stand_best_first() -> None:
+    assert standings(FULL)["label"].tolist() == ["resnet", "kd", "supervised", "at"]
+    teacher = cells(leaderboard_markdown(FULL), "resnet (teacher)")
+    assert teacher["test accuracy %"] == "95.00 [93.47, 96.18]"
+    assert (teacher["family"], teacher["Δ supervised"], teacher["compression"]) == ("", "–", "–")
+
+
+def test_a_method_that_does_worse_than_supervised_stands_there_with_its_loss() -> None:
+    shown = cells(leaderboard_markdown(FULL), "at")
+    assert shown["Δ supervised"].startswith("−9.00 [")
+    assert cells(leaderboard_markdown(FULL), "supervised")["Δ supervised"] == "–"
+
+
+def test_one_seed_gives_wilson_s_interval_of_the_test_samples_and_a_bare_difference() -> None:
+    one = board(*seeds("supervised", 0.8), *seeds("kd", 0.9))
+    found = line(one, "kd")
+    expected = stats.binomtest(900, 1000).proportion_ci(method="wilson")
+    assert (found["test_accuracy_low"], found["test_accuracy_high"]) == pytest.approx((expected.low, expected.high))
+    assert found["interval"] == "wilson (test samples)"
+    page = leaderboard_markdown(one)
+    assert cells(page, "kd")["test accuracy %"] == "90.00 [87.98, 91.71]"
+    assert cells(page, "kd")["Δ supervised"] == "+10.00"
+    assert "Wilson" in page
+    assert "standard deviation" not in page
+
+
+def test_the_page_says_how_many_seeds_its_deviations_are_of() -> None:
+    assert "± sample standard deviation (n − 1) over 3 seeds" in leaderboard_markdown(FULL)
+    uneven = board(*seeds("supervised", 0.8, 0.8, 0.8), *seeds("kd", 0.9, 0.9, math.nan))
+    assert "over 2 to 3 seeds" in leaderboard_markdown(uneven)
+
+
+def test_failed_trials_stand_in_the_table_with_their_error() -> None:
+    page = leaderboard_markdown(
+        board(
+            *seeds("supervised", 0.8, 0.8, 0.8), *seeds("kd", 0.9, math.nan, 0.92), *seeds("at", math.nan, math.nan, math.nan)
+        )
+    )
+    assert cells(page, "kd")["note"] == "failed (1 of 3 seeds): NonFiniteLoss: loss is NaN"
+    assert cells(page, "kd")["test accuracy %"] == "91.00 ± 1.41"
+    assert cells(page, "at")["note"] == "failed (3 of 3 seeds): NonFiniteLoss: loss is NaN"
+    assert cells(page, "at")["test accuracy %"] == "–"
+    assert "- Trials: 4 failed, 6 finished" in page
+
+
+def test_differences_are_of_the_seeds_that_both_finished() -> None:
+    found = line(board(*seeds("supervised", math.nan, 0.8, 0.7), *seeds("kd", 0.1, 0.9, math.nan)), "kd")
+    assert found["delta"] == pytest.approx(0.1)
+    assert found["delta_seeds"] == 1
+    assert math.isnan(found["delta_low"])
+    nothing = line(board(*seeds("supervised", math.nan), *seeds("kd", 0.9)), "kd")
+    assert math.isnan(nothing["delta"])
+
+
+def test_trials_that_were_not_run_are_counted() -> None:
+    page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *seeds("kd", 0.9, None), *seeds("at", None, None)))
+    assert cells(page, "kd")["note"] == "1 of 2 seeds not run"
+    assert cells(page, "at")["note"] == "2 of 2 seeds not run"
+    assert "3 not run" in page
+
+
+def test_a_suite_of_which_nothing_was_run_has_a_page_all_the_same() -> None:
+    nothing = frame(row("supervised", None), row("kd", None))
+    assert "No trial of this suite was run yet." in leaderboard_markdown(nothing)
+    assert "not run" in leaderboard_text(nothing)
+
+
+def test_only_the_point_chosen_on_validation_stands_in_the_table_and_all_in_the_grid() -> None:
+    rows = [
+        row("kd", test, seed, grid_point={"alpha": alpha, "scale": True}, validation=validation)
+        for alpha, test, validation in ((0.1, 0.99, 0.5), (0.9, 0.85, 0.6))
+        for seed in (0, 1)
+    ]
+    page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *rows))
+    assert cells(page, "kd")["note"] == "alpha = 0.9, scale = true"
+    assert cells(page, "kd")["test accuracy %"].startswith("85.00")
+    grid = page.split("## Grids")[1]
+    assert "| **alpha = 0.9, scale = true** |" in grid
+    assert "| alpha = 0.1, scale = true " in grid
+    assert "99.00" in grid
+
+
+def test_baselines_with_options_are_measured_against_the_one_without() -> None:
+    smooth = seeds("smooth", 0.83, 0.84, method="supervised", params={"label_smoothing": 0.1})
+    alone = seeds("alone", 0.80, 0.81, method="supervised", params={"label_smoothing": 0.0})
+    both = board(*smooth, *alone, *seeds("kd", 0.9, 0.9))
+    assert line(both, "smooth")["delta"] == pytest.approx(0.03)
+    assert math.isnan(line(both, "alone")["delta"])
+    assert line(both, "kd")["delta"] == pytest.approx(0.095)
+
+
+def test_assistants_and_generations_have_rows_and_only_the_student_s_network_is_compared() -> None:
+    assistant = row("takd: mid", 0.9, method="kd", model="resnet", role="assistant", taught_by=[TEACHER[0]])
+    first = row("ban (generation 1)", 0.85, method="kd", role="generation")
+    of = board(
+        *seeds("supervised", 0.8),
+        assistant,
+        row("takd", 0.84, taught_by=[assistant[0]]),
+        first,
+        row("ban", 0.86, taught_by=[first[0]]),
+    )
+    table = standings(of).set_index("label")
+    assert table.index.tolist() == ["resnet", "takd: mid", "ban (generation 1)", "ban", "takd", "supervised"]
+    assert math.isnan(table["delta"]["takd: mid"])
+    assert table["delta"]["ban (generation 1)"] == pytest.approx(0.05)
+    assert table["teacher_accuracy"]["takd"] == pytest.approx(0.9)
+    assert "takd: mid (assistant)" in leaderboard_tables(of)
+
+
+def test_each_pair_has_a_table_of_its_own_with_its_own_baseline() -> None:
+    rows = [
+        row(label, test, pair=pair, model=model)
+        for pair, model, plus in (("one", "tiny_cnn", 0.0), ("two", "resnet", 0.1))
+        for label, test in (("supervised", 0.5 + plus), ("kd", 0.6 + 2 * plus))
+    ]
+    of = frame(*rows, profiles=PROFILES)
+    assert standings(of)["delta"].dropna().tolist() == pytest.approx([0.1, 0.2])
+    tables = leaderboard_tables(of)
+    assert tables.count("| method") == 2
+    assert tables.index("**one**") < tables.index("**two**")
+
+
+def test_records_of_different_data_never_share_a_row_or_a_comparison() -> None:
+    other = "f" * 16
+    of = board(
+        *seeds("supervised", 0.8), *seeds("kd", 0.9), *seeds("kd", 0.5, fingerprint=other), *seeds("at", 0.4, fingerprint=other)
+    )
+    table = standings(of)
+    assert table[table["label"] == "kd"]["test_accuracy"].tolist() == [0.9, 0.5]
+    assert table[table["fingerprint"] == other]["delta"].isna().all()
+    page = leaderboard_markdown(of)
+    assert f"**pair (data {other})**" in page
+    assert "**These records are of different data**" in page
+
+
+def test_names_from_plugins_and_suites_cannot_break_the_page() -> None:
+    evil = "a|b\n<script>"
+    page = leaderboard_markdown(
+        board(*seeds("supervised", 0.8), *seeds(evil, 0.9, method="kd", family="x|y"), title="# <b>T</b>\n\nx", suite="evil")
+    )
+    assert "<script>" not in page
+    assert page.splitlines()[0] == r"# # \<b\>T\</b\> x"
+    bars = {r.replace(r"\|", "").count("|") for r in page.splitlines() if r.startswith("|")}
+    assert len(bars) == 1
+    assert r"| a\|b \<script\> " in page
+    errors = leaderboard_markdown(board(*seeds("supervised", 0.8), row("kd", error="shape [1|2] is\nwrong")))
+    assert r"NonFiniteLoss: shape \[1\|2\] is wrong" in errors
+
+
+def test_the_page_says_where_its_numbers_come_from() -> None:
+    page = leaderboard_markdown(FULL)
+    assert "- Data: digits, fingerprint `0123456789abcdef` (800 training, 100 validation, 1,000 test samples)" in page
+    assert "- Machine: Some CPU, 2 cores, 16 GB, Linux 6 (device cpu, 2 threads)" in page
+    assert "- Versions: kdbench 0.1.0 (abcdef123456), python 3.11.7, torch 2.4.0" in page
+    assert "- Command: `kdbench run made.yaml`" in page
+    assert "- Operators that MACs leave out: `aten::max_pool2d`" in page
+    assert "different" not in page.split("## Provenance")[1]
+
+
+def test_what_differs_between_records_stands_side_by_side_and_is_said() -> None:
+    elsewhere = made.provenance(
+        machine={"processor": "Other"}, device="Some GPU", command="kdbench run `x`", kdbench="0.2", commit=""
+    )
+    page = leaderboard_markdown(board(*seeds("supervised", 0.8), *seeds("kd", 0.9, provenance=elsewhere)))
+    assert "- Machine: Other (device Some GPU, 2 threads); Some CPU, 2 cores" in page
+    assert "`` kdbench run `x` ``; `kdbench run made.yaml`" in page
+    assert "kdbench 0.1.0 (abcdef123456), python 3.11.7, torch 2.4.0; kdbench 0.2, python" in page
+    assert "from different machines**: compare no times" in page
+    assert "different versions" in page
+
+
+def test_the_same_records_make_the_same_page_in_any_order() -> None:
+    page = leaderboard_markdown(FULL)
+    again = SuiteFrame(FULL.plan, FULL.rows, dict(reversed(FULL.records.items())), dict(reversed(FULL.profiles.items())))
+    assert leaderboard_markdown(again) == page
+
+
+def test_the_terminal_gets_plain_text() -> None:
+    text = leaderboard_text(FULL)
+    assert text.startswith("made\nmethod")
+    assert "\\" not in text
+    assert "+3.00 [+0.52, +5.48]" in text
+    assert max(map(len, text.splitlines())) <= 120
