@@ -3,7 +3,8 @@
     L = CE(z_s, y) + λ·Σ_k mean ½·[(f_t − μ_k(f_s))² / σ_k² + log σ_k²],   σ_k² = softplus(a_k) + ε, one a channel
 
 Ahn, Hu, Damianou, Lawrence, Dai 2019, "Variational Information Distillation for Knowledge Transfer", CVPR, arXiv:1904.05835, eq. 5–6.
-The regressor μ and the constants are RepDistiller's: three 1×1 convolutions with ReLU, σ² = 5 at first, ε = 1e-5, λ = 1.
+The regressor μ and the constants are RepDistiller's: three 1×1 convolutions with ReLU, σ² = 5 at first, ε = 1e-5, λ = 1. As there, the
+larger grid is average-pooled to the smaller before the regressor sees it.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ def vid_loss(mean: Tensor, scale: Tensor, teacher: Tensor) -> Tensor:
     Args:
         mean: predicted mean, N×C×H×W.
         scale: the channels' parameter before softplus, C.
-        teacher: features, N×C×H×W; the larger grid is average-pooled to the smaller.
+        teacher: features, N×C×H×W.
     """
-    mean, teacher = same_grid(mean, teacher)
     variance = (F.softplus(scale) + EPSILON).view(1, -1, 1, 1)
     return 0.5 * ((mean - teacher).square() / variance + variance.log()).mean()
 
@@ -80,6 +80,9 @@ class VID(Method):
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Hard loss and the sum over stages."""
-        both = zip(self.regressors, reversed(step.student.features), reversed(step.teacher.features), strict=False)
-        terms = [vid_loss(*regressor(student), teacher) for regressor, student, teacher in both]
+        stages = zip(self.regressors, reversed(step.student.features), reversed(step.teacher.features), strict=False)
+        terms = []
+        for regressor, of_student, of_teacher in stages:
+            student, teacher = same_grid(of_student, of_teacher)
+            terms.append(vid_loss(*regressor(student), teacher))
         return {"ce": F.cross_entropy(step.student.logits, step.targets), "vid": self.params.weight * torch.stack(terms).sum()}
