@@ -18,6 +18,7 @@ class Kind(StrEnum):
     models = "models"
     datasets = "datasets"
     suites = "suites"
+    columns = "columns"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,13 +30,18 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.methods,
     plugin: options.Plugin = None,
 ) -> None:
-    """List the methods, models, data sets or packaged suites that a suite may name."""
+    """List what a suite may name: methods, models, data sets, columns of its leaderboard; or the suites that come with kdbench."""
     from kdbench.plugins.manager import load_registry
 
     if kind is Kind.suites:
         from kdbench.suite.load import packaged_suites
 
         print("\n".join(packaged_suites()))
+        return
+    if kind is Kind.columns:
+        from kdbench.report.columns import COLUMNS
+
+        print(tabulate([[name, column.heading] for name, column in COLUMNS.items()], headers=["column", "heading"]))
         return
     registry = load_registry(plugin or ())
     if kind is Kind.methods:

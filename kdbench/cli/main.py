@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kdbench import __version__
-from kdbench.cli import check, listing, plan, report, run
+from kdbench.cli import check, compare, listing, merge, plan, profile, report, run
 from kdbench.errors import KdbenchError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, plan, report, check, listing):
+for module in (run, plan, report, compare, merge, profile, check, listing):
     module.register(app)
 
 

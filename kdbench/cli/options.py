@@ -27,3 +27,19 @@ Set = Annotated[
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Load a plugin file (may be repeated).")]
 NoCohorts = Annotated[bool, typer.Option("--no-cohorts", help="Train one by one: slower, same bits on a CPU.")]
 Formats = Annotated[str, typer.Option("--format", help="Formats of the report, separated by commas.")]
+FORMATS = "md,csv"
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", metavar="NAMES", help="Columns of the leaderboard, separated by commas (see kdbench list columns)."
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option("--sort", metavar="NAME", help="Column that students are sorted by, best first; -NAME the other way round."),
+]
+
+
+def split(text: str | None) -> list[str]:
+    """Names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

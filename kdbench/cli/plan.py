@@ -28,12 +28,15 @@ def plan(
 ) -> None:
     """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
     from kdbench.data.load import data_root as find_data_root
+    from kdbench.report.columns import check_report
     from kdbench.results.store import Store
     from kdbench.run.engine import prepare
     from kdbench.run.estimate import estimate
+    from kdbench.run.latency import latency_report_id, subjects_of
     from kdbench.suite.load import load_suite
 
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    check_report(loaded.suite.report, loaded.places.of)
     prepared = prepare(loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts)
     store = Store(runs)
     labels: dict[str, list[str]] = {}
@@ -72,3 +75,6 @@ def plan(
         f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
         f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
     )
+    if (report_id := latency_report_id(prepared)) is not None:
+        measured = "is measured" if store.latency(report_id) is not None else "is to be measured when all is trained"
+        print(f"latency of {len(subjects_of(prepared))} networks {measured}")

@@ -35,7 +35,7 @@ def run(
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder of the report.  [default: RUNS/reports/SUITE]", show_default=False)
     ] = None,
-    formats: options.Formats = "md,csv",
+    formats: options.Formats = options.FORMATS,
 ) -> None:
     """Train what a suite asks for, measure it, and write the report.
 
@@ -45,6 +45,7 @@ def run(
 
     from kdbench.cli.display import make_display
     from kdbench.data.load import data_root as find_data_root
+    from kdbench.report.columns import check_report
     from kdbench.report.formats import parse_formats
     from kdbench.results.store import Store
     from kdbench.run.engine import choose_device, prepare, run_suite
@@ -54,6 +55,7 @@ def run(
         torch.set_num_threads(threads)
     where = choose_device(device)
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    check_report(loaded.suite.report, loaded.places.of)
     display = make_display()
     store = Store(runs, warn=display.warn)
     store.open()
@@ -84,10 +86,10 @@ def _conclude(summary, store, folder: Path, formats) -> None:  # type: ignore[no
     """Write the report, print the leaderboard, say what is not well."""
     from kdbench.report.formats import write_report
     from kdbench.report.leaderboard import leaderboard_text
-    from kdbench.results.frame import suite_frame
+    from kdbench.report.source import gather
 
     prepared = summary.prepared
-    frame = suite_frame(store, prepared.plan.suite)
+    frame = gather(store, prepared.plan.suite)
     written = write_report(frame, folder, formats, prepared.registry.reporters)
     trained = len(summary.records) - len(summary.done_before)
     print(leaderboard_text(frame))

@@ -1,4 +1,4 @@
-"""What an architecture costs, whoever trained it: parameters, multiply-accumulates, size."""
+"""What an architecture costs, whoever trained it: parameters, multiply-accumulates, size, memory of activations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 
 from kdbench.errors import KdbenchError
 from kdbench.models.observe import undisturbed
@@ -33,7 +33,7 @@ def profile(
         input_shape: of one sample.
         num_classes: C.
         id: of the profile.
-        batch_size: samples in the pass that is counted; MACs are given per sample.
+        batch_size: samples in the passes that are counted; MACs are given per sample, activations for the whole batch.
 
     Raises:
         KdbenchError: the network cannot take such inputs.
@@ -50,6 +50,8 @@ def profile(
         macs=macs,
         uncounted=uncounted,
         size_mb=len(serialise(model)) / 1e6,
+        activation_mb=activation_bytes(model, input_shape, batch_size) / 1e6,
+        activation_batch=batch_size,
     )
 
 
@@ -84,6 +86,38 @@ def count_macs(model: nn.Module, input_shape: tuple[int, ...], batch_size: int =
             ) from error
         uncounted = {str(operator): int(calls) for operator, calls in sorted(analysis.unsupported_ops().items())}
     return round(total / batch_size), uncounted
+
+
+def activation_bytes(model: nn.Module, input_shape: tuple[int, ...], batch_size: int = 1) -> int:
+    """Memory of the activations that training keeps: what autograd saves in a forward pass for the backward pass.
+
+    It is measured by hooks over saved tensors (``torch.autograd.graph.saved_tensors_hooks``), in evaluation mode and the network's own
+    precision: each storage counts once and whole, the batch of inputs where a layer keeps it, parameters and buffers not at all.
+
+    Args:
+        model: the network; frozen parameters make it keep less.
+        input_shape: of one sample.
+        batch_size: samples in the pass.
+
+    Returns:
+        Bytes, of the whole batch.
+    """
+    first = next(model.parameters(), torch.zeros(()))
+    inputs = torch.zeros(batch_size, *input_shape, device=first.device, dtype=first.dtype)
+    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    kept: dict[int, UntypedStorage] = {}  # held until the end, so that no address is used twice
+
+    def keep(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+
+    def never(_: object) -> Tensor:
+        raise AssertionError("there is no backward pass")
+
+    with undisturbed(model), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, never):
+        model(inputs)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def serialise(model: nn.Module) -> bytes:

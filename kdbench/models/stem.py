@@ -11,6 +11,11 @@ from torch import nn
 from kdbench.errors import KdbenchError
 
 
+def has_stem(model: nn.Module) -> bool:
+    """Whether :func:`use_small_stem` knows how to replace a network's stem."""
+    return isinstance(model, ResNet | RegNet)
+
+
 def use_small_stem(model: nn.Module, name: str) -> None:
     """Replace a network's stem by 3×3, stride 1, without pooling, in place.
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
-from kdbench.report.leaderboard import leaderboard_markdown
+from kdbench.report.figures import write_png, write_svg
+from kdbench.report.html import write_html
+from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown
 from kdbench.report.standings import standings
+from kdbench.results.archive import save_archive
 from kdbench.results.frame import SuiteFrame
 
 Reporter = Callable[[SuiteFrame, Path], list[Path]]
@@ -30,6 +33,13 @@ def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
     return paths
 
 
+def write_latex(frame: SuiteFrame, folder: Path) -> list[Path]:
+    """``leaderboard.tex``: tables for ``booktabs``."""
+    path = folder / "leaderboard.tex"
+    path.write_text(leaderboard_latex(frame), encoding="utf-8", newline="\n")
+    return [path]
+
+
 def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
     """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
     path = folder / "leaderboard.json"
@@ -46,7 +56,15 @@ def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
 @hookimpl
 def kdbench_reporters() -> Mapping[str, Reporter]:
     """The built-in formats."""
-    return {"md": write_markdown, "csv": write_csv, "json": write_json}
+    return {
+        "md": write_markdown,
+        "html": write_html,
+        "csv": write_csv,
+        "json": write_json,
+        "latex": write_latex,
+        "svg": write_svg,
+        "png": write_png,
+    }
 
 
 def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
@@ -66,7 +84,7 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
 
 
 def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
-    """Write a report in several formats.
+    """Write a report in several formats, and beside them a compact copy of the records that it was made from.
 
     Args:
         frame: what the report is made from.
@@ -91,4 +109,5 @@ def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], report
             raise
         except Exception as error:  # a plugin's, most likely; the records are safe
             raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
+    save_archive(frame, folder)
     return found

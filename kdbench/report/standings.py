@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from kdbench.report.statistics import estimate, paired_difference, wilson
+from kdbench.report.contrasts import Runs, contrast_columns, shared_places
+from kdbench.report.speeds import speed
+from kdbench.report.statistics import estimate, wilson
 from kdbench.results.frame import ACCURACIES, COSTS, PROFILE, SuiteFrame, grid_choice
 
 BASELINE = "supervised"
-COUNTS = ("parameters", "macs", "method_parameters")
+CLASSIC = "kd"
+"""The method that every newer one is measured against."""
+COUNTS = ("parameters", "macs", "method_parameters", "place")
 HELPERS = ("teacher", "assistant", "generation")
+COMPARISONS = (
+    "place",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "delta_seeds",
+    "effect_size",
+    "p_seeds",
+    "delta_images_low",
+    "delta_images_high",
+    "p_images",
+    "significant",
+    "delta_kd",
+    "delta_kd_low",
+    "delta_kd_high",
+    "delta_kd_seeds",
+)
 OWN = ("pair", "label", "method", "family", "role", "seed", "trial", "teachers", "point", "fingerprint", "status", "error")
 
 
@@ -19,26 +41,64 @@ def standings(frame: SuiteFrame) -> pd.DataFrame:
     """A row for each pair and method, best first, after rows for the teachers, assistants and generations that it took.
 
     Accuracies are shares in [0, 1]: means over seeds, with ``test_accuracy_sd`` (n − 1) and a 95 % interval of the kind that
-    ``interval`` names. ``delta`` is the difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with
-    both. ``compression`` is the first teacher's parameters over the row's; ``wall_seconds`` and ``method_parameters`` are as in
-    :class:`kdbench.results.record.Costs`, ``size_mb`` is in MB of 10^6 bytes. ``trials`` are the ids of the records behind
-    the row. Trials of different data (by fingerprint) never share a row, and are never compared.
+    ``interval`` names. ``place`` is one more than the number of students that are better and told apart. ``delta`` is the
+    difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with both, ``delta_kd`` that to ``kd``;
+    ``p_seeds`` and ``p_images``, with ``significant`` (seeds, images or nothing), are as in :mod:`kdbench.report.contrasts`.
+    ``gap_closed`` is the share of the difference between ``supervised`` and the row's teachers that the row closes.
+    ``compression`` is the first teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
+    ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`, ``step_ratio`` is the time of the
+    row's own training steps over that of ``supervised``; ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is accuracy in
+    percent over (MB × ms). ``trials`` are the ids of the records behind the row. Trials of different data (by fingerprint)
+    never share a row, and are never compared.
     """
     found: list[dict[str, Any]] = []
     for _, group in grid_choice(frame).groupby(["pair", "fingerprint"], sort=False):
         baseline = _baseline(frame, group)
-        teachers = group[group["role"] == "teacher"]
-        lines = {
-            role: [
-                _line(frame, part.drop_duplicates("trial"), baseline, teachers)
-                for _, part in group[group["role"] == role].groupby("label", sort=False)
-            ]
+        parts = {
+            (str(role), str(label)): part.drop_duplicates("trial")
             for role in (*HELPERS, "student")
+            for label, part in group[group["role"] == role].groupby("label", sort=False)
         }
-        lines["student"].sort(key=lambda line: -line["test_accuracy"] if line["finished"] else float("inf"))
-        found += [line for part in lines.values() for line in part]
-    table = pd.DataFrame(found)
-    return table.astype(dict.fromkeys(COUNTS, "Int64"))
+        compared = _comparisons(frame, parts, baseline)
+        teachers = group[group["role"] == "teacher"]
+        lines = [_line(frame, part, baseline, teachers) | compared.get(key, {}) for key, part in parts.items()]
+        found += sorted(lines, key=_order)
+    table = pd.DataFrame(found).reindex(columns=_columns(found))
+    return table.fillna({"significant": ""}).astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def _order(line: dict[str, Any]) -> float:
+    """Helpers first, as they come; then students, best first, those without a number last."""
+    if line["role"] != "student":
+        return -2.0
+    return -line["test_accuracy"] if line["finished"] else 1.0
+
+
+def _columns(lines: list[dict[str, Any]]) -> list[str]:
+    """All columns, comparisons beside the accuracy whether or not there are any."""
+    names = list(dict.fromkeys(name for line in lines for name in line if name not in COMPARISONS))
+    at = names.index("interval") + 1
+    return [*names[:at], *COMPARISONS, *names[at:]]
+
+
+def _comparisons(
+    frame: SuiteFrame, parts: Mapping[tuple[str, str], pd.DataFrame], baseline: pd.DataFrame
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Comparisons of the student's own network, by role and label."""
+    runs = {key: Runs.of(frame, part) for key, part in parts.items() if key[0] in ("student", "generation")}
+    students = [key for key in runs if key[0] == "student"]
+    found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in runs}
+    alone = set(baseline["label"])
+    for prefix, labels, other in (
+        ("", alone, Runs.of(frame, baseline)),
+        ("_kd", {CLASSIC}, runs.get(("student", CLASSIC), Runs({}, {}))),
+    ):
+        against = {key: r for key, r in runs.items() if key[1] not in labels}
+        for key, columns in contrast_columns(against, other, prefix=prefix, images=not prefix).items():
+            found[key] |= columns
+    for key, place in zip(students, shared_places([runs[key] for key in students]), strict=True):
+        found[key]["place"] = place or None
+    return found
 
 
 def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
@@ -54,6 +114,7 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
     finished = group[group["status"] == "finished"]
     means = finished.select_dtypes("number").mean()
     parameters, big = means["parameters"], teachers["parameters"].dropna()
+    speeds = speed(frame, _profile(frame, finished), _profile(frame, teachers) if first["role"] != "teacher" else "")
     return {
         **{name: first[name] for name in ("pair", "fingerprint", "label", "method", "family", "role", "point")},
         "seeds": len(group),
@@ -63,12 +124,15 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         **_accuracy(frame, finished),
         "train_accuracy": means["train_accuracy"],
         "validation_accuracy": means["validation_accuracy"],
-        **_delta(finished, baseline),
         "teacher_accuracy": means["teacher_accuracy"],
+        "gap_closed": _gap_closed(means, baseline),
         **{name: means[name] for name in PROFILE},
         "uncounted": next(iter(finished["uncounted"]), ""),
         "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else float("nan"),
+        **speeds,
+        "efficiency": 100 * means["test_accuracy"] / (means["size_mb"] * speeds["latency_ms"]),
         "wall_seconds": means["wall_seconds"],
+        "step_ratio": _step_ratio(first["role"], means, baseline),
         "method_parameters": means["method_parameters"],
         **{name: means[name] for name in _others(frame.rows) if name in means},
         "error": "; ".join(dict.fromkeys(e for e in group["error"] if e)),
@@ -98,14 +162,18 @@ def _accuracy(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _delta(finished: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
-    """Difference to the student trained alone, paired by seed; only the student's own network is compared."""
-    comparable = set(finished["role"]) <= {"student", "generation"} and set(finished["label"]) != set(baseline["label"])
-    both = (finished if comparable else finished[:0]).merge(baseline, on="seed", suffixes=("", "_baseline"))
-    difference = paired_difference(both["test_accuracy"].tolist(), both["test_accuracy_baseline"].tolist())
-    return {
-        "delta": difference.mean,
-        "delta_low": difference.low,
-        "delta_high": difference.high,
-        "delta_seeds": difference.count,
-    }
+def _profile(frame: SuiteFrame, rows: pd.DataFrame) -> str:
+    """Id of the profile of the first finished trial."""
+    return next((frame.records[t].profile for t in rows["trial"] if t in frame.records and frame.records[t].profile), "")
+
+
+def _gap_closed(means: pd.Series[float], baseline: pd.DataFrame) -> float:
+    """Of the difference between the student alone and the teachers, where these are better."""
+    alone = float(baseline["test_accuracy"].mean())
+    gap = float(means["teacher_accuracy"]) - alone
+    return (float(means["test_accuracy"]) - alone) / gap if gap > 0 else float("nan")
+
+
+def _step_ratio(role: str, means: pd.Series[float], baseline: pd.DataFrame) -> float:
+    alone = float(baseline["train_seconds"].mean())
+    return float(means["train_seconds"]) / alone if role == "student" and alone > 0 else float("nan")

@@ -1,15 +1,18 @@
-"""Means, deviations and intervals; differences paired by seed."""
+"""Means, deviations and intervals; comparisons paired by seed and by test image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
 """Confidence level of every interval."""
+RESAMPLES = 4000
+"""Bootstrap samples; always the same ones, so that a report is always the same."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,166 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
         return float("nan"), float("nan")
     interval = stats.binomtest(round(share * samples), samples).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Two-sided p value of the paired t test (:func:`paired_difference`); NaN for fewer than two pairs.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    difference = paired_difference(values, baseline)
+    if difference.count < 2:
+        return float("nan")
+    error = difference.deviation / difference.count**0.5
+    if error == 0:  # every seed says the same
+        return 1.0 if difference.mean == 0 else 0.0
+    return float(2 * stats.t.sf(abs(difference.mean) / error, difference.count - 1))
+
+
+def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Cohen's d of paired values: mean difference over its standard deviation; NaN for fewer than two pairs or no deviation."""
+    difference = paired_difference(values, baseline)
+    return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > 0 else float("nan")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for being many (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); same order.
+
+    The smallest of m is multiplied by m, the next by m − 1, and so on; none becomes smaller than one before it. NaN stay, and do
+    not count. (statsmodels has it too, and collects garbage at every call: a fifth of a second where torch is loaded.)
+    """
+    numbers = np.asarray(p_values, dtype=float)
+    ascending = np.argsort(numbers)[: int((~np.isnan(numbers)).sum())]
+    factors = np.arange(len(ascending), 0, -1)
+    numbers[ascending] = np.minimum(1, np.maximum.accumulate(numbers[ascending] * factors))
+    return [float(p) for p in numbers]
+
+
+def image_test(correct: np.ndarray, baseline: np.ndarray) -> float:
+    """Two-sided p value that two networks, or two sets of them, are right equally often on images like the test images.
+
+    With one seed this is McNemar's exact test (Dietterich 1998). With several, an image counts with its mean difference over
+    seeds, whose sign is random if there is no difference; the test is that of the sum over its standard deviation under random
+    signs (McNemar's without continuity correction, were there one seed). It speaks of these trained networks, not of other seeds.
+
+    Args:
+        correct: which samples are right, S×N, bool.
+        baseline: the same of what it is compared with.
+    """
+    if len(correct) == 1:
+        gained, lost = int((correct[0] & ~baseline[0]).sum()), int((~correct[0] & baseline[0]).sum())
+        return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    difference = correct.mean(0) - baseline.mean(0)
+    spread = float(np.sqrt((difference**2).sum()))
+    return float(2 * stats.norm.sf(abs(difference.sum()) / spread)) if spread else 1.0
+
+
+def image_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
+    """Bootstrap interval, 95 %, of the difference of accuracies over images like the test images (percentiles, paired by image).
+
+    Args:
+        correct: which samples are right, S×N, bool.
+        baseline: the same of what it is compared with.
+    """
+    difference = correct.mean(0) - baseline.mean(0)
+    values, counts = np.unique(difference.round(12), return_counts=True)
+    # Drawing N images with replacement is drawing how often each of the few different values comes.
+    drawn = np.random.default_rng(0).multinomial(len(difference), counts / len(difference), size=RESAMPLES)
+    low, high = np.percentile(drawn @ values / len(difference), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)
+
+
+def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
+    """Places that the data support: one more than the number of others that are better and told apart.
+
+    Args:
+        means: M, the higher the better; NaN for what has no place.
+        p_values: M×M, of each pair, not corrected yet; Holm's correction over all pairs is made here.
+
+    Returns:
+        M places; those that are not told apart share one. 0 for what has none.
+    """
+    rows, columns = np.triu_indices(len(means), 1)
+    corrected = np.full(p_values.shape, float("nan"))
+    corrected[rows, columns] = holm(p_values[rows, columns].tolist())
+    corrected[columns, rows] = corrected[rows, columns]
+    scores = np.asarray(means, dtype=float)
+    apart = corrected < 1 - LEVEL
+    return [0 if np.isnan(own) else 1 + int((apart[i] & (scores > own)).sum()) for i, own in enumerate(scores)]
+
+
+def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
+    """Mean rank of each method, 1 the best; equals share.
+
+    Args:
+        scores: a row a block (a pair on a data set), a column a method, the higher the better, nothing missing.
+    """
+    return scores.rank(axis=1, ascending=False).mean()
+
+
+def friedman(scores: pd.DataFrame) -> tuple[float, float]:
+    """Friedman's χ² and p value that methods do not differ (Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets").
+
+    Args:
+        scores: a row a block, a column a method; at least two blocks and three methods.
+    """
+    statistic, p = stats.friedmanchisquare(*(scores[name] for name in scores.columns))
+    return float(statistic), float(p)
+
+
+def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
+    """The p values of all pairs of methods after Friedman's test (Nemenyi 1963), M×M, by scikit-posthocs."""
+    import scikit_posthocs
+
+    found: pd.DataFrame = scikit_posthocs.posthoc_nemenyi_friedman(scores.to_numpy())
+    found.index = found.columns = scores.columns
+    return found
+
+
+def critical_difference(methods: int, blocks: int) -> float:
+    """Mean ranks that differ by this much are told apart at the 5 % level (Demšar 2006, section 3.2.2)."""
+    q = float(stats.studentized_range.ppf(LEVEL, methods, np.inf)) / 2**0.5
+    return float(q * (methods * (methods + 1) / (6 * blocks)) ** 0.5)
+
+
+def iqm_interval(scores: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
+    """Interquartile mean of each method over runs and tasks, with a 95 % stratified bootstrap interval.
+
+    Agarwal, Schwarzer, Castro, Courville, Bellemare 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
+    arXiv:2108.13264, section 4.3.
+
+    Args:
+        scores: method → runs × tasks.
+    """
+    return {name: _bootstrapped(values, lambda x: stats.trim_mean(x, 0.25, axis=-1)) for name, values in scores.items()}
+
+
+def performance_profile(
+    scores: Mapping[str, np.ndarray], thresholds: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Share of runs above each threshold, with 95 % pointwise stratified bootstrap intervals (Agarwal et al. 2021, section 4.2).
+
+    Args:
+        scores: method → runs × tasks.
+        thresholds: T.
+
+    Returns:
+        method → share, low and high, each T.
+    """
+
+    def one(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        parts = [_bootstrapped(values, lambda x, t=t: (x > t).mean(axis=-1)) for t in thresholds]  # type: ignore[misc]
+        share, low, high = np.array(parts).T
+        return share, low, high
+
+    return {name: one(values) for name, values in scores.items()}
+
+
+def _bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
+    """A statistic of runs × tasks and its percentile interval; runs are drawn with replacement within each task."""
+    runs, tasks = values.shape
+    drawn = np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs, tasks))
+    resampled = np.take_along_axis(values[None], drawn, axis=1).reshape(RESAMPLES, -1)
+    low, high = np.percentile(statistic(resampled), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(statistic(values.reshape(1, -1))[0]), float(low), float(high)

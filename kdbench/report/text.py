@@ -68,3 +68,13 @@ def duration(seconds: float) -> str:
     if seconds < 119.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7170 else f"{seconds / 3600:.1f} h"
+
+
+def milliseconds(value: float) -> str:
+    """Milliseconds with three digits."""
+    return "–" if math.isnan(value) else f"{float(f'{value:.3g}'):g}"
+
+
+def decimals(value: float) -> str:
+    """A number of the order of one, with four decimals."""
+    return "–" if math.isnan(value) else f"{value:.4f}"

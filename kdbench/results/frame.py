@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from kdbench.errors import KdbenchError, did_you_mean
-from kdbench.results.record import Costs, Profile, Record
+from kdbench.results.evidence import Evidence
+from kdbench.results.record import Costs, LatencyReport, Profile, Record
 from kdbench.results.store import Store
 from kdbench.suite.trial import Entry, Plan, Trial
 
@@ -32,12 +33,16 @@ class SuiteFrame:
             other metrics the records hold. What is not known is NaN.
         records: by trial id.
         profiles: by profile id.
+        evidence: predictions, curves and scores.
+        latencies: measurements of the profiles' latencies, the oldest first.
     """
 
     plan: Plan
     rows: pd.DataFrame
     records: Mapping[str, Record]
     profiles: Mapping[str, Profile]
+    evidence: Evidence = field(default_factory=Evidence)
+    latencies: tuple[LatencyReport, ...] = ()
 
 
 def suite_frame(store: Store, suite: str) -> SuiteFrame:
@@ -56,10 +61,22 @@ def suite_frame(store: Store, suite: str) -> SuiteFrame:
     return frame_of(plan, records, profiles)
 
 
-def frame_of(plan: Plan, records: Mapping[str, Record], profiles: Mapping[str, Profile]) -> SuiteFrame:
+def frame_of(
+    plan: Plan,
+    records: Mapping[str, Record],
+    profiles: Mapping[str, Profile],
+    evidence: Evidence | None = None,
+    latencies: tuple[LatencyReport, ...] = (),
+) -> SuiteFrame:
     """The frame of a plan and of what was stored of its trials."""
-    rows = pd.DataFrame([_row(entry, plan.trials[entry.trial], records, profiles) for entry in plan.entries])
-    return SuiteFrame(plan, rows, records, profiles)
+    evidence = evidence or Evidence()
+    rows = pd.DataFrame(
+        [
+            {**_row(entry, plan.trials[entry.trial], records, profiles), **evidence.scores.get(entry.trial, {})}
+            for entry in plan.entries
+        ]
+    )
+    return SuiteFrame(plan, rows, records, profiles, evidence, latencies)
 
 
 def grid_points(frame: SuiteFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from kdbench.suite.schema import Frozen
+from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
 from kdbench.suite.trial import Trial
 
 
@@ -129,6 +129,9 @@ class Profile(Frozen):
         macs: multiply-accumulates of one forward pass, per sample, by fvcore.
         uncounted: operator → calls that fvcore did not count.
         size_mb: size of the safetensors file in MB (10^6 bytes).
+        activation_mb: MB (10^6 bytes) of activations that autograd keeps for a backward pass, of ``activation_batch`` samples;
+            ``None`` in profiles that older versions made.
+        activation_batch: samples in the pass that ``activation_mb`` is measured in.
     """
 
     id: str
@@ -141,3 +144,108 @@ class Profile(Frozen):
     macs: int
     uncounted: dict[str, int] = {}
     size_mb: float
+    activation_mb: float | None = None
+    activation_batch: int = 1
+
+
+class LatencyResult(Frozen):
+    """How long a forward pass of one network takes in one setting; times are in milliseconds, of one pass of a whole batch.
+
+    Args:
+        profile: id of the network's profile.
+        model: name of the model, for people.
+        device: ``cpu`` or ``cuda``.
+        device_name: the processor's or the GPU's name.
+        runtime: how the network was run, as the suite names it.
+        batch_size: samples a pass.
+        threads: threads of torch, or of ONNX Runtime; ``None`` when skipped.
+        median_ms: median. All numbers are over the timed passes of all blocks, and ``None`` when skipped.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile.
+        iqr_ms: interquartile range.
+        min_ms: fastest pass.
+        mean_ms: mean.
+        rounds: timed passes; 0 when skipped.
+        images_per_second: batch size / median.
+        stable: whether interquartile range / median is within ``max_spread``; otherwise the numbers are not to be relied on.
+        note: why it is unstable or was skipped, and whatever else there is to know; empty when all is well.
+    """
+
+    profile: str
+    model: str
+    device: DeviceKind
+    device_name: str = ""
+    runtime: Runtime
+    batch_size: int
+    threads: int | None = None
+    median_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    iqr_ms: float | None = None
+    min_ms: float | None = None
+    mean_ms: float | None = None
+    rounds: int = 0
+    images_per_second: float | None = None
+    stable: bool = False
+    note: str = ""
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing was measured; ``note`` says why."""
+        return self.median_ms is None
+
+
+class Speedup(Frozen):
+    """How many times faster a network is than another that was timed in turns with it.
+
+    Args:
+        profile: id of the network's profile.
+        reference: id of the other's profile, a teacher's for example.
+        device: ``cpu`` or ``cuda``.
+        runtime: how both were run.
+        batch_size: samples a pass.
+        ratio: time of the reference / time of the network: the geometric mean of the blocks' ratios of medians.
+        low: lower end of the 95 % interval of ``ratio``, by Student's t over the logarithms of the blocks' ratios.
+        high: upper end.
+        blocks: turns that the interval is made over.
+    """
+
+    profile: str
+    reference: str
+    device: DeviceKind
+    runtime: Runtime
+    batch_size: int
+    ratio: float
+    low: float
+    high: float
+    blocks: int
+
+
+class LatencyReport(Frozen):
+    """Latency of networks that were timed in turns, in one process of their own: ``latency/<id>.json``.
+
+    Its companion ``latency/<id>.pytest-benchmark.json`` holds every timed pass, for ``pytest-benchmark compare``.
+
+    Args:
+        id: digest of the networks, the settings, the machine's devices and the versions of torch and ONNX Runtime.
+        version: of this format.
+        settings: what was asked for, with the number of threads that was used.
+        results: a row for each network and setting, skipped ones included.
+        speedups: a row for each network, reference and setting that both were timed in.
+        machine: processor, cores, memory, operating system, versions of torch and (where asked for) ONNX Runtime.
+        clock: the clock's source and resolution.
+        load_before: load average of the last minute before; ``None`` where the system has none.
+        load_after: the same afterwards: it holds the measurement's own load.
+        started: ISO 8601, UTC.
+    """
+
+    id: str
+    version: Literal[1] = 1
+    settings: Latency
+    results: tuple[LatencyResult, ...]
+    speedups: tuple[Speedup, ...] = ()
+    machine: dict[str, str]
+    clock: str
+    load_before: float | None = None
+    load_after: float | None = None
+    started: str

@@ -1,8 +1,8 @@
 """The runs folder: whole records or none.
 
 Layout: ``trials/<id>/`` (trial.json, record.json, history.csv, predictions.npz, student.safetensors), ``checkpoints/<id>.safetensors``,
-``profiles/<id>.json``, ``suites/<name>.json`` and ``set-aside/`` for what was found damaged. Everything is written under a
-temporary name and renamed.
+``profiles/<id>.json``, ``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and ``set-aside/`` for
+what was found damaged. Everything is written under a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from torch import Tensor
 
 from kdbench.errors import StoreError
 from kdbench.results.files import flush, remove, replace_folder, sha256, temporary, tidy, told, write_whole
-from kdbench.results.record import Profile, Record
+from kdbench.results.record import LatencyReport, Profile, Record
 from kdbench.suite.trial import Plan
 
 M = TypeVar("M", bound=BaseModel)
-PARTS = ("trials", "checkpoints", "profiles", "suites")
+PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
 class Damaged(Exception):
@@ -48,7 +48,7 @@ class Store:
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda message: None) -> None:
         self.root = root
-        self._warn = warn
+        self.warn = warn
         self._checked: dict[str, tuple[int, Record]] = {}
 
     def open(self) -> None:
@@ -86,7 +86,7 @@ class Store:
                     f"another kdbench run works in {self.root}{_process(holder)}; wait for it, or give --runs another folder"
                 ) from None
             except NotImplementedError:
-                self._warn(f"the file system of {self.root} knows no locks: see to it that only one kdbench run works there")
+                self.warn(f"the file system of {self.root} knows no locks: see to it that only one kdbench run works there")
             holder.write_text(str(os.getpid()))
         try:
             yield
@@ -209,6 +209,23 @@ class Store:
         """A profile, or ``None``; a damaged one is set aside."""
         return self._load_json(self.root / "profiles" / f"{profile_id}.json", Profile, f"the profile {profile_id}")
 
+    def save_latency(self, report: LatencyReport) -> None:
+        """Write what latencies were measured; :meth:`latency_data_path` is where its raw data go."""
+        self._save_json(self.root / "latency" / f"{report.id}.json", report)
+
+    def latency(self, report_id: str) -> LatencyReport | None:
+        """A report of latencies, or ``None``; a damaged one is set aside."""
+        return self._load_json(self.root / "latency" / f"{report_id}.json", LatencyReport, f"the latency report {report_id}")
+
+    def latencies(self) -> list[LatencyReport]:
+        """All reports of latencies, the oldest first."""
+        names = sorted(p.stem for p in (self.root / "latency").glob("*.json") if "." not in p.stem)
+        return sorted((r for n in names if (r := self.latency(n)) is not None), key=lambda r: r.started)
+
+    def latency_data_path(self, report_id: str) -> Path:
+        """Where the report's raw data are, in pytest-benchmark's format: ``pytest-benchmark compare`` takes the file."""
+        return self.root / "latency" / f"{report_id}.pytest-benchmark.json"
+
     def save_plan(self, plan: Plan) -> None:
         """Write a suite's plan.
 
@@ -274,9 +291,9 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             os.replace(path, place)
         except OSError as error:  # a report may be made of a folder that is only to be read
-            self._warn(f"{what} is damaged ({reason}) and passed over; it cannot be set aside: {error.strerror or error}")
+            self.warn(f"{what} is damaged ({reason}) and passed over; it cannot be set aside: {error.strerror or error}")
         else:
-            self._warn(f"{what} is damaged ({reason}); set aside as {place}")
+            self.warn(f"{what} is damaged ({reason}); set aside as {place}")
 
 
 def _write_companions(

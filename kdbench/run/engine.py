@@ -17,6 +17,7 @@ from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.record import Profile, Record
 from kdbench.results.store import Store
 from kdbench.run import provenance
+from kdbench.run.latency import measure_plan
 from kdbench.run.session import Session
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.plan import make_plan
@@ -37,6 +38,7 @@ class Prepared:
         data: the data, loaded.
         plan: what is to be done.
         profiles: id → cost of every network that the plan trains (but those that a method changes).
+        plugins: plugin files, the suite's and others.
     """
 
     loaded: LoadedSuite
@@ -44,6 +46,7 @@ class Prepared:
     data: TaskData
     plan: Plan
     profiles: Mapping[str, Profile]
+    plugins: tuple[Path, ...] = ()
 
     def profile_of(self, trial: Trial) -> Profile | None:
         """Cost of a trial's network, if it is known before training."""
@@ -102,7 +105,7 @@ def prepare(
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
         check_recipe(recipe)
     progress.preparing("counting parameters and MACs")
-    return Prepared(loaded, registry, data, plan, _profiles(plan, data, registry))
+    return Prepared(loaded, registry, data, plan, _profiles(loaded, plan, data, registry), (*files, *plugins))
 
 
 def run_suite(
@@ -155,6 +158,7 @@ def run_suite(
                 progress.cohort_started(number, len(plan.cohorts), cohort, labels, epochs)
                 run_cohort(session, cohort)
             _profile_changed_students(prepared, store)
+            measure_plan(prepared, store, progress, again=fresh)
         finally:
             progress.suite_finished()
         records = store.records(plan.trials)
@@ -180,14 +184,19 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _profiles(plan: Plan, data: TaskData, registry: Registry) -> dict[str, Profile]:
+def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registry) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for trial in plan.trials.values():
         key = profile_id(trial, data, registry)
         if key not in found and not changes_student(registry.methods[trial.method]):
             network = initial_student(trial, data, registry)
             found[key] = profile(
-                network, name=trial.model.model, input_shape=data.input_shape, num_classes=data.num_classes, id=key
+                network,
+                name=trial.model.model,
+                input_shape=data.input_shape,
+                num_classes=data.num_classes,
+                id=key,
+                batch_size=loaded.suite.measure.batch_size,
             )
     return found
 
@@ -206,6 +215,7 @@ def _profile_changed_students(prepared: Prepared, store: Store) -> None:
                     input_shape=data.input_shape,
                     num_classes=data.num_classes,
                     id=record.profile,
+                    batch_size=prepared.loaded.suite.measure.batch_size,
                 )
             )
 

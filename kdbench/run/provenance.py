@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 import torch
 
 import kdbench
+from kdbench.measure.machine import device_name, machine, now
+
+__all__ = ["commit", "device_name", "libraries", "machine", "now"]
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "fvcore", "torchmetrics", "safetensors")
 """Those that decide numbers."""
@@ -34,17 +34,6 @@ def libraries() -> dict[str, str]:
 
 
 @cache
-def machine() -> dict[str, str]:
-    """Processor, cores, memory and operating system. No host name: records are made to be shared."""
-    return {
-        "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        "memory_gb": f"{psutil.virtual_memory().total / 1e9:.0f}",
-        "system": f"{platform.system()} {platform.release()}",
-    }
-
-
-@cache
 def commit() -> str:
     """The git commit of kdbench's checkout, with ``+dirty`` where files differ from it; empty for an installed package."""
     checkout = Path(kdbench.__file__).resolve().parent.parent
@@ -57,26 +46,6 @@ def commit() -> str:
         return ""
 
 
-def device_name(device: torch.device) -> str:
-    """``cpu``, or the GPU's name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def now() -> str:
-    """ISO 8601, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603, S607
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdbench.errors import Place, SuiteError, did_you_mean
 from kdbench.suite.places import Places, parse_value, parse_yaml
-from kdbench.suite.schema import Augmentation, DatasetSpec, Measure, MethodEntry, Network, Pair, Recipe, Suite
+from kdbench.suite.schema import Augmentation, DatasetSpec, Latency, Measure, MethodEntry, Network, Pair, Recipe, Suite
 
 BASELINE = "supervised"
 """The method that every suite holds: what all others are measured against."""
@@ -27,11 +27,13 @@ class LoadedSuite:
         suite: the suite.
         path: its file.
         places: lines of the file.
+        written: names of the method entries that the file holds, in its order.
     """
 
     suite: Suite
     path: Path
     places: Places
+    written: tuple[str, ...]
 
 
 def packaged_suites() -> list[str]:
@@ -69,6 +71,7 @@ def load_suite(
     raw, places = parse_yaml(text, path)
     if not isinstance(raw, dict):
         raise SuiteError("a suite is a mapping with the keys dataset, pairs, methods, …", Place(path, 1))
+    raw = _unshared(raw)
     for setting in settings:
         _apply(raw, setting)
     if seeds is not None:
@@ -80,7 +83,7 @@ def load_suite(
         suite = Suite.model_validate(raw)
     except ValidationError as error:
         raise _explain(error, places, raw) from error
-    return LoadedSuite(_select(suite, only), path, places)
+    return LoadedSuite(_select(suite, only), path, places, tuple(e.name or e.method for e in suite.methods))
 
 
 def _find(source: str | Path) -> Path:
@@ -96,13 +99,20 @@ def _find(source: str | Path) -> Path:
     raise SuiteError(f'there is no suite "{name}"{hint}')
 
 
+def _unshared(value: Any) -> Any:
+    """A copy in which what an alias (``*name``) repeats stands on its own, so that a setting changes one place."""
+    if isinstance(value, dict):
+        return {k: _unshared(v) for k, v in value.items()}
+    return [_unshared(v) for v in value] if isinstance(value, list) else value
+
+
 def _apply(raw: dict[str, Any], setting: str) -> None:
     key, sign, text = setting.partition("=")
     if not sign or not key:
         raise SuiteError(f'in --set {setting}: write key=value, such as "recipe.lr=0.1"')
     try:
         value = parse_value(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SuiteError(f"in --set {setting}: the value is not valid YAML") from error
     *parents, last = key.split(".")
     here: Any = raw
@@ -145,6 +155,7 @@ def _check_key(parents: list[str], key: str, setting: str) -> None:
         ("recipe", "augmentation"): Augmentation,
         ("dataset",): DatasetSpec,
         ("measure",): Measure,
+        ("measure", "latency"): Latency,
     }
     known = model.get(tuple(parents))
     if known is not None and key not in known.model_fields:
@@ -157,21 +168,30 @@ def _seeds(text: str) -> int | list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise SuiteError(f'in --seeds {text}: write a number of seeds ("3") or a list ("0,1,5")') from error
-    if "," not in text:
-        return numbers[0]
-    return numbers
+    if "," in text:
+        return numbers
+    if numbers[0] < 1:
+        raise SuiteError(f"in --seeds {text}: a suite needs at least one seed")
+    return numbers[0]
 
 
 def _set_epochs(raw: dict[str, Any], epochs: int) -> None:
     if isinstance(raw.get("recipe", {}), dict):
         raw["recipe"] = {**raw.get("recipe", {}), "epochs": epochs}
-    networks = list(raw["networks"].values()) if isinstance(raw.get("networks"), dict) else []
-    for pair in raw.get("pairs") or []:
-        if isinstance(pair, dict):
-            networks += [pair.get("student"), pair.get("teacher"), *(pair.get("teachers") or [])]
+    networks = _mappings(raw.get("networks"))
+    for pair in _mappings(raw.get("pairs")):
+        networks += _mappings([pair.get("student"), pair.get("teacher")]) + _mappings(pair.get("teachers"))
+    for entry in _mappings(raw.get("methods")):
+        networks += _mappings(entry.get("assistants"))
     for network in networks:
-        if isinstance(network, dict) and isinstance(network.get("recipe"), dict):
+        if isinstance(network.get("recipe"), dict):
             network["recipe"]["epochs"] = epochs
+
+
+def _mappings(values: Any) -> list[dict[str, Any]]:
+    """The mappings in a list or a mapping; none where the file, not checked yet, has something else."""
+    items = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _expand(raw: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -184,7 +204,7 @@ def _expand(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     if isinstance(full.get("networks"), dict):
         full["networks"] = {k: {"model": v} if isinstance(v, str) else v for k, v in full["networks"].items()}
     seeds = full.get("seeds", 1)
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
         full["seeds"] = list(range(seeds))
     return full
 
@@ -213,7 +233,11 @@ def _explain(error: ValidationError, places: Places, raw: dict[str, Any]) -> Sui
     """Pydantic's findings in plain words, each with its line."""
     seen: dict[str, None] = {}
     first: Place | None = None
-    for finding in error.errors():
+    findings = error.errors()
+    deeper = {f["loc"][0] for f in findings if len(f["loc"]) > 1}
+    for finding in findings:
+        if finding["type"] == "too_short" and finding["loc"][0] in deeper:
+            continue  # pydantic counts an item that is wrong as missing
         location = _in_file(finding["loc"], raw)
         if location and location[0] == "seeds":
             location = ("seeds",)
@@ -266,6 +290,8 @@ def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
         return Recipe
     if "augmentation" in location[:-1]:
         return Augmentation
+    if location[:2] == ("measure", "latency") and len(location) > 2:
+        return Latency
     if location[0] == "pairs" and any(part in ("student", "teacher", "teachers") for part in location[1:-1]):
         return Network
     if "assistants" in location[:-1]:

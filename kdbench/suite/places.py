@@ -48,6 +48,13 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(str(loader.construct_scalar(node)))  # PyYAML would take 010 for eight
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
@@ -63,8 +70,8 @@ def parse_yaml(text: str, file: Path) -> tuple[Any, Places]:
     Raises:
         SuiteError: it is not YAML, holds tags that construct objects, or says a key twice.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None, Places(file)
@@ -76,10 +83,13 @@ def parse_yaml(text: str, file: Path) -> tuple[Any, Places]:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(p for p in (error.context, error.problem) if p)
         raise SuiteError(f"this is not valid YAML: {problem}", Place(file, mark.line + 1 if mark else None)) from error
-    except yaml.YAMLError as error:
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SuiteError(f"this is not valid YAML: it holds the character {error.character:#x}", Place(file, line)) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise SuiteError(f"this is not valid YAML: {error}", Place(file)) from error
-    finally:
-        loader.dispose()
+    except RecursionError as error:
+        raise SuiteError("this is nested too deeply, or holds an alias of itself", Place(file)) from error
 
 
 def parse_value(text: str) -> Any:

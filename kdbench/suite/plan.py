@@ -46,6 +46,7 @@ def make_plan(
     return Plan(
         suite=suite.name,
         title=suite.title,
+        report=suite.report,
         description=suite.description,
         trials=builder.trials,
         entries=tuple({e.model_dump_json(): e for e in builder.entries}.values()),
@@ -108,7 +109,7 @@ class _Builder:
     def network(self, network: Network, seed: int) -> Trial:
         """The trial of a network that serves as teacher; its own teachers first."""
         own = seed if network.seed == "same" else network.seed
-        teachers = [self.network(self.suite.networks[name], seed) for name in network.teachers]
+        teachers = [self.network(self.suite.networks[name], own) for name in network.teachers]
         return self.trial(network, network.method, network.params, teachers, own)
 
     def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:

@@ -190,9 +190,11 @@ class _Resolver:
             name = entry_name(entry)
             if name in names:
                 index = self._entry_index[name][-1]
+                other = f"the other in line {self.at('methods', names[name]).line}"
+                if len(self._entry_index[name]) == 1:
+                    other = "the other is the student without a teacher and without parameters, which every suite holds"
                 raise SuiteError(
-                    f'two method entries are called "{name}", the other in line {self.at("methods", names[name]).line}; '
-                    f"give one a name: of its own",
+                    f'two method entries are called "{name}", {other}; give one a name: of its own',
                     self.at("methods", index, "name"),
                 )
             names[name] = index
@@ -248,11 +250,13 @@ class _Resolver:
         try:
             return model.model_validate(dict(values))
         except ValidationError as error:
-            finding = next((f for f in error.errors() if known is None or f["loc"][0] in known), error.errors()[0])
-            key = str(finding["loc"][0]) if finding["loc"] else ""
-            place = self.at(*path, *(deeper if deeper and deeper[0] == key else finding["loc"]))
+            mine = [f for f in error.errors() if known is None or f["loc"][:1] == () or f["loc"][0] in known] or error.errors()
+            finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key is why another is missing
+            place = self.at(*path, *(deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]))
             if finding["type"] == "extra_forbidden":
-                hint = did_you_mean(key, model.model_fields) or f"; known are {', '.join(model.model_fields) or 'none'}"
+                *inside, key = map(str, finding["loc"])
+                fields = _fields(model, inside)
+                hint = did_you_mean(key, fields) or f"; known are {', '.join(fields) or 'none'}"
                 kind = "parameter" if what else "key"
                 raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), place) from error
             raise SuiteError(
@@ -272,13 +276,16 @@ class _Resolver:
         return self.registry.find(kind, table, name, place)
 
 
+def _fields(model: Any, inside: Iterable[str]) -> list[str]:
+    """Fields of the model that stands at ``inside`` in a model."""
+    for part in inside:
+        model = model.model_fields[part].annotation
+    return list(getattr(model, "model_fields", ()))
+
+
 def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:
     """Method entry's name → its indices in the file, which may differ from those in the suite."""
     found: dict[str, list[int]] = {}
-    shift = 0
-    entries = loaded.suite.methods
-    if ("methods", len(entries) - 1) not in loaded.places.values and entries[0].method == "supervised":
-        shift = 1  # the baseline was put in front
-    for index, entry in enumerate(entries):
-        found.setdefault(entry_name(entry), []).append(max(index - shift, 0))
+    for index, name in enumerate(loaded.written):
+        found.setdefault(name, []).append(index)
     return found

@@ -6,9 +6,22 @@ which knows the file's lines.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
+from pydantic_core import PydanticCustomError
 
 
 class Frozen(BaseModel):
@@ -82,6 +95,8 @@ class Recipe(Frozen):
         channels_last: memory format of images and weights.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     epochs: NonNegativeInt = 30
     batch_size: PositiveInt = 128
     drop_last: bool = True
@@ -139,6 +154,13 @@ class Network(ModelSpec):
     seed: int | Literal["same"] = 0
 
 
+Reference = Annotated[
+    Annotated[str, Tag("str")] | Annotated[Network, Tag("Network")],
+    Discriminator(lambda value: "str" if isinstance(value, str) else "Network"),
+]
+"""A network by name, or spelt out; the discriminator keeps errors to the member that was meant."""
+
+
 class Pair(Frozen):
     """One student and its teacher(s), each a name in ``networks:``, a timm model's name, or a network spelt out.
 
@@ -149,9 +171,9 @@ class Pair(Frozen):
     """
 
     name: str | None = None
-    student: str | Network
-    teacher: str | Network | None = None
-    teachers: tuple[str | Network, ...] = ()
+    student: Reference
+    teacher: Reference | None = None
+    teachers: tuple[Reference, ...] = ()
 
 
 class MethodEntry(Frozen):
@@ -172,7 +194,57 @@ class MethodEntry(Frozen):
     params: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     generations: PositiveInt | None = None
-    assistants: tuple[str | Network, ...] = ()
+    assistants: tuple[Reference, ...] = ()
+
+
+T = TypeVar("T")
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise PydanticCustomError("empty", "give at least one value")
+    return tuple(dict.fromkeys(values))
+
+
+Several = Annotated[tuple[T, ...], AfterValidator(_distinct)]
+"""At least one value; what is said twice counts once."""
+
+DeviceKind = Literal["cpu", "cuda"]
+Runtime = Literal["eager", "channels_last", "bf16", "compile", "onnxruntime"]
+
+
+class Latency(Frozen):
+    """How long a forward pass takes: how it is measured, once an architecture, in a process of its own.
+
+    Args:
+        devices: where; a device that this machine lacks is skipped, with the reason.
+        runtimes: how the network is run: ``eager`` (float32), ``channels_last`` (float32, N×H×W×C in memory), ``bf16`` (autocast),
+            ``compile`` (``torch.compile``), ``onnxruntime`` (needs the extra ``kdbench[onnx]``).
+        batch_sizes: samples a pass: 1 for the latency of one sample, a larger one for throughput.
+        threads: threads of torch and of ONNX Runtime; as many as the run has by default.
+        min_seconds: least time spent on each network in each setting, in seconds, warm-up not counted.
+        min_rounds: least number of timed passes of each network in each setting.
+        blocks: turns that networks take: each is timed for a while, then the next, and round again; at least 2, for the interval of
+            a speed-up is made over them.
+        max_spread: interquartile range / median above which a result is called unstable.
+    """
+
+    devices: Several[DeviceKind] = ("cpu", "cuda")
+    runtimes: Several[Runtime] = ("eager",)
+    batch_sizes: Several[PositiveInt] = (1, 64)
+    threads: PositiveInt | None = None
+    min_seconds: PositiveFloat = 1.0
+    min_rounds: PositiveInt = 20
+    blocks: Annotated[int, Field(ge=2)] = 10
+    max_spread: PositiveFloat = 0.5
+
+
+LatencyOrNone = Annotated[
+    Annotated[Latency, Tag("settings")] | Annotated[Literal[False], Tag("off")],
+    Discriminator(lambda value: "off" if value is False else "settings"),
+    BeforeValidator(lambda value: Latency() if value is True else value),
+]
+"""The discriminator keeps errors to the member that was meant."""
 
 
 class Measure(Frozen):
@@ -180,11 +252,25 @@ class Measure(Frozen):
 
     Args:
         cost: parameters, MACs and size.
-        batch_size: batch of the cost measurement (MACs are given per sample).
+        batch_size: batch of the cost measurement: of the activations' memory (MACs are given per sample).
+        latency: how latency is measured; ``false`` for not at all.
     """
 
     cost: bool = True
     batch_size: PositiveInt = 1
+    latency: LatencyOrNone = Latency()
+
+
+class ReportSpec(Frozen):
+    """How the leaderboard is shown.
+
+    Args:
+        columns: names of columns, in order; those of ``kdbench list columns``. By default those that have something to say.
+        sort: name of the column that students are sorted by, best first; a leading ``-`` turns the order round.
+    """
+
+    columns: tuple[str, ...] = ()
+    sort: str = "accuracy"
 
 
 class Suite(Frozen):
@@ -201,6 +287,7 @@ class Suite(Frozen):
         seeds: a number n (seeds 0 … n-1) or a list.
         recipe: how students are trained; networks may override keys.
         measure: what is measured beside accuracy.
+        report: how the leaderboard is shown.
         plugins: plugin files, relative to the suite's file.
     """
 
@@ -211,7 +298,8 @@ class Suite(Frozen):
     networks: dict[str, Network] = {}
     pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]
     methods: Annotated[tuple[MethodEntry, ...], Field(min_length=1)]
-    seeds: tuple[int, ...] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     recipe: Recipe = Recipe()
     measure: Measure = Measure()
+    report: ReportSpec = ReportSpec()
     plugins: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from kdbench.method import Sampler
 from kdbench.seeding import digest
-from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe
+from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
 
 
 class DataKey(Frozen):
@@ -105,11 +105,13 @@ class Plan(Frozen):
         trials: id → trial, teachers before their students.
         entries: the rows of the report.
         cohorts: in order of execution.
+        report: how the suite wants its leaderboard shown.
     """
 
     suite: str
     title: str | None = None
     description: str | None = None
+    report: ReportSpec = ReportSpec()
     trials: dict[str, Trial]
     entries: tuple[Entry, ...]
     cohorts: tuple[Cohort, ...]

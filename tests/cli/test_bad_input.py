@@ -62,6 +62,9 @@ CASES = {
     "duplicate key": ("seeds: 1", "seeds: 1\nseeds: 2", "seeds: 2", "seeds"),
     "invalid yaml": ("seeds: 1", "seeds: [1", "", ""),
     "missing plugin": ("seeds: 1", "seeds: 1\nplugins: [absent.py]", "absent.py", "absent.py"),
+    "misspelt key of latency": ("latency: false", "latency: {min_second: 1}", "min_second", "min_seconds"),
+    "unknown runtime": ("latency: false", "latency: {runtimes: [eagr]}", "eagr", "'eager'"),
+    "no latency": ("latency: false", "latency: 'off'", "latency", "latency"),
     "missing weights": (
         "model: mnist_mlp",
         "model: mnist_mlp\n    weights: absent.safetensors",

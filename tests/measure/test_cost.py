@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import KdbenchError
-from kdbench.measure.cost import count_macs, profile, serialise
+from kdbench.measure.cost import activation_bytes, count_macs, profile, serialise
 from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import Profile
@@ -152,3 +152,32 @@ class TestSize:
         assert found.parameters == 10_000
         assert found.size_mb == pytest.approx(0.04, rel=0.01)
         assert found.macs == 20_000
+
+
+class TestActivations:
+    def test_by_hand(self) -> None:
+        """Kept are the convolution's input, and the ReLU's output once: the linear layer reads the same memory."""
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 10))
+        assert activation_bytes(model, (3, 4, 4), batch_size=2) == 4 * 2 * (3 * 16 + 8 * 16)
+
+    @pytest.mark.parametrize("name", ["tiny_cnn", "resnet18", "test_vit"])
+    def test_grow_with_the_batch(self, name: str) -> None:
+        model = make(name)
+        one = activation_bytes(model, (3, 32, 32))
+        assert one > 0
+        assert activation_bytes(model, (3, 32, 32), batch_size=4) == pytest.approx(4 * one, rel=0.01)
+
+    def test_are_fewer_where_weights_are_frozen(self) -> None:
+        model = make("resnet18")
+        trained = activation_bytes(model, (3, 32, 32))
+        model.requires_grad_(False)
+        assert activation_bytes(model, (3, 32, 32)) < trained
+
+    def test_stand_in_the_profile_with_their_batch(self) -> None:
+        model = make("tiny_cnn")
+        found = measure(model, batch_size=3)
+        assert found.activation_mb == activation_bytes(model, (3, 32, 32), batch_size=3) / 1e6
+        assert found.activation_batch == 3
+        assert measure(model).macs == found.macs
+        old = Profile.model_validate(found.model_dump(exclude={"activation_mb", "activation_batch"}))
+        assert old.activation_mb is None

@@ -5,12 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_tables, leaderboard_text
+from kdbench.errors import KdbenchError
+from kdbench.report.leaderboard import (
+    groups_of,
+    leaderboard_latex,
+    leaderboard_markdown,
+    leaderboard_tables,
+    leaderboard_text,
+    lines_of,
+    with_view,
+)
 from kdbench.report.standings import standings
-from kdbench.results.frame import SuiteFrame
+from kdbench.results.evidence import Evidence
+from kdbench.results.frame import SuiteFrame, frame_of
+from kdbench.results.record import LatencyReport, LatencyResult, Speedup
+from kdbench.suite.schema import Latency
 from tests.results import made
 from tests.results.made import Row, frame, row
 
@@ -41,7 +54,7 @@ def line(of: SuiteFrame, label: str) -> dict[str, Any]:
 def cells(text: str, label: str) -> dict[str, str]:
     """A row of the first markdown table that has it, by heading."""
     rows = [[c.strip() for c in r.strip("|").split(" |")] for r in text.splitlines() if r.startswith("| ")]
-    (found, *_) = [r for r in rows if r[0] == label]
+    (found, *_) = [r for r in rows if label in r[:2]]
     return dict(zip(rows[0], found, strict=True))
 
 
@@ -69,10 +82,12 @@ def test_a_row_holds_mean_deviation_and_the_paired_difference_to_supervised() ->
 
 def test_the_page_shows_them_as_a_reader_wants_them() -> None:
     assert cells(leaderboard_markdown(FULL), "kd") == {
+        "place": "1",
         "method": "kd",
         "family": "logit",
-        "test accuracy %": "84.00 ± 1.73",
-        "Δ supervised": "+3.00 [+0.52, +5.48]",
+        "test accuracy %": "**84.00 ± 1.73**",
+        "Δ supervised": "+3.00 [+0.52, +5.48] ‡",
+        "gap closed %": "23",
         "teacher %": "94.00",
         "parameters": "107 k",
         "MACs": "4.27 M",
@@ -87,6 +102,102 @@ def test_the_teacher_stands_on_top_and_methods_stand_best_first() -> None:
     teacher = cells(leaderboard_markdown(FULL), "resnet (teacher)")
     assert teacher["test accuracy %"] == "94.00 [92.35, 95.31]"
     assert (teacher["family"], teacher["Δ supervised"], teacher["compression"]) == ("", "–", "–")
+
+
+def predicted(right: dict[str, int], samples: int = 100) -> Evidence:
+    """Predictions of each trial that are right on the first so many samples."""
+    classes = {t: (np.arange(samples) >= n).astype(np.uint8) for t, n in right.items()}
+    return Evidence(
+        {made.FINGERPRINT: np.zeros(samples, np.int64)}, classes, {t: np.full(samples, 255, np.uint8) for t in right}
+    )
+
+
+def test_with_few_seeds_places_and_marks_come_from_the_test_images() -> None:
+    """Of 100 images kd has 90 right, at 88 of the same, supervised 60: kd and at are not told apart, and share the first place."""
+    rows = [row("supervised", 0.60), row("kd", 0.90), row("at", 0.88)]
+    plain = frame(*rows)
+    evidence = predicted({t.id: round(100 * r.metrics["test_accuracy"]) for t, _, r in rows if r})
+    both = frame_of(plain.plan, plain.records, plain.profiles, evidence)
+    found = standings(both).set_index("label")
+    assert found["place"].to_dict() == {"kd": 1, "at": 1, "supervised": 3}
+    assert found["significant"].to_dict() == {"kd": "images", "at": "images", "supervised": ""}
+    # McNemar: 30 gained and none lost, 28 and none; Holm's correction doubles the smaller p value.
+    assert found["p_images"]["kd"] == pytest.approx(2 * 2 * 0.5**30)
+    assert found["p_images"]["at"] == pytest.approx(2 * 0.5**28)
+    low, high = found["delta_images_low"]["kd"], found["delta_images_high"]["kd"]
+    assert low < 0.30 < high
+    page = leaderboard_markdown(both)
+    assert cells(page, "kd")["Δ supervised"] == "+30.00 †"
+    assert "**90" not in page
+    assert "† told apart by the test images" in page
+
+
+def test_fidelity_and_what_else_was_scored_can_be_shown() -> None:
+    scored = row("kd", 0.9, 0)
+    plain = frame(row("supervised", 0.8), scored)
+    both = frame_of(
+        plain.plan, plain.records, plain.profiles, Evidence(scores={scored[0].id: {"agreement": 0.97, "ece": 0.0213}})
+    )
+    assert cells(leaderboard_markdown(both), "kd")["agreement %"] == "97.00"
+    chosen = leaderboard_markdown(with_view(both, ["method", "ece", "kl"]))
+    assert cells(chosen, "kd") == {"method": "kd", "ECE %": "2.13", "KL to teacher": "–"}
+    assert "expected calibration error" in chosen
+
+
+def test_students_can_be_sorted_by_any_column() -> None:
+    order = lambda frame: [r["label"] for r in lines_of(groups_of(standings(frame), frame.plan.report.sort)[0][1])]  # noqa: E731
+    assert order(with_view(FULL, sort="-accuracy")) == ["resnet", "at", "supervised", "kd"]
+    assert order(with_view(FULL, sort="method")) == ["resnet", "at", "kd", "supervised"]
+    assert order(with_view(FULL, sort="delta")) == ["resnet", "kd", "at", "supervised"]
+    with pytest.raises(KdbenchError, match='in --sort: unknown column "acuracy"; did you mean "accuracy"'):
+        with_view(FULL, sort="acuracy")
+    with pytest.raises(KdbenchError, match='in --columns: unknown column "sice"; did you mean "size"'):
+        with_view(FULL, ["sice"])
+
+
+def timed(stable: bool = True) -> LatencyReport:
+    """kd's network 2 ms, the teacher's 10 ms."""
+    common: dict[str, Any] = {"device": "cpu", "runtime": "eager", "batch_size": 1}
+    results = [
+        LatencyResult(
+            profile=name,
+            model=name,
+            threads=2,
+            median_ms=ms,
+            rounds=9,
+            stable=stable,
+            note="" if stable else "unstable",
+            **common,
+        )
+        for name, ms in (("resnet", 10.0), ("tiny_cnn", 2.0))
+    ]
+    ratio = Speedup(profile="tiny_cnn", reference="resnet", ratio=5.0, low=4.5, high=5.5, blocks=10, **common)
+    return LatencyReport(
+        id="x", settings=Latency(), results=tuple(results), speedups=(ratio,), machine={}, clock="c", started="2026-01-01"
+    )
+
+
+def test_latency_speed_up_and_efficiency() -> None:
+    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(),))
+    shown = cells(leaderboard_markdown(both), "kd")
+    assert (shown["latency ms"], shown["speed-up"]) == ("2", "5.0× [4.5×, 5.5×]")
+    assert line(both, "kd")["efficiency"] == pytest.approx(84 / (106_826 * 4e-6 * 2.0))
+    assert cells(leaderboard_markdown(both), "resnet (teacher)")["speed-up"] == "–"
+    assert "cpu, eager, batch 1, 2 threads" in leaderboard_markdown(both)
+
+
+def test_an_unstable_latency_is_no_number_to_believe_in() -> None:
+    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(stable=False),))
+    shown = cells(leaderboard_markdown(both), "kd")
+    assert shown["latency ms"] == "unstable"
+    assert "speed-up" not in shown
+
+
+def test_latex_is_a_table_with_rules() -> None:
+    text = leaderboard_latex(FULL)
+    assert text.startswith("\\begin{tabular}")
+    assert "\\toprule" in text
+    assert "kd" in text
 
 
 def test_a_method_that_does_worse_than_supervised_stands_there_with_its_loss() -> None:
@@ -157,7 +268,7 @@ def test_only_the_point_chosen_on_validation_stands_in_the_table_and_all_in_the_
     ]
     page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *rows))
     assert cells(page, "kd")["note"] == "alpha = 0.9, scale = true"
-    assert cells(page, "kd")["test accuracy %"].startswith("85.00")
+    assert cells(page, "kd")["test accuracy %"].startswith("**85.00 ± 0.00")
     grid = page.split("## Grids")[1]
     assert "| **alpha = 0.9, scale = true** |" in grid
     assert "| alpha = 0.1, scale = true " in grid
@@ -261,7 +372,7 @@ def test_the_same_records_make_the_same_page_in_any_order() -> None:
 
 def test_the_terminal_gets_plain_text() -> None:
     text = leaderboard_text(FULL)
-    assert text.startswith("made\nmethod")
+    assert text.startswith("made\n  place  method")
     assert "\\" not in text
     assert "+3.00 [+0.52, +5.48]" in text
     assert max(map(len, text.splitlines())) <= 120

@@ -5,12 +5,31 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from kdbench.report.statistics import estimate, paired_difference, wilson
+from kdbench.report.statistics import (
+    critical_difference,
+    effect_size,
+    estimate,
+    friedman,
+    holm,
+    image_interval,
+    image_test,
+    iqm_interval,
+    mean_ranks,
+    nemenyi,
+    paired_difference,
+    performance_profile,
+    places,
+    t_test,
+    wilson,
+)
 
 SHARES = st.integers(0, 10_000).map(lambda n: n / 10_000)
 
@@ -81,3 +100,139 @@ def test_wilson_s_interval_holds_the_share_and_stays_in_bounds(counts: tuple[int
 
 def test_no_samples_give_no_interval() -> None:
     assert all(math.isnan(end) for end in wilson(float("nan"), 0))
+
+
+SLEEP = ([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+
+
+def test_the_paired_t_test_of_student_s_sleep_data() -> None:
+    """R's t.test(paired = TRUE): p = 0.002833; Cohen's d of paired samples 1.28."""
+    assert t_test(SLEEP[1], SLEEP[0]) == pytest.approx(0.002833, abs=5e-7)
+    assert effect_size(SLEEP[1], SLEEP[0]) == pytest.approx(1.285, abs=1e-3)
+
+
+def test_a_t_test_without_spread_or_without_pairs() -> None:
+    assert t_test([0.5, 0.75], [0.25, 0.5]) == 0.0
+    assert t_test([0.5, 0.75], [0.5, 0.75]) == 1.0
+    assert math.isnan(t_test([0.5], [0.25]))
+    assert math.isnan(effect_size([0.5, 0.75], [0.25, 0.5]))
+
+
+def test_holm_by_hand() -> None:
+    """0.01·4, max(0.04, 0.02·3), max(0.06, 0.03·2), 0.04 after 0.06; what is not known does not count."""
+    assert holm([0.03, 0.01, math.nan, 0.04, 0.02]) == pytest.approx([0.06, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gc.collect", lambda *_: 0)  # slow, and called each time
+        assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def approval() -> tuple[np.ndarray, np.ndarray]:
+    """Agresti, "Categorical Data Analysis", table 10.1: two surveys of 1,600 people; 794 yes-yes, 150 yes-no, 86 no-yes, 570 no-no."""
+    first = np.repeat([True, True, False, False], [794, 150, 86, 570])
+    second = np.repeat([True, False, True, False], [794, 150, 86, 570])
+    return first, second
+
+
+def test_one_seed_is_compared_by_mcnemar_s_exact_test() -> None:
+    first, second = approval()
+    assert image_test(first[None], second[None]) == pytest.approx(mcnemar([[794, 150], [86, 570]], exact=True).pvalue)
+    assert image_test(first[None], first[None]) == 1.0
+
+
+def test_several_seeds_are_compared_by_random_signs() -> None:
+    """Two seeds that agree are McNemar's test without correction: z² = (150 − 86)² / (150 + 86) = 17.36 (Agresti)."""
+    first, second = approval()
+    p = image_test(np.stack([first, first]), np.stack([second, second]))
+    assert stats.norm.isf(p / 2) ** 2 == pytest.approx(17.36, abs=0.01)
+    assert image_test(np.stack([first, second]), np.stack([first, second])) == 1.0
+
+
+def test_the_image_interval_is_that_of_a_proportion_s_difference() -> None:
+    first, second = approval()
+    low, high = image_interval(first[None], second[None])
+    difference, n = (150 - 86) / 1600, 1600
+    half = 1.96 * math.sqrt((236 / n - difference**2) / n)
+    assert (low, high) == pytest.approx((difference - half, difference + half), abs=0.0015)
+
+
+def test_the_intervals_cover_and_the_tests_err_as_often_as_they_claim() -> None:
+    """Simulated: 5 seeds, 400 images, no true difference; 500 times, so that 3 standard errors are 2.9 points."""
+    rng = np.random.default_rng(1)
+    covered = t_errors = image_errors = image_covered = 0
+    for _ in range(500):
+        seeds = rng.normal(0.8, 0.02, 5)  # what methods share
+        a, b = seeds + rng.normal(0, 0.01, 5), seeds + rng.normal(0, 0.01, 5)
+        found = paired_difference(a, b)
+        covered += found.low <= 0 <= found.high
+        t_errors += t_test(a, b) < 0.05
+        easy = rng.random(400)
+        one, other = rng.random((2, 400)) < easy, rng.random((2, 400)) < easy
+        image_errors += image_test(one, other) < 0.05
+        low, high = image_interval(one, other)
+        image_covered += low <= 0 <= high
+    assert covered / 500 == pytest.approx(0.95, abs=0.029)
+    assert t_errors / 500 == pytest.approx(0.05, abs=0.029)
+    assert image_errors / 500 == pytest.approx(0.05, abs=0.029)
+    assert image_covered / 500 == pytest.approx(0.95, abs=0.029)
+
+
+def test_equal_methods_seldom_get_different_places() -> None:
+    rng = np.random.default_rng(2)
+    wrong = 0
+    for _ in range(400):
+        scores = rng.normal(0, 1, (4, 5)) + rng.normal(0, 1, (1, 5))
+        p = np.array([[t_test(a, b) for b in scores] for a in scores])
+        wrong += len(set(places(scores.mean(1).tolist(), p))) > 1
+    assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_places_are_shared_by_what_is_not_told_apart() -> None:
+    p = np.array([[1, 0.5, 0.001], [0.5, 1, 0.2], [0.001, 0.2, 1]])
+    assert places([0.9, 0.85, 0.8], p) == [1, 1, 2]
+    assert places([0.9, math.nan, 0.8], np.where(np.eye(3) == 1, 1, 0.9)) == [1, 0, 1]
+
+
+BLOCKS = pd.DataFrame({"kd": [0.9, 0.8, 0.7, 0.9], "at": [0.8, 0.7, 0.7, 0.8], "supervised": [0.7, 0.6, 0.6, 0.85]})
+
+
+def test_mean_ranks_by_hand() -> None:
+    """Ranks 1 2 3, 1 2 3, 1.5 1.5 3, 1 3 2."""
+    assert mean_ranks(BLOCKS).to_dict() == {"kd": 4.5 / 4, "at": 8.5 / 4, "supervised": 11 / 4}
+
+
+def test_friedman_and_nemenyi_by_their_formulas() -> None:
+    """Friedman's χ² with Conover's correction for ties; Nemenyi's p from the studentized range of the mean ranks."""
+    ranks = BLOCKS.rank(axis=1, ascending=False)
+    squares = (ranks**2).to_numpy().sum()
+    expected = (3 - 1) * ((ranks.sum() ** 2).sum() / 4 - 4 * 3 * 4**2 / 4) / ((squares - 4 * 3 * 4**2 / 4) / 4)
+    statistic, p = friedman(BLOCKS)
+    assert statistic == pytest.approx(expected)
+    assert p == pytest.approx(stats.chi2.sf(statistic, 2))
+    apart = 11 / 4 - 4.5 / 4
+    q = apart / math.sqrt(3 * 4 / (6 * 4)) * math.sqrt(2)
+    assert nemenyi(BLOCKS).loc["kd", "supervised"] == pytest.approx(stats.studentized_range.sf(q, 3, np.inf), abs=1e-6)
+
+
+def test_the_critical_difference_is_demsar_s() -> None:
+    """Demšar (2006), section 3.2.3: 2.569·√(4·5/(6·14)) = 1.25 for four methods on fourteen data sets."""
+    assert critical_difference(4, 14) == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 14)), abs=0.001)
+
+
+def test_the_interquartile_mean_leaves_out_the_outer_quarters() -> None:
+    runs = np.array([[0.0, 0.4], [0.5, 0.6], [0.7, 9.0], [0.55, 0.65]])
+    mean, low, high = iqm_interval({"kd": runs})["kd"]
+    assert mean == pytest.approx(np.mean([0.5, 0.55, 0.6, 0.65]))
+    assert low < mean < high
+
+
+def test_a_performance_profile_is_the_share_above_each_threshold() -> None:
+    runs = np.array([[0.1, 0.4], [0.5, 0.6]])
+    share, low, high = performance_profile({"kd": runs}, np.array([0.0, 0.45, 1.0]))["kd"]
+    assert share.tolist() == [1.0, 0.5, 0.0]
+    assert (low <= share).all()
+    assert (share <= high).all()

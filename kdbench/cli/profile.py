@@ -1,0 +1,203 @@
+"""``kdbench profile``: what models cost and how fast they are; trains nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+from tabulate import tabulate
+
+from kdbench.cli import options
+from kdbench.errors import KdbenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from kdbench.measure.latency import Subject
+    from kdbench.results.record import LatencyReport, LatencyResult, Profile, Speedup
+    from kdbench.suite.schema import Latency, ModelSpec
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("profile")(profile)
+
+
+def profile(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Models of timm or of a plugin.")],
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="eager, channels_last, bf16, compile, onnxruntime, separated by commas.")
+    ] = "eager",
+    batch_size: Annotated[str, typer.Option("--batch-size", help="Samples a pass, separated by commas.")] = "1,64",
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, or both.  [default: those of this machine]", show_default=False)
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="torch's own")] = None,
+    input_size: Annotated[str, typer.Option("--input-size", help="Channels x height x width.")] = "3x224x224",
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 1000,
+    stem: Annotated[
+        str, typer.Option(help="small: 3×3, stride 1, for images of 28–32 pixels, where a model allows it.")
+    ] = "default",
+    min_seconds: Annotated[float, typer.Option("--min-seconds", help="Least time of timing for a model and setting.")] = 1.0,
+    min_rounds: Annotated[int, typer.Option("--min-rounds", help="Least number of timed passes of a model and setting.")] = 20,
+    blocks: Annotated[int, typer.Option(min=2, help="Turns that the models take.")] = 10,
+    plugin: options.Plugin = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Keep results here, pytest-benchmark's data beside it.")
+    ] = None,
+) -> None:
+    """Print parameters, MACs, memory and latency of models; speed-ups are relative to the first one.
+
+    The models are timed in turns, in a process of their own, with random weights: speed does not depend on them.
+    """
+    from kdbench.measure.latency import measure_latency
+
+    settings = _settings(runtime, batch_size, device, threads, min_seconds, min_rounds, blocks)
+    subjects, profiles = _subjects(models, _shape(input_size), classes, stem, plugin or ())
+    print(_costs(profiles))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "data.json" if json_ is None else json_.with_suffix(".pytest-benchmark.json")
+        report = measure_latency(subjects, settings, out, references=[subjects[0].profile], plugins=plugin or ())
+    print(_latencies(report))
+    if json_ is not None:
+        _keep(json_, profiles, report)
+        print(f"results: {json_}" + (f"\ndata for pytest-benchmark compare: {out}" if out.exists() else ""))
+
+
+def _settings(
+    runtime: str, batch_size: str, device: str | None, threads: int | None, min_seconds: float, min_rounds: int, blocks: int
+) -> Latency:
+    from pydantic import ValidationError
+
+    from kdbench.measure.runtimes import unavailable
+    from kdbench.suite.load import plain
+    from kdbench.suite.schema import DeviceKind, Latency, Runtime
+
+    kinds: tuple[DeviceKind, ...] = get_args(DeviceKind)
+    present = ",".join(d for d in kinds if not unavailable(d))
+    try:
+        return Latency.model_validate(
+            {
+                "devices": _names("--device", device or present, kinds),
+                "runtimes": _names("--runtime", runtime, get_args(Runtime)),
+                "batch_sizes": [_positive("--batch-size", part) for part in batch_size.split(",")],
+                "threads": threads,
+                "min_seconds": min_seconds,
+                "min_rounds": min_rounds,
+                "blocks": blocks,
+            }
+        )
+    except ValidationError as error:
+        finding = error.errors()[0]
+        raise KdbenchError(f"in --{str(finding['loc'][0]).replace('_', '-')}: {plain(finding)}") from error
+
+
+def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+            raise KdbenchError(f'in {option} {text}: unknown {option.removeprefix("--")} "{name}"{hint}')
+    return names
+
+
+def _positive(option: str, text: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise KdbenchError(f'in {option}: "{text}" is not a positive number')
+    return int(text)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise KdbenchError(f'in --input-size: "{text}" is no size; write channels x height x width, such as 3x32x32')
+    return tuple(map(int, parts))
+
+
+def _subjects(
+    models: Iterable[str], shape: tuple[int, ...], classes: int, stem: str, plugins: Sequence[Path]
+) -> tuple[list[Subject], list[Profile]]:
+    """Make every model once: what cannot be made is found out before anything is timed."""
+    from kdbench.measure.cost import profile as cost
+    from kdbench.measure.latency import Subject
+    from kdbench.models.factory import create_model
+    from kdbench.models.stem import has_stem
+    from kdbench.plugins.manager import load_registry
+    from kdbench.seeding import digest
+    from kdbench.suite.schema import ModelSpec
+
+    small: Literal["small", "default"] = _names("--stem", stem, ["default", "small"])[0]  # type: ignore[assignment]
+    registry = load_registry(plugins)
+    subjects, profiles = [], []
+    for name in dict.fromkeys(models):
+        spec = ModelSpec(model=name)
+        network = create_model(spec, num_classes=classes, input_shape=shape, seed=0, factories=registry.models)
+        if small == "small" and has_stem(network):
+            spec = ModelSpec(model=name, stem="small")
+            network = create_model(spec, num_classes=classes, input_shape=shape, seed=0, factories=registry.models)
+        # As profiles of a suite's networks are called.
+        key = digest([spec.model_dump(mode="json", exclude={"weights"}), classes, list(shape), []])
+        subjects.append(Subject(key, name, spec, shape, classes))
+        profiles.append(cost(network, name=_called(spec), input_shape=shape, num_classes=classes, id=key))
+    return subjects, profiles
+
+
+def _called(spec: ModelSpec) -> str:
+    return f"{spec.model} (small stem)" if spec.stem == "small" else spec.model
+
+
+def _costs(profiles: Iterable[Profile]) -> str:
+    rows = [
+        [p.model, f"{p.parameters:,}", f"{p.macs:,}", f"{p.size_mb:.2f}", _number(p.activation_mb, ".2f")] for p in profiles
+    ]
+    headers = ["model", "parameters", "MACs", "size MB", "activations MB"]
+    return str(tabulate(rows, headers=headers, colalign=["left", *["right"] * 4], disable_numparse=True)) + "\n"
+
+
+def _latencies(report: LatencyReport) -> str:
+    faster = {(s.device, s.runtime, s.batch_size, s.profile): s for s in report.speedups}
+    rows = [_row(r, faster.get((r.device, r.runtime, r.batch_size, r.profile))) for r in report.results]
+    headers = ["model", "device", "runtime", "batch", "median ms", "p90", "p99", "IQR", "images/s", "speed-up", "note"]
+    aligned = ["left", "left", "left", *["right"] * 7, "left"]
+    threads = report.settings.threads
+    lines = [
+        str(tabulate(rows, headers=headers, colalign=aligned, disable_numparse=True)),
+        "",
+        f"{report.machine['processor']}, {threads} thread{'s' * (threads != 1)}; clock: {report.clock}; "
+        f"load {_number(report.load_before, '.2f')} before, {_number(report.load_after, '.2f')} after",
+        f"speed-up: time of {report.results[0].model} / time of the model, [95 % interval over {report.settings.blocks} turns]",
+    ]
+    return "\n".join(lines)
+
+
+def _row(result: LatencyResult, speedup: Speedup | None) -> list[str]:
+    setting = [result.model, result.device, result.runtime, str(result.batch_size)]
+    numbers = [result.median_ms, result.p90_ms, result.p99_ms, result.iqr_ms]
+    if result.skipped or not result.stable:  # no number to believe in
+        shown = ["–"] * 5
+    else:
+        shown = [*(_milliseconds(n) for n in numbers), _number(result.images_per_second, ",.0f")]
+    ratio = "" if speedup is None else f"{speedup.ratio:.2f} [{speedup.low:.2f}, {speedup.high:.2f}]"
+    return [*setting, *shown, ratio, result.note]
+
+
+def _milliseconds(value: float | None) -> str:
+    """Three digits that count."""
+    return "–" if value is None else f"{value:.{2 if value >= 1 else 3}f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _keep(path: Path, profiles: Iterable[Profile], report: LatencyReport) -> None:
+    from kdbench.results.files import told, write_whole
+
+    content: Mapping[str, object] = {
+        "profiles": [p.model_dump(mode="json") for p in profiles],
+        "latency": report.model_dump(mode="json"),
+    }
+    with told(path.parent):
+        write_whole(path, json.dumps(content, indent=2).encode())

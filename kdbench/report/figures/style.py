@@ -1,0 +1,175 @@
+"""How every figure looks, and how it becomes bytes that are the same for the same records."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from kdbench.report.text import flat
+
+INK = "#1b1f24"
+"""Text and axes; the HTML page turns it into the page's own text colour."""
+MUTED = "#7f868e"
+"""What stands back: grids, leader lines, what others are compared with. Legible on white and on black."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""Okabe, Ito 2008, "Color Universal Design", without black; told apart with any colour vision."""
+MARKERS = "osD^vPX<>ph"
+MAP = "cividis"
+"""For shares; the same to people with and without red-green blindness."""
+DPI = 160
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9.0,
+    "font.family": "DejaVu Sans",  # which comes with matplotlib
+    "font.size": 8.5,
+    "grid.alpha": 0.3,
+    "grid.color": MUTED,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": DPI,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kdbench",
+    "text.color": INK,
+    "text.parse_math": False,  # a method may be called "$x"
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure and what is said of it.
+
+    Args:
+        stem: its file's name without an ending: ASCII, unique in a report.
+        section: the kind of figure, for the page's headings.
+        title: what it shows, of what.
+        sentence: what it says, for those who cannot see it.
+        figure: the figure.
+    """
+
+    stem: str
+    section: str
+    title: str
+    sentence: str
+    figure: Figure
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Make and write figures in here: whatever the reader's own matplotlib settings, they look the same."""
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with warnings.catch_warnings(), matplotlib.rc_context({**defaults, **STYLE}):
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # a box in the PNG; the SVG's reader has the font
+        yield
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that pyplot does not know of."""
+    figure = Figure((width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]:
+    """Small panels that share their axes, laid out by hand: there are many, and constrained layout takes seconds.
+
+    Args:
+        count: how many panels.
+        columns: at most so many in a row.
+        top: room for a legend, inches.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    width, height = max(1.75 * columns + 0.65, 5.0), 1.45 * rows + 0.5 + top
+    figure = Figure((width, height))
+    FigureCanvasAgg(figure)
+    edges = {"left": 0.6 / width, "right": 1 - 0.08 / width, "bottom": 0.45 / height, "top": 1 - (top + 0.22) / height}
+    panels = figure.subplots(
+        rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw={**edges, "wspace": 0.1, "hspace": 0.36}
+    )
+    for axes in panels.flat[count:]:
+        axes.remove()
+    for i, axes in enumerate(panels.flat[:count]):
+        axes.xaxis.set_tick_params(labelbottom=i + columns >= count)
+    return figure, list(panels.flat[:count])
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG on white."""
+    return _saved(figure, "png", {"Software": None})
+
+
+def svg(figure: Figure, *, transparent: bool = False) -> str:
+    """A figure as SVG with text as text, on white unless ``transparent``."""
+    known = {"Creator": None, "Date": None, "Format": None, "Type": None}
+    text = _saved(figure, "svg", known, transparent=transparent).decode()
+    # The reader's machine may lack the font that it was laid out in; Verdana and its kin are as wide.
+    return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, Geneva, sans-serif")
+
+
+def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent: bool = False) -> bytes:
+    content = io.BytesIO()
+    with styled():
+        figure.savefig(content, format=kind, metadata=metadata, transparent=transparent)
+    return content.getvalue()
+
+
+def short(text: str, most: int = 26) -> str:
+    """Foreign text on one line that is not too long for a label."""
+    line = flat(text)
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def slug(*parts: str) -> str:
+    """Parts of a file's name: lower-case ASCII letters, digits and hyphens."""
+    return "-".join(found for part in parts if (found := re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-"))) or "figure"
+
+
+def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each family; the baseline is in ink."""
+    others = sorted({f for f in families if f != "baseline"})
+    found = {f: (PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)]) for i, f in enumerate(others)}
+    return {"baseline": (INK, "o"), **found}
+
+
+def on(colour: tuple[float, float, float, float]) -> str:
+    """White or black, whichever is read better on a colour (WCAG's relative luminance)."""
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
+    return "#ffffff" if 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.179 else "#000000"
+
+
+def cells(axes: Axes, values: np.ndarray, texts: Sequence[Sequence[str]] | None, **options: object) -> object:
+    """A map of values, row 0 on top, with a text in each cell; returns what a colour bar needs."""
+    rows, columns = values.shape
+    edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    if texts is None:
+        mesh = axes.imshow(values, cmap=MAP, aspect="auto", interpolation="nearest", **options)  # type: ignore[arg-type]
+    else:
+        mesh = axes.pcolormesh(*edges, values, cmap=MAP, edgecolors="face", linewidth=0.2, **options)  # type: ignore[arg-type,assignment]
+        for i in range(rows):
+            for j in range(columns):
+                if texts[i][j]:
+                    axes.text(j, i, texts[i][j], ha="center", va="center", color=on(mesh.to_rgba(values[i, j])), fontsize=7)  # type: ignore[arg-type]
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+    axes.grid(visible=False)
+    return mesh

@@ -1,0 +1,1 @@
+"""The page ``index.html``: its parts, its template, its style and its script."""

@@ -1,0 +1,35 @@
+"""Figures as a part of the page: no files, no colours of their own for text, no identifiers that clash."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+from kdbench.report.figures.style import INK, PALETTE, Chart, svg
+
+BLUE = PALETTE[0].lower()
+"""Too dark for a dark page, which has another."""
+REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
+IDENTIFIER = re.compile(r' id="([^"]+)"')
+
+
+def inline_svg(chart: Chart) -> Markup:
+    """A figure's ``<svg>`` element, in the page's text colour, on the page's ground, with a name for screen readers."""
+    text = svg(chart.figure, transparent=True)
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"\n\s*", "\n", text)
+    text = text.replace(INK, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
+    used = set(REFERENCE.findall(text))
+    text = IDENTIFIER.sub(lambda m: f' id="{chart.stem}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r'((?:href="#|url\(#))', rf"\g<1>{chart.stem}-", text)
+    label = escape(f"{chart.title}. {chart.sentence}")
+    # Of matplotlib's own making, which escapes the labels in it.
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704
+
+
+def width(chart: Chart) -> int:
+    """Width at which a figure's text is as large as the page's small text, CSS pixels."""
+    return round(96 * chart.figure.get_figwidth())

@@ -1,0 +1,100 @@
+"""Where a report's records come from: a runs folder, or the copy in a report folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.measure.accuracy import ensemble, fidelity, quality
+from kdbench.results.archive import is_archive, load_archive
+from kdbench.results.evidence import Evidence, condense
+from kdbench.results.frame import SuiteFrame, frame_of, suite_frame
+from kdbench.results.record import LatencyReport
+from kdbench.results.store import Store
+
+
+def gather(store: Store, suite: str) -> SuiteFrame:
+    """The frame of a suite that was run, with the evidence behind it.
+
+    Raises:
+        KdbenchError: no suite of that name was run in the store, or its predictions cannot be read.
+    """
+    bare = suite_frame(store, suite)
+    latencies = tuple(_fitting(store.latencies(), bare))
+    return frame_of(bare.plan, bare.records, bare.profiles, _evidence(store, bare), latencies)
+
+
+def find_frame(what: str | None, runs: Path, store: Store) -> tuple[SuiteFrame, Path]:
+    """The frame that a command line means, and the folder its report goes to unless another is named.
+
+    Args:
+        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one there by default.
+        runs: the runs folder.
+        store: the store of that folder.
+
+    Raises:
+        KdbenchError: nothing there, or several suites to choose from.
+    """
+    if what is not None and is_archive(Path(what)):
+        return load_archive(Path(what)), Path(what)
+    if what is not None and (Path(what) / "suites").is_dir():
+        runs, store, what = Path(what), Store(Path(what), warn=store.warn), None
+    frame = _frame_of_suite(store, what)
+    return frame, runs / "reports" / frame.plan.suite
+
+
+def frame_in(folder: Path, suite: str | None, warn: Callable[[str], None]) -> SuiteFrame:
+    """The frame of a report folder, or of a suite (the only one by default) in a runs folder.
+
+    Raises:
+        KdbenchError: nothing there, or several suites to choose from.
+    """
+    if is_archive(folder):
+        return load_archive(folder)
+    return _frame_of_suite(Store(folder, warn=warn), suite)
+
+
+def _frame_of_suite(store: Store, suite: str | None) -> SuiteFrame:
+    known = store.plans()
+    if not known:
+        raise KdbenchError(f"no suite was run in {store.root} yet: kdbench run SUITE --runs {store.root}")
+    name = suite if suite is None or suite in known else Path(suite).stem
+    if name is None and len(known) == 1:
+        name = known[0]
+    if name is None or name not in known:
+        hint = did_you_mean(name, known) if name else ""
+        raise KdbenchError(f"name one of the suites that were run in {store.root}: {', '.join(known)}{hint}")
+    return gather(store, name)
+
+
+def _fitting(reports: Sequence[LatencyReport], frame: SuiteFrame) -> list[LatencyReport]:
+    """Latencies of this suite's networks, in the order they were measured."""
+    fitting = [r for r in reports if any(result.profile in frame.profiles for result in r.results)]
+    return sorted(fitting, key=lambda r: (r.started, r.id))
+
+
+def _evidence(store: Store, frame: SuiteFrame) -> Evidence:
+    finished = {i: r for i, r in frame.records.items() if r.status == "finished"}
+    logits: dict[str, np.ndarray] = {}
+    targets: dict[str, np.ndarray] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for trial, record in finished.items():
+        kept = store.predictions(trial)
+        logits[trial] = kept["logits"]
+        targets.setdefault(str(record.data["fingerprint"]), kept["targets"].astype(np.int64))
+        scores[trial] = quality(kept["logits"], kept["targets"])
+    for trial in finished:
+        teachers = [logits[t] for t in frame.plan.trials[trial].teachers if t in logits]
+        if teachers and all(t.shape == logits[trial].shape for t in teachers):
+            scores[trial].update(fidelity(logits[trial], ensemble(teachers)))
+    condensed = {trial: condense(values) for trial, values in logits.items()}
+    return Evidence(
+        targets=targets,
+        classes={trial: classes for trial, (classes, _) in condensed.items()},
+        confidences={trial: confidences for trial, (_, confidences) in condensed.items()},
+        histories={trial: store.history(trial) for trial in finished},
+        scores=scores,
+    )

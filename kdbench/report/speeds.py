@@ -1,0 +1,61 @@
+"""Latencies of a suite's networks, as rows of the leaderboard show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdbench.results.frame import SuiteFrame
+from kdbench.results.record import LatencyReport, LatencyResult, Speedup
+
+NAN = float("nan")
+UNKNOWN: dict[str, Any] = {
+    "latency_ms": NAN,
+    "latency_note": "",
+    "latency_setting": "",
+    "speedup": NAN,
+    "speedup_low": NAN,
+    "speedup_high": NAN,
+}
+
+
+def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
+    """Latency of a network, and how many times faster it is than another that was timed in turns with it.
+
+    Of the settings that were measured, the first counts that gave a number: devices, runtimes and batch sizes in the suite's
+    order, of the latest measurement. An unstable result gives no number, but a note.
+
+    Args:
+        frame: the records.
+        profile: id of the network's profile.
+        reference: id of the other's profile; "" for none.
+    """
+    for report in reversed(frame.latencies):
+        own = [r for r in report.results if r.profile == profile]
+        measured = next((r for r in own if not r.skipped), None)
+        if measured is not None:
+            return _columns(report, measured, reference)
+    return UNKNOWN
+
+
+def _columns(report: LatencyReport, result: LatencyResult, reference: str) -> dict[str, Any]:
+    ratio = next((s for s in report.speedups if s.reference == reference and _same(s, result)), None)
+    reliable = result.stable and ratio is not None
+    return {
+        "latency_ms": result.median_ms if result.stable else NAN,
+        "latency_note": result.note,
+        "latency_setting": setting(result),
+        "speedup": ratio.ratio if ratio and reliable else NAN,
+        "speedup_low": ratio.low if ratio and reliable else NAN,
+        "speedup_high": ratio.high if ratio and reliable else NAN,
+    }
+
+
+def setting(result: LatencyResult) -> str:
+    """How a latency was measured: device, runtime, batch size, threads."""
+    threads = f", {result.threads} thread{'s' if result.threads != 1 else ''}" if result.device == "cpu" else ""
+    return f"{result.device_name or result.device}, {result.runtime}, batch {result.batch_size}{threads}"
+
+
+def _same(ratio: Speedup, result: LatencyResult) -> bool:
+    keys = ("profile", "device", "runtime", "batch_size")
+    return all(getattr(ratio, key) == getattr(result, key) for key in keys)

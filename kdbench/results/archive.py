@@ -1,0 +1,145 @@
+"""The compact copy of records that a report folder carries, so that the report can be made again on any machine.
+
+``<report>/records/``: ``plan.json``, ``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
+epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no paths of the machine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from kdbench.errors import KdbenchError
+from kdbench.results.evidence import Evidence
+from kdbench.results.files import write_whole
+from kdbench.results.frame import SuiteFrame, frame_of
+from kdbench.results.record import LatencyReport, Profile, Record
+from kdbench.suite.trial import Plan, Trial
+
+FOLDER = "records"
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a folder is a report with a copy of its records."""
+    return (path / FOLDER / "plan.json").is_file()
+
+
+def save_archive(frame: SuiteFrame, report: Path) -> list[Path]:
+    """Write the copy under ``report``; the same frame always gives the same bytes.
+
+    Returns:
+        The files.
+    """
+    folder = report / FOLDER
+    evidence = frame.evidence
+    files = {
+        "plan.json": _dump(_portable_plan(frame.plan)),
+        "records.json": _json({i: _portable(r).model_dump(mode="json") for i, r in sorted(frame.records.items())}),
+        "profiles.json": _dump_all(p for _, p in sorted(frame.profiles.items())),
+        "latencies.json": _dump_all(frame.latencies),
+        "scores.json": _json({trial: dict(scores) for trial, scores in sorted(evidence.scores.items())}),
+        "history.csv": _histories(evidence),
+        "predictions.npz": _predictions(evidence),
+    }
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in files]
+
+
+def load_archive(report: Path) -> SuiteFrame:
+    """The frame of a report folder.
+
+    Raises:
+        KdbenchError: the copy is missing, incomplete or damaged.
+    """
+    folder = report / FOLDER
+    try:
+        records = json.loads((folder / "records.json").read_bytes())
+        profiles = [Profile.model_validate(p) for p in json.loads((folder / "profiles.json").read_bytes())]
+        latencies = [LatencyReport.model_validate(p) for p in json.loads((folder / "latencies.json").read_bytes())]
+        plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
+        return frame_of(
+            plan,
+            {trial: Record.model_validate(records[trial]) for trial in plan.trials if trial in records},
+            {p.id: p for p in profiles},
+            _evidence(folder),
+            tuple(latencies),
+        )
+    except OSError as error:
+        name = Path(str(error.filename)).name
+        raise KdbenchError(f"the records of the report {report} cannot be read: {name}: {error.strerror or error}") from error
+    except (ValidationError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        said = str(error).partition("\n")[0]
+        raise KdbenchError(
+            f"the records of the report {report} are damaged ({said}); make the report again from its runs"
+        ) from error
+
+
+def _portable(record: Record) -> Record:
+    """Without what only the machine that made it understands: a traceback's paths, the place of a weights file."""
+    failure = record.failure and record.failure.model_copy(update={"traceback": ""})
+    return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
+
+
+def _portable_trial(trial: Trial) -> Trial:
+    if trial.weights_digest is None:
+        return trial
+    name = Path(trial.model.weights).name
+    return trial.model_copy(update={"model": trial.model.model_copy(update={"weights": name})})
+
+
+def _portable_plan(plan: Plan) -> Plan:
+    return plan.model_copy(update={"trials": {i: _portable_trial(t) for i, t in plan.trials.items()}})
+
+
+def _dump(value: BaseModel) -> bytes:
+    return _json(value.model_dump(mode="json"))
+
+
+def _dump_all(values: Iterable[BaseModel]) -> bytes:
+    return _json([v.model_dump(mode="json") for v in values])
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _histories(evidence: Evidence) -> bytes:
+    tables = [table.assign(trial=trial) for trial, table in sorted(evidence.histories.items()) if len(table)]
+    if not tables:
+        return b"trial\n"
+    both = pd.concat(tables, ignore_index=True)
+    return both[["trial", *(c for c in both.columns if c != "trial")]].to_csv(index=False, lineterminator="\n").encode()
+
+
+def _predictions(evidence: Evidence) -> bytes:
+    arrays = {f"targets/{key}": value for key, value in sorted(evidence.targets.items())}
+    for trial in sorted(evidence.classes):
+        arrays[f"classes/{trial}"] = evidence.classes[trial]
+        arrays[f"confidences/{trial}"] = evidence.confidences[trial]
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    return content.getvalue()
+
+
+def _evidence(folder: Path) -> Evidence:
+    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, np.ndarray]] = {"targets": {}, "classes": {}, "confidences": {}}
+        for name in arrays.files:
+            part, _, key = name.partition("/")
+            parts[part][key] = arrays[name]
+    table = pd.read_csv(folder / "history.csv", engine="python")  # which reads every float exactly
+    histories = {
+        str(trial): part.drop(columns="trial").dropna(axis="columns", how="all").reset_index(drop=True)
+        for trial, part in table.groupby("trial", sort=False)
+    }
+    scores = json.loads((folder / "scores.json").read_bytes())
+    return Evidence(parts["targets"], parts["classes"], parts["confidences"], histories, scores)

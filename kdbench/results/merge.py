@@ -1,0 +1,122 @@
+"""Records of several runs folders in one, nothing overwritten."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdbench.errors import StoreError
+from kdbench.results.files import remove, replace_folder, temporary, told
+from kdbench.results.record import Record
+from kdbench.results.store import Store
+from kdbench.suite.trial import Plan
+
+OUTCOME = ("predictions.npz", "student.safetensors")
+"""The files that are the same whenever a trial came to the same end."""
+
+
+@dataclass
+class Merged:
+    """What a merge came to.
+
+    Args:
+        copied: records that were taken over.
+        known: records that were there already, the same.
+        suites: names of the suites that the folder holds now.
+        conflicts: a sentence for each record or profile that differs from the one that was there, which stays.
+    """
+
+    copied: int = 0
+    known: int = 0
+    suites: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+
+
+def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
+    """Take over what other runs folders hold: records with their companions, profiles, latencies and plans.
+
+    A record conflicts with one of the same trial that has other weights or predictions (times always differ); a finished record
+    takes the place of a failed one. Plans of one suite are joined: their trials, rows and cohorts.
+
+    Raises:
+        StoreError: a folder is no runs folder, or cannot be read or written.
+    """
+    for source in sources:
+        if not (source.root / "trials").is_dir():
+            raise StoreError(f"{source.root} is no runs folder: it holds no trials")
+    merged = Merged()
+    into.open()
+    with into.lock():
+        for source in sources:
+            if source.root.resolve() == into.root.resolve():
+                continue
+            for trial, record in source.records().items():
+                _take(source, into, trial, record, merged)
+            _take_files(source, into, merged)
+            for suite in source.plans():
+                _join_plans(source, into, suite)
+    merged.suites = into.plans()
+    return merged
+
+
+def _take(source: Store, into: Store, trial: str, record: Record, merged: Merged) -> None:
+    known = into.record(trial)
+    if known is None or (known.status == "failed" and record.status == "finished"):
+        with told(into.root):
+            _copy_folder(source.root / "trials" / trial, into.root / "trials" / trial)
+        merged.copied += 1
+        return
+    differs = [name for name in OUTCOME if known.files.get(name) != record.files.get(name)]
+    if record.status == "failed" or not differs:
+        merged.known += 1
+    else:
+        merged.conflicts.append(
+            f"trial {trial} ({record.trial.method} on {record.trial.model.model}, seed {record.trial.seed}): {', '.join(differs)} "
+            f"of {source.root} differ from what {into.root} holds, which stays"
+        )
+
+
+def _take_files(source: Store, into: Store, merged: Merged) -> None:
+    """Profiles and latencies: files named after what they hold."""
+    for part in ("profiles", "latency"):
+        for path in sorted((source.root / part).glob("*.json")):
+            target = into.root / part / path.name
+            with told(into.root):
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    unfinished = temporary(target)
+                    shutil.copyfile(path, unfinished)
+                    os.replace(unfinished, target)
+                elif part == "profiles" and target.read_bytes() != path.read_bytes():
+                    merged.conflicts.append(
+                        f"profile {path.stem} of {source.root} differs from what {into.root} holds, which stays"
+                    )
+
+
+def _copy_folder(folder: Path, target: Path) -> None:
+    unfinished = temporary(target)
+    try:
+        shutil.copytree(folder, unfinished)
+        replace_folder(unfinished, target)
+    except BaseException:
+        with suppress(OSError):
+            remove(unfinished)
+        raise
+
+
+def _join_plans(source: Store, into: Store, suite: str) -> None:
+    new, known = source.plan(suite), into.plan(suite)
+    if new is None:
+        return
+    into.save_plan(new if known is None else _joined(known, new))
+
+
+def _joined(first: Plan, second: Plan) -> Plan:
+    trials = {**first.trials, **{i: t for i, t in second.trials.items() if i not in first.trials}}
+    entries = {e.model_dump_json(): e for e in (*first.entries, *second.entries)}
+    cohorts = {c.trials: c for c in (*first.cohorts, *second.cohorts)}
+    return first.model_copy(update={"trials": trials, "entries": tuple(entries.values()), "cohorts": tuple(cohorts.values())})

@@ -1,0 +1,212 @@
+"""Figures from made-up records."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from kdbench.report import figures
+from kdbench.report.figures import grids, predictions, ranking, tradeoff
+from kdbench.report.figures.boards import boards, networks
+from kdbench.report.figures.style import Chart, colours, styled
+from kdbench.report.figures.tradeoff import Point, pareto, spread
+from kdbench.results.frame import SuiteFrame
+from tests.report.scenes import FAMILIES, GRID, scene
+from tests.results import made
+from tests.results.made import row
+
+EVIL = "<script>alert(1)</script> $x_{2 \\frac"
+LONG = "a-method-with-quite-a-long-name-{}"
+
+
+@pytest.fixture(scope="module")
+def frame() -> SuiteFrame:
+    return scene(samples=300)
+
+
+@pytest.fixture(scope="module")
+def charts(frame: SuiteFrame) -> list[Chart]:
+    return figures.charts(frame)
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts of a figure that lie on each other."""
+    with styled():
+        figure.canvas.draw()
+    texts = [t for axes in figure.axes for t in [*axes.texts, axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]]
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            texts += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high and t.label1.get_visible()]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    texts += [t for t in (figure._supxlabel, figure._supylabel) if t is not None]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in texts if t.get_visible() and t.get_text()]
+    outside = [(name, "the edge") for name, box in boxes if not _inside(box, figure.bbox)]
+    return outside + [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if _overlap(one, two)]
+
+
+def _inside(box: Bbox, whole: Bbox) -> bool:
+    return box.x0 > -1 and box.y0 > -1 and box.x1 < whole.x1 + 1 and box.y1 < whole.y1 + 1
+
+
+def _overlap(one: Bbox, two: Bbox) -> bool:
+    both = Bbox.intersection(one, two)
+    return both is not None and both.width > 1 and both.height > 1
+
+
+def test_there_is_a_figure_of_every_kind_for_every_pair(charts: list[Chart]) -> None:
+    stems = {chart.stem for chart in charts}
+    for pair in ("one", "two"):
+        for kind in ("accuracy-parameters", "accuracy-macs", "accuracy-size-mb", "difference", "curves-accuracy", "curves-loss"):
+            assert f"{kind}-{pair}" in stems
+        assert {f"grid-{pair}-kd-grid", f"grid-{pair}-dkd-beta"} <= stems
+        for network in ("resnet", "supervised", "kd-grid"):
+            assert {f"confusion-{pair}-{network}", f"reliability-{pair}-{network}"} <= stems
+    assert {"critical-difference", "interquartile-mean", "performance-profiles"} <= stems
+
+
+def test_no_label_lies_on_another_or_over_the_edge(charts: list[Chart]) -> None:
+    assert {chart.stem: found for chart in charts if (found := overlapping(chart.figure))} == {}
+
+
+def test_twenty_methods_with_long_names_and_a_hundred_classes_fit_too() -> None:
+    of = scene(
+        pairs=["p" * 60],
+        methods=[LONG.format(i) for i in range(19)],
+        classes=[f"class {i}" for i in range(100)],
+        samples=500,
+        grid=False,
+        epochs=200,
+        seeds=2,
+    )
+    assert {c.stem: found for c in figures.charts(of) if (found := overlapping(c.figure))} == {}
+
+
+def test_axes_say_what_they_show_in_which_unit(charts: list[Chart]) -> None:
+    for chart in charts:
+        if chart.stem == "critical-difference":
+            continue
+        words = [a.get_xlabel() + a.get_ylabel() for a in chart.figure.axes] + [chart.figure.get_supxlabel(), chart.figure.get_supylabel()]
+        assert any(words), chart.stem
+    by_stem = {chart.stem: chart.figure for chart in charts}
+    assert by_stem["accuracy-size-mb-one"].axes[0].get_xlabel() == "size of the weights, MB (10⁶ bytes)"
+    assert by_stem["accuracy-size-mb-one"].axes[0].get_ylabel() == "mean test accuracy, %"
+    assert by_stem["curves-loss-one"].get_supylabel() == "cross-entropy, nats"
+
+
+def test_files_are_the_same_for_the_same_records_and_hold_no_date(tmp_path: Path) -> None:
+    small = scene(pairs=["one"], methods=["kd", "at"], samples=60, epochs=3, seeds=2)
+    for write in (figures.write_svg, figures.write_png):
+        first, second = write(small, tmp_path / "a"), write(small, tmp_path / "b")
+        assert [p.name for p in first] == [p.name for p in second]
+        assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+    svg = (tmp_path / "a" / "figures" / "accuracy-parameters-one.svg").read_text()
+    assert "<dc:date>" not in svg
+    assert ">kd" in svg, "text is kept as text"
+    ET.fromstring(svg)
+
+
+def test_labels_may_be_anything_and_file_names_stay_plain(tmp_path: Path) -> None:
+    of = scene(pairs=["../" + EVIL, "../" + EVIL.upper()], methods=[EVIL, "метод", "_x"], classes=["</text>", "&", "a\nb"], samples=60, epochs=2)
+    paths = figures.write_svg(of, tmp_path)
+    assert {p.parent for p in paths} == {tmp_path / "figures"}
+    assert all(p.name.isascii() and p.name == p.name.lower() for p in paths)
+    assert len({p.name for p in paths}) == len(paths)
+    for path in paths:
+        text = path.read_text()
+        assert "<script" not in text
+        ET.fromstring(text)
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    cheap, same, worse, big = Point("a", "x", 1, 0.5), Point("b", "x", 1, 0.5), Point("c", "x", 2, 0.4), Point("d", "x", 3, 0.9)
+    assert pareto([big, worse, cheap, same]) == [cheap, big]
+
+
+def test_labels_are_spread_apart_and_stay_near() -> None:
+    assert spread([], 0.1) == []
+    assert spread([0.2, 0.8], 0.1) == pytest.approx([0.2, 0.8])
+    assert spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    crowded = spread([0.0] * 5, 0.2)
+    assert np.diff(crowded) == pytest.approx([0.2] * 4)
+    assert crowded[0] > 0
+
+
+def test_times_of_other_settings_are_left_out_of_the_latency_figure(frame: SuiteFrame) -> None:
+    board = boards(frame)[0]
+    students = (board.table["role"] == "student").tolist()
+    settings = ["cpu, batch 1" if s else "cpu, batch 8" for s in students]
+    board.table["latency_ms"], board.table["latency_setting"] = 2.5, settings
+    found, axis = tradeoff.points(board, "latency_ms")
+    assert axis == "latency, ms (cpu, batch 1)"
+    assert len(found) == sum(students)
+
+
+def test_a_heat_map_shows_means_intervals_and_the_chosen_point(frame: SuiteFrame) -> None:
+    (grid,) = [g for g in grids.grids(boards(frame)[0]) if g.label == "kd-grid"]
+    assert (grid.across, grid.down, grid.others) == ("temperature", "alpha", "")
+    assert len(grid.found) == len(GRID)
+    assert grid.chosen == (4.0, 0.9)
+    value = grid.found[4.0, 0.9]
+    assert value.count == 3
+    assert grids.cell(value) == f"{value.mean:.2f}\n±{(value.high - value.low) / 2:.2f}"
+
+
+def test_further_parameters_make_further_heat_maps_and_failed_points_stay_empty() -> None:
+    points = [{"alpha": a, "beta": b, "kind": k} for a in (1, 2, 3) for b in (0.5, 1.5) for k in ("x", "y")]
+    rows = [row("kd", 0.8 + 0.01 * i, grid_point=p) for i, p in enumerate(points[:-1])]
+    board = boards(made.frame(*rows, row("kd", error="NaN", grid_point=points[-1])))[0]
+    first, second = grids.grids(board)
+    assert {first.others, second.others} == {"kind = x", "kind = y"}
+    assert (first.across, first.down) == ("alpha", "beta")
+    texts = [t.get_text() for t in grids.heat_map(second).axes[0].texts]
+    assert texts.count("–") == 1
+    assert "80.10" in texts, "without an interval for one seed"
+
+
+def test_the_networks_looked_at_are_teacher_student_alone_and_best_by_validation(frame: SuiteFrame) -> None:
+    found = networks(boards(frame)[0])
+    assert [(n.label, n.what) for n in found] == [
+        ("resnet", "teacher"),
+        ("supervised", "student alone"),
+        ("kd-grid", "best by validation accuracy"),
+    ]
+    assert [len(n.trials) for n in found] == [1, 3, 3]
+    counts = predictions.mean_confusion(found[1], 10)
+    assert counts.sum() == 300
+    assert np.diag(counts).sum() / 300 == pytest.approx((found[1].predicted == found[1].targets).mean())
+    assert found[1].ece == pytest.approx(0.03)
+
+
+def test_the_calibration_error_comes_from_the_bins_where_logits_are_not_kept(frame: SuiteFrame) -> None:
+    network = networks(boards(frame)[0])[1]
+    unknown = predictions.Network(network.label, network.what, network.trials, network.targets, network.predicted, network.confidences, math.nan)
+    bins, error = predictions.calibration(unknown)
+    gaps = np.abs(bins["accuracy"] - bins["confidence"])
+    assert error == pytest.approx(np.nansum(gaps * bins["count"]) / bins["count"].sum())
+
+
+def test_ranks_need_two_pairs_and_three_methods_in_common(frame: SuiteFrame) -> None:
+    both = boards(frame)
+    assert ranking.common_scores(both).shape == (2, len(FAMILIES) + 3)
+    assert ranking.common_scores(both[:1]).empty
+    few = scene(methods=["kd"], samples=60, grid=False)
+    assert ranking.common_scores(boards(few)).empty
+    assert "critical-difference" not in figures.all_figures(few)
+
+
+def test_what_has_nothing_to_show_is_left_out() -> None:
+    assert figures.all_figures(made.frame(row("supervised", None), row("kd", None))) == {}
+    bare = figures.all_figures(made.frame(row("supervised", 0.8), row("kd", 0.9), profiles=[made.profile()]))
+    assert set(bare) == {"accuracy-parameters-pair", "accuracy-macs-pair", "accuracy-size-mb-pair", "difference-pair"}
+
+
+def test_families_have_colours_and_marks_of_their_own() -> None:
+    looks = colours(["baseline", *FAMILIES.values()])
+    assert len(set(looks.values())) == len(looks)
