@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kdbench_methods.adversarial.adversarial import Adversarial
 from kdbench_methods.attention.at import AT
 from kdbench_methods.feature.fitnets import FitNets
 from kdbench_methods.feature.vid import VID
@@ -37,6 +38,7 @@ METHODS: list[type[Method]] = [
     RKD,
     SP,
     PKT,
+    Adversarial,
     TfKD,
     Byot,
     BornAgain,

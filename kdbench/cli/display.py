@@ -28,22 +28,33 @@ class Meter:
     """Counts samples, and tells rate and time left."""
 
     def __init__(self) -> None:
-        self.total = 0
-        self.done = 0
+        self.total = 0.0
+        self.done = 0.0
+        self.samples = 0
         self.begin = time.monotonic()
 
-    def start(self, total: int) -> None:
-        """Begin a run of ``total`` samples."""
-        self.total, self.done, self.begin = total, 0, time.monotonic()
+    def start(self, total: float) -> None:
+        """Begin a run of so much work."""
+        self.total, self.done, self.samples, self.begin = total, 0.0, 0, time.monotonic()
+
+    def batch(self, samples: int, work: float) -> None:
+        """Count a batch: its samples times its members, and the work that it was."""
+        self.samples += samples
+        self.done += work
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return max(time.monotonic() - self.begin, 1e-9)
 
     @property
     def rate(self) -> float:
         """Samples a second since the start, all members counted."""
-        return self.done / max(time.monotonic() - self.begin, 1e-9)
+        return self.samples / self.seconds
 
     def left(self) -> str:
         """Time left, for people."""
-        return duration((self.total - self.done) / self.rate) if self.done else "?"
+        return duration((self.total - self.done) / self.done * self.seconds) if self.done else "?"
 
 
 def duration(seconds: float) -> str:
@@ -88,10 +99,10 @@ class PlainDisplay(Progress):
         self._epochs = 0
         self._open: tuple[int, list[str]] | None = None
 
-    def suite_started(self, plan: Plan, done: Sequence[str], samples: int) -> None:
+    def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Say how much there is to do."""
         self._labels.learn(plan)
-        self._meter.start(samples)
+        self._meter.start(work)
         self._say(f"suite {plan.suite}: {len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {len(done)} finished before")
 
     def preparing(self, what: str) -> None:
@@ -104,13 +115,13 @@ class PlainDisplay(Progress):
         self._where, self._epochs = f"cohort {number}/{total}", epochs
         self._say(f"{self._where}: {', '.join(labels)}; {epochs} epochs")
 
-    def batch(self, epoch: int, samples: int, members: int) -> None:
+    def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
         """Count."""
-        self._meter.done += samples * members
+        self._meter.batch(samples * members, work)
 
-    def skipped(self, samples: int) -> None:
+    def skipped(self, work: float) -> None:
         """Count."""
-        self._meter.total -= samples
+        self._meter.total -= work
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Gather the members of an epoch on one line."""
@@ -189,11 +200,11 @@ class LiveDisplay(Progress):
         self._rows: dict[str, list[str]] = {}
         self._live: Live | None = None
 
-    def suite_started(self, plan: Plan, done: Sequence[str], samples: int) -> None:
+    def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Open the display."""
         self._labels.learn(plan)
-        self._meter.start(samples)
-        if samples == 0:
+        self._meter.start(work)
+        if work == 0:
             return
         self._console.print(f"suite {plan.suite}: {len(plan.trials)} trials, {len(done)} finished before", highlight=False)
         self._bars.update(self._suite, description=f"suite {plan.suite}", total=len(plan.cohorts))
@@ -210,14 +221,14 @@ class LiveDisplay(Progress):
         self._bars.update(self._epoch, description=f"cohort {number}", completed=0, total=epochs, visible=True)
         self._rows = {label: [label, "0", "–", "–", "–", "–"] for label in labels}
 
-    def batch(self, epoch: int, samples: int, members: int) -> None:
+    def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
         """Count."""
-        self._meter.done += samples * members
+        self._meter.batch(samples * members, work)
         self._bars.update(self._epoch, completed=epoch)
 
-    def skipped(self, samples: int) -> None:
+    def skipped(self, work: float) -> None:
         """Count."""
-        self._meter.total -= samples
+        self._meter.total -= work
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Update a member's row."""

@@ -46,7 +46,7 @@ def plan(
         labels.setdefault(entry.trial, [])
         if name not in labels[entry.trial]:
             labels[entry.trial].append(name)
-    work = estimate(prepared)
+    work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
     rows = []
     done = 0
     for number, cohort in enumerate(prepared.plan.cohorts, 1):

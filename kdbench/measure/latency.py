@@ -106,7 +106,7 @@ def latency_id(subjects: Sequence[Subject], settings: Latency, threads: int | No
 
 def _libraries(settings: Latency) -> dict[str, str]:
     """Versions of what runs the networks: another one is another measurement."""
-    found = {"torch": torch.__version__}
+    found: dict[str, str] = {"torch": str(torch.__version__)}
     if "onnxruntime" in settings.runtimes:
         try:
             found["onnxruntime"] = version("onnxruntime")

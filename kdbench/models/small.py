@@ -18,7 +18,7 @@ from torch import nn
 from kdbench.errors import KdbenchError
 from kdbench.models.cifar_resnet import cifar_resnet
 from kdbench.models.cifar_vgg import VGG8, VGG13, cifar_vgg
-from kdbench.models.plain import lightcnn, mnist_cnn, mnist_mlp, tiny_cnn
+from kdbench.models.plain import lightcnn, mnist_cnn, mnist_mlp, simple_cnn, tiny_cnn
 from kdbench.models.staged import StagedNet
 from kdbench.models.wide_resnet import wide_resnet
 from kdbench.plugins.hookspecs import hookimpl
@@ -31,6 +31,7 @@ NETS: Mapping[str, Factory] = MappingProxyType(
         "lightcnn": lightcnn,
         "mnist_mlp": mnist_mlp,
         "mnist_cnn": mnist_cnn,
+        "simple_cnn": simple_cnn,
         "tiny_cnn": tiny_cnn,
         **{f"resnet{depth}": partial(cifar_resnet, depth) for depth in (8, 14, 20, 32, 44, 56, 110)},
         **{f"resnet{depth}x4": partial(cifar_resnet, depth, WIDE) for depth in (8, 32)},

@@ -76,6 +76,11 @@ def _latency(line: Line) -> str:
     return milliseconds(line["latency_ms"])
 
 
+def _test_set(line: Line) -> str:
+    seconds, spread = line.get("test_set_seconds", float("nan")), line.get("test_set_spread", float("nan"))
+    return "–" if math.isnan(seconds) else f"{seconds:.3g} ± {spread:.2g}"
+
+
 def _note(line: Line) -> str:
     notes = []
     if line["failed"]:
@@ -123,6 +128,7 @@ COLUMNS = {
     "size": Column("size MB", "size_mb", _number("size_mb", size), falling=False),
     "compression": Column("compression", "compression", _number("compression", times)),
     "latency": Column("latency ms", "latency_ms", _latency, falling=False),
+    "test_set": Column("test set s", "test_set_seconds", _test_set, falling=False),
     "speedup": Column("speed-up", "speedup", lambda line: _number("speedup", times)(line) + _brackets(line, "speedup", times)),
     "efficiency": Column("efficiency", "efficiency", _number("efficiency", lambda v: f"{v:.3g}")),
     "time": Column("time", "wall_seconds", _number("wall_seconds", duration), falling=False),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
+from kdbench.report.details import classes_markdown, classes_table, epochs_markdown, epochs_table
 from kdbench.report.figures import write_png, write_svg
 from kdbench.report.html import write_html
 from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown
@@ -19,17 +20,33 @@ Reporter = Callable[[SuiteFrame, Path], list[Path]]
 
 
 def write_markdown(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.md``."""
-    path = folder / "leaderboard.md"
-    path.write_text(leaderboard_markdown(frame), encoding="utf-8", newline="\n")
-    return [path]
+    """``leaderboard.md``, ``epochs.md``, and ``classes.md`` where the classes are few enough for a page."""
+    pages = {
+        "leaderboard.md": leaderboard_markdown(frame),
+        "epochs.md": epochs_markdown(frame),
+        "classes.md": classes_markdown(frame),
+    }
+    paths = [folder / name for name, text in pages.items() if text]
+    for path in paths:
+        path.write_text(pages[path.name], encoding="utf-8", newline="\n")
+    return paths
 
 
 def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.csv`` (a row a method) and ``trials.csv`` (a row for each trial that the suite asks for, grid points included)."""
-    paths = [folder / "leaderboard.csv", folder / "trials.csv"]
-    standings(frame).to_csv(paths[0], index=False, lineterminator="\n")
-    frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)).to_csv(paths[1], index=False, lineterminator="\n")
+    """Tables with exact numbers.
+
+    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks for, grid points included),
+    ``epochs.csv`` and ``classes.csv``.
+    """
+    tables = {
+        "leaderboard.csv": standings(frame),
+        "trials.csv": frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)),
+        "epochs.csv": epochs_table(frame),
+        "classes.csv": classes_table(frame),
+    }
+    paths = [folder / name for name, table in tables.items() if len(table)]
+    for path in paths:
+        tables[path.name].to_csv(path, index=False, lineterminator="\n")
     return paths
 
 

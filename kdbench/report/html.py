@@ -38,7 +38,8 @@ SECTIONS = {
     ),
     "grid": (
         "Grids",
-        "Mean test accuracy and half-width of its 95 % t interval over seeds; the point chosen on the validation set is framed. The test set had no say.",
+        "Mean test accuracy and half-width of its 95 % t interval over seeds; the point chosen on the validation set is framed. "
+        "The test set had no say.",
     ),
     "confusion": (
         "Confusion matrices",
@@ -46,12 +47,13 @@ SECTIONS = {
     ),
     "reliability": (
         "Reliability",
-        "How often networks are right when they are so sure, and how many samples that holds for. On the dashed line they would be as sure as they are right.",
+        "How often networks are right when they are so sure, and how many samples that holds for. On the dashed line they would be "
+        "as sure as they are right.",
     ),
 }
 """Sections of figures in the page's order: heading, and how to read them."""
 RECORDS = "records/records.json"
-"""The compact copy of the records, beside the page."""
+"""The compact copy of the records, beside the page; a link into it is a JSON pointer (RFC 6901)."""
 
 
 def write_html(frame: SuiteFrame, folder: Path) -> list[Path]:

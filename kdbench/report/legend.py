@@ -24,6 +24,7 @@ LINES = {
     "macs": "MACs: multiply-accumulates of one forward pass of one sample (fvcore)",
     "size": "Size: the weights as safetensors, MB = 10⁶ bytes",
     "compression": "Compression: parameters of the first teacher over the row's",
+    "test_set": "Test set: seconds for all test images at the largest batch measured (median ± half of the interquartile range)",
     "speedup": "Speed-up: latency of the first teacher over the row's, timed in turns; in brackets the 95 % interval over the turns",
     "efficiency": "Efficiency: accuracy in percent / (size in MB × latency in ms)",
     "time": "Time: mean of a trial's own steps, its share of what its cohort shared, and evaluation",

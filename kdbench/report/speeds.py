@@ -37,6 +37,27 @@ def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
     return UNKNOWN
 
 
+def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]:
+    """Seconds that a network takes for a whole test set, at the largest batch that was measured (first device and runtime).
+
+    Args:
+        frame: the records.
+        profile: id of the network's profile.
+        samples: samples of the test set.
+
+    Returns:
+        ``test_set_seconds``, of the median, and ``test_set_spread``, half of the interquartile range; NaN where unknown.
+    """
+    for report in reversed(frame.latencies):
+        stable = [r for r in report.results if r.profile == profile and r.stable and r.median_ms and r.iqr_ms is not None]
+        if stable and samples:
+            first = [r for r in stable if (r.device, r.runtime) == (stable[0].device, stable[0].runtime)]
+            best = max(first, key=lambda r: r.batch_size)
+            passes = samples / best.batch_size / 1000
+            return {"test_set_seconds": (best.median_ms or NAN) * passes, "test_set_spread": (best.iqr_ms or 0.0) / 2 * passes}
+    return {"test_set_seconds": NAN, "test_set_spread": NAN}
+
+
 def _columns(report: LatencyReport, result: LatencyResult, reference: str) -> dict[str, Any]:
     ratio = next((s for s in report.speedups if s.reference == reference and _same(s, result)), None)
     reliable = result.stable and ratio is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kdbench.report.contrasts import Runs, contrast_columns, shared_places
-from kdbench.report.speeds import speed
+from kdbench.report.speeds import speed, whole_set
 from kdbench.report.statistics import estimate, wilson
 from kdbench.results.frame import ACCURACIES, COSTS, PROFILE, SuiteFrame, grid_choice
 
@@ -130,6 +130,7 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         "uncounted": next(iter(finished["uncounted"]), ""),
         "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else float("nan"),
         **speeds,
+        **whole_set(frame, _profile(frame, finished), _test_samples(frame, finished)),
         "efficiency": 100 * means["test_accuracy"] / (means["size_mb"] * speeds["latency_ms"]),
         "wall_seconds": means["wall_seconds"],
         "step_ratio": _step_ratio(first["role"], means, baseline),
@@ -150,7 +151,7 @@ def _accuracy(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
     accuracy = estimate(finished["test_accuracy"].tolist())
     low, high, kind = accuracy.low, accuracy.high, "t (seeds)" if accuracy.count else ""
     if accuracy.count == 1:
-        samples = int(frame.records[finished["trial"].iloc[0]].data.get("test", 0))
+        samples = _test_samples(frame, finished)
         low, high = wilson(accuracy.mean, samples)
         kind = "wilson (test samples)" if samples else ""
     return {
@@ -165,6 +166,10 @@ def _accuracy(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
 def _profile(frame: SuiteFrame, rows: pd.DataFrame) -> str:
     """Id of the profile of the first finished trial."""
     return next((frame.records[t].profile for t in rows["trial"] if t in frame.records and frame.records[t].profile), "")
+
+
+def _test_samples(frame: SuiteFrame, finished: pd.DataFrame) -> int:
+    return int(frame.records[finished["trial"].iloc[0]].data.get("test", 0)) if len(finished) else 0
 
 
 def _gap_closed(means: pd.Series[float], baseline: pd.DataFrame) -> float:

@@ -86,7 +86,7 @@ class Keeper:
                 try:
                     self.tally[trial.id] = Tally(**load_checkpoint(member, path))
                     self.tally[trial.id].sessions += 1
-                    session.progress.skipped(member.epoch * stream.samples_per_epoch)
+                    self._skipped(trial, member.epoch)
                 except CheckpointUnreadable as error:
                     session.progress.warn(f"checkpoint {path} cannot be continued from ({error}); the trial begins anew")
                     member = self._make(trial, stream)
@@ -94,21 +94,22 @@ class Keeper:
             if not member_recoverable(error):
                 raise
             session.fail(trial, error)
-            session.progress.skipped(trial.recipe.epochs * stream.samples_per_epoch)
+            self._skipped(trial, trial.recipe.epochs)
             return None
         session.event("kdbench_trial_started", trial=trial)
         return member
 
-    def batch(self, epoch: int, samples: int, members: int) -> None:
+    def batch(self, epoch: int, samples: int, members: Sequence[Member]) -> None:
         """Pass it on to the display."""
-        self.session.progress.batch(epoch, samples, members)
+        work = samples * sum(self.session.work[m.trial.id] for m in members)
+        self.session.progress.batch(epoch, samples, len(members), work)
 
     def failed(self, member: Member, error: Exception) -> None:
         """Record a member's failure."""
         session, member.alive = self.session, False
         session.fail(member.trial, error, member.epoch)
         session.store.checkpoint_path(member.trial.id).unlink(missing_ok=True)
-        session.progress.skipped((member.trial.recipe.epochs - member.epoch) * self.samples_per_epoch)
+        self._skipped(member.trial, member.trial.recipe.epochs - member.epoch)
 
     def epoch_trained(self, members: Sequence[tuple[Member, dict[str, float]]], seconds: EpochSeconds) -> None:
         """Evaluate, add a row to the history, checkpoint; store the record after the last epoch."""
@@ -146,6 +147,9 @@ class Keeper:
         predictions = self._evaluate([member])
         if member.trial.id in predictions:
             self._finish(member, predictions[member.trial.id])
+
+    def _skipped(self, trial: Trial, epochs: int) -> None:
+        self.session.progress.skipped(epochs * self.samples_per_epoch * self.session.work[trial.id])
 
     def _make(self, trial: Trial, stream: TrainStream) -> Member:
         session = self.session

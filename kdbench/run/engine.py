@@ -17,6 +17,7 @@ from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.record import Profile, Record
 from kdbench.results.store import Store
 from kdbench.run import provenance
+from kdbench.run.estimate import work_per_sample
 from kdbench.run.latency import measure_plan
 from kdbench.run.session import Session
 from kdbench.suite.load import LoadedSuite
@@ -147,8 +148,10 @@ def run_suite(
         done = tuple(i for i, r in store.records(plan.trials).items() if r.status == "finished")
         for trial_id in done:  # killed between a record and the removal of its checkpoint
             store.checkpoint_path(trial_id).unlink(missing_ok=True)
-        session = Session(plan, prepared.data, store, registry, device, progress, command, provenance.now())
-        progress.suite_started(plan, done, sum(_samples(t, prepared.data) for i, t in plan.trials.items() if i not in done))
+        work = work_per_sample(plan, prepared.profile_of)
+        session = Session(plan, prepared.data, store, registry, device, progress, work, command, provenance.now())
+        ahead = sum(_samples(t, prepared.data) * work[i] for i, t in plan.trials.items() if i not in done)
+        progress.suite_started(plan, done, ahead)
         try:
             for number, cohort in enumerate(plan.cohorts, 1):
                 if set(cohort.trials) <= set(done):

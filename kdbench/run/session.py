@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ class Session:
         registry: all plugins.
         device: where networks train.
         progress: who watches.
+        work: trial → work a training sample, as :mod:`kdbench.run.estimate` has it.
         command: the command line, for provenance.
         started: when the run began, ISO 8601.
     """
@@ -39,6 +41,7 @@ class Session:
     registry: Registry
     device: torch.device
     progress: Progress
+    work: Mapping[str, float]
     command: str
     started: str
 

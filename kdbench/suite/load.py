@@ -219,7 +219,7 @@ def _select(suite: Suite, only: Sequence[str]) -> Suite:
             raise SuiteError(f'in --only {name}: the suite has no method entry "{name}"{hint}')
     if only:
         entries = [e for e in entries if (e.name or e.method) in only or e.method == BASELINE]
-    if not any(e.method == BASELINE and not e.params and not e.grid for e in entries):
+    if not any(e.method == BASELINE and not e.params and not e.grid and not e.pairs for e in entries):
         entries.insert(0, MethodEntry(method=BASELINE))
     return suite.model_copy(update={"methods": tuple(entries)})
 

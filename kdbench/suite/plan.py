@@ -12,7 +12,7 @@ from typing import Any
 from kdbench.method import Needs
 from kdbench.plugins.manager import Registry
 from kdbench.suite.load import BASELINE
-from kdbench.suite.resolve import entry_name, network_of, pair_name, teachers_of
+from kdbench.suite.resolve import entry_name, network_of, pair_entries, pair_name, teachers_of
 from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
 from kdbench.suite.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 
@@ -79,7 +79,7 @@ class _Builder:
             teachers.append(trial)
             label = reference if isinstance(reference, str) else reference.model
             self.row(pair, label, trial, "teacher")
-        for entry in self.suite.methods:
+        for entry in pair_entries(self.suite, pair):
             for point in _points(entry.grid):
                 self.entry(pair, student, teachers, entry, point, seed)
 

@@ -48,6 +48,11 @@ def pair_name(pair: Pair) -> str:
     return f"{short(pair.student)}<-{'+'.join(map(short, teachers_of(pair))) or 'nobody'}"
 
 
+def pair_entries(suite: Suite, pair: Pair) -> list[MethodEntry]:
+    """The method entries that are for a pair."""
+    return [entry for entry in suite.methods if not entry.pairs or pair_name(pair) in entry.pairs]
+
+
 def entry_name(entry: MethodEntry) -> str:
     """The entry's name, or its method's."""
     return entry.name or entry.method
@@ -219,9 +224,20 @@ class _Resolver:
                                  f"{method.needs.teachers}", self.at(*path, what))  # fmt: skip
             if entry.generations and entry.assistants:
                 raise SuiteError("an entry has either generations or assistants, not both", self.at(*path, "assistants"))
-            if not entry.generations:
-                for pair in self.suite.pairs:
-                    self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', place)
+            self._entry_pairs(entry, method, place, *path)
+
+    def _entry_pairs(self, entry: MethodEntry, method: Method, place: Place, *path: str | int) -> None:
+        """The pairs that an entry is for exist, and have enough teachers."""
+        names = [pair_name(pair) for pair in self.suite.pairs]
+        for number, wanted in enumerate(entry.pairs):
+            if wanted not in names:
+                hint = did_you_mean(wanted, names) or f"; known are {', '.join(names)}"
+                raise SuiteError(f'unknown pair "{wanted}"{hint}', self.at(*path, "pairs", number))
+        if entry.generations:
+            return
+        for pair in self.suite.pairs:
+            if not entry.pairs or pair_name(pair) in entry.pairs:
+                self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', place)
 
     def _method(self, name: str, params: Mapping[str, Any], place: Place, *path: str | int) -> Method:
         cls = self._find("method", self.registry.methods, name, place)

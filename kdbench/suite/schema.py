@@ -187,6 +187,7 @@ class MethodEntry(Frozen):
         generations: born-again networks: generation 1 has the student trained alone as its teacher, generation k+1 has generation k.
         assistants: teacher assistants from large to small: each is taught, with this method, by the one before it, the first by
             the pair's teacher.
+        pairs: names of the pairs that it is for; all by default. ``supervised`` is for all pairs.
     """
 
     method: str
@@ -195,6 +196,7 @@ class MethodEntry(Frozen):
     grid: dict[str, list[Any]] = {}
     generations: PositiveInt | None = None
     assistants: tuple[Reference, ...] = ()
+    pairs: tuple[str, ...] = ()
 
 
 T = TypeVar("T")

@@ -24,8 +24,8 @@ from kdbench.train.timing import Stopwatch, peak_memory_mb, reset_peak_memory
 class Listener(Protocol):
     """What the trainer tells its caller."""
 
-    def batch(self, epoch: int, samples: int, members: int) -> None:
-        """``members`` members were trained on a batch of ``samples``."""
+    def batch(self, epoch: int, samples: int, members: Sequence[Member]) -> None:
+        """``members`` were trained on a batch of ``samples``."""
 
     def epoch_trained(self, members: Sequence[tuple[Member, dict[str, float]]], seconds: EpochSeconds) -> None:
         """Members finished the training part of an epoch; the numbers are their means over it. Evaluates and stores."""
@@ -125,7 +125,7 @@ class _Run:
             self._step(epoch, step, batch, outputs)
             if not self.active:
                 break
-            self.listener.batch(epoch, len(batch.targets), len(self.active))
+            self.listener.batch(epoch, len(batch.targets), self.active)
         own = {m.trial.id: m.stopwatch.take() for m in self.active}
         return EpochSeconds(self.shared.take(), own, self.peak)
 

@@ -72,6 +72,9 @@ def test_lightcnn_has_106826_parameters() -> None:
 def test_parameters_are_what_the_docstrings_say() -> None:
     assert parameters("mnist_mlp") == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10 == 235_146
     assert parameters("mnist_cnn") == 421_738
+    assert parameters("simple_cnn") == 71_306
+    assert parameters("simple_cnn", num_classes=3) == 70_851
+    assert parameters("simple_cnn", num_classes=3, widths=(32, 32), hidden=(64,)) == 11_875
     assert parameters("tiny_cnn") == 6_274
     assert parameters("tiny_cnn", width=4) == 1_702
 

@@ -44,7 +44,14 @@ def scene(
 ) -> SuiteFrame:
     """A suite of made-up results: a teacher, methods and a grid for each pair, with predictions and curves."""
     random = np.random.default_rng(0)
-    data = {"name": "digits", "fingerprint": FINGERPRINT, "classes": list(classes), "train": 800, "validation": 100, "test": samples}
+    data = {
+        "name": "digits",
+        "fingerprint": FINGERPRINT,
+        "classes": list(classes),
+        "train": 800,
+        "validation": 100,
+        "test": samples,
+    }
     targets = random.integers(len(classes), size=samples)
     rows: list[Row] = []
     evidence = Evidence(targets={FINGERPRINT: targets}, classes={}, confidences={}, histories={}, scores={})
@@ -68,12 +75,23 @@ def scene(
                 shift = -0.01 * abs(np.log2(point["temperature"] / 4)) - 0.01 * abs(point["alpha"] - 0.9)
                 add("kd-grid", base + 0.03 + shift, seed, model, method="kd", pair=pair, grid_point=point, taught_by=[teacher])
             for beta in (0.5, 1.0, 2.0, 8.0) if grid else ():
-                add("dkd-beta", base + 0.01 - 0.002 * beta, seed, model, method="dkd", pair=pair, grid_point={"beta": beta}, taught_by=[teacher])
+                add(
+                    "dkd-beta",
+                    base + 0.01 - 0.002 * beta,
+                    seed,
+                    model,
+                    method="dkd",
+                    pair=pair,
+                    grid_point={"beta": beta},
+                    taught_by=[teacher],
+                )
     bare = made.frame(*rows, profiles=PROFILES, **changes)
     return frame_of(bare.plan, bare.records, bare.profiles, evidence)
 
 
-def _leave(evidence: Evidence, trial: str, test: float, targets: np.ndarray, classes: int, epochs: int, random: np.random.Generator) -> None:
+def _leave(
+    evidence: Evidence, trial: str, test: float, targets: np.ndarray, classes: int, epochs: int, random: np.random.Generator
+) -> None:
     """Predictions of this accuracy, and a curve that ends in it."""
     right = random.random(len(targets)) < test
     predicted = np.where(right, targets, (targets + random.integers(1, min(classes, 4), size=len(targets))) % classes)

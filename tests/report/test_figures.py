@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from kdbench.report import figures
 from kdbench.report.figures import grids, predictions, ranking, tradeoff
-from kdbench.report.figures.boards import boards, networks
+from kdbench.report.figures.boards import boards, networks, summary
 from kdbench.report.figures.style import Chart, colours, styled
 from kdbench.report.figures.tradeoff import Point, pareto, spread
 from kdbench.results.frame import SuiteFrame
@@ -63,7 +63,14 @@ def _overlap(one: Bbox, two: Bbox) -> bool:
 def test_there_is_a_figure_of_every_kind_for_every_pair(charts: list[Chart]) -> None:
     stems = {chart.stem for chart in charts}
     for pair in ("one", "two"):
-        for kind in ("accuracy-parameters", "accuracy-macs", "accuracy-size-mb", "difference", "curves-accuracy", "curves-loss"):
+        for kind in (
+            "accuracy-parameters",
+            "accuracy-macs",
+            "accuracy-size-mb",
+            "difference",
+            "curves-accuracy",
+            "curves-loss",
+        ):
             assert f"{kind}-{pair}" in stems
         assert {f"grid-{pair}-kd-grid", f"grid-{pair}-dkd-beta"} <= stems
         for network in ("resnet", "supervised", "kd-grid"):
@@ -92,7 +99,10 @@ def test_axes_say_what_they_show_in_which_unit(charts: list[Chart]) -> None:
     for chart in charts:
         if chart.stem == "critical-difference":
             continue
-        words = [a.get_xlabel() + a.get_ylabel() for a in chart.figure.axes] + [chart.figure.get_supxlabel(), chart.figure.get_supylabel()]
+        words = [a.get_xlabel() + a.get_ylabel() for a in chart.figure.axes] + [
+            chart.figure.get_supxlabel(),
+            chart.figure.get_supylabel(),
+        ]
         assert any(words), chart.stem
     by_stem = {chart.stem: chart.figure for chart in charts}
     assert by_stem["accuracy-size-mb-one"].axes[0].get_xlabel() == "size of the weights, MB (10⁶ bytes)"
@@ -113,7 +123,13 @@ def test_files_are_the_same_for_the_same_records_and_hold_no_date(tmp_path: Path
 
 
 def test_labels_may_be_anything_and_file_names_stay_plain(tmp_path: Path) -> None:
-    of = scene(pairs=["../" + EVIL, "../" + EVIL.upper()], methods=[EVIL, "метод", "_x"], classes=["</text>", "&", "a\nb"], samples=60, epochs=2)
+    of = scene(
+        pairs=["../" + EVIL, "../" + EVIL.upper()],
+        methods=[EVIL, "метод", "_x"],
+        classes=["</text>", "&", "a\nb"],
+        samples=60,
+        epochs=2,
+    )
     paths = figures.write_svg(of, tmp_path)
     assert {p.parent for p in paths} == {tmp_path / "figures"}
     assert all(p.name.isascii() and p.name == p.name.lower() for p in paths)
@@ -143,9 +159,15 @@ def test_times_of_other_settings_are_left_out_of_the_latency_figure(frame: Suite
     students = (board.table["role"] == "student").tolist()
     settings = ["cpu, batch 1" if s else "cpu, batch 8" for s in students]
     board.table["latency_ms"], board.table["latency_setting"] = 2.5, settings
-    found, axis = tradeoff.points(board, "latency_ms")
+    found, axis = tradeoff.points(board.table, "latency_ms")
     assert axis == "latency, ms (cpu, batch 1)"
     assert len(found) == sum(students)
+
+
+def test_pairs_of_the_same_data_share_a_picture(frame: SuiteFrame) -> None:
+    found, _ = tradeoff.points(summary(boards(frame)), "parameters")
+    assert [p.label for p in found] == ["resnet", "supervised · one", "kd-grid · one", "supervised · two", "kd-grid · two"]
+    assert "accuracy-parameters-pairs-01234567" in figures.all_figures(frame)
 
 
 def test_a_heat_map_shows_means_intervals_and_the_chosen_point(frame: SuiteFrame) -> None:
@@ -167,7 +189,7 @@ def test_further_parameters_make_further_heat_maps_and_failed_points_stay_empty(
     assert (first.across, first.down) == ("alpha", "beta")
     texts = [t.get_text() for t in grids.heat_map(second).axes[0].texts]
     assert texts.count("–") == 1
-    assert "80.10" in texts, "without an interval for one seed"
+    assert "81.00" in texts, "without an interval for one seed"
 
 
 def test_the_networks_looked_at_are_teacher_student_alone_and_best_by_validation(frame: SuiteFrame) -> None:
@@ -186,7 +208,9 @@ def test_the_networks_looked_at_are_teacher_student_alone_and_best_by_validation
 
 def test_the_calibration_error_comes_from_the_bins_where_logits_are_not_kept(frame: SuiteFrame) -> None:
     network = networks(boards(frame)[0])[1]
-    unknown = predictions.Network(network.label, network.what, network.trials, network.targets, network.predicted, network.confidences, math.nan)
+    unknown = predictions.Network(
+        network.label, network.what, network.trials, network.targets, network.predicted, network.confidences, math.nan
+    )
     bins, error = predictions.calibration(unknown)
     gaps = np.abs(bins["accuracy"] - bins["confidence"])
     assert error == pytest.approx(np.nansum(gaps * bins["count"]) / bins["count"].sum())

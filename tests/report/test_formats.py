@@ -37,9 +37,9 @@ def test_the_built_in_formats_come_through_the_public_hook() -> None:
 def test_a_report_is_the_same_bytes_every_time(made_frame: SuiteFrame, tmp_path: Path) -> None:
     one = write_report(made_frame, tmp_path / "one", list(REPORTERS), REPORTERS)
     two = write_report(made_frame, tmp_path / "two", list(REPORTERS), REPORTERS)
-    assert [p.name for p in one] == ["leaderboard.md", "leaderboard.csv", "trials.csv", "leaderboard.json", "leaderboard.tex"]
+    assert {"leaderboard.md", "epochs.md", "leaderboard.csv", "trials.csv", "leaderboard.json", "leaderboard.tex"} <= {p.name for p in one}
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
-    assert all(b"\r" not in p.read_bytes() for p in one)
+    assert all(b"\r" not in p.read_bytes() for p in one if p.suffix != ".png")
 
 
 def test_tables_for_machines_hold_exact_numbers(made_frame: SuiteFrame, tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_formats_are_checked_by_name() -> None:
     assert parse_formats(" md, csv,md", REPORTERS) == ["md", "csv"]
     with pytest.raises(KdbenchError, match='unknown format "jsno"; did you mean "json"'):
         parse_formats("md,jsno", REPORTERS)
-    with pytest.raises(KdbenchError, match='unknown format "xyz"; known are md, csv, json'):
+    with pytest.raises(KdbenchError, match='unknown format "xyz"; known are md, .*csv, json'):
         parse_formats("xyz", REPORTERS)
-    with pytest.raises(KdbenchError, match="no format given; known are md, csv, json"):
+    with pytest.raises(KdbenchError, match="no format given; known are md, .*csv, json"):
         parse_formats(",", REPORTERS)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdbench.errors import SuiteError
 from kdbench.suite.plan import make_plan, needs_of
 from kdbench.suite.schema import DatasetSpec, MethodEntry, Network, Pair, Recipe, Suite
 from kdbench.suite.trial import Entry, Plan, Trial
@@ -364,3 +365,13 @@ def test_a_plan_is_the_same_each_time_and_when_read_back(suite: Suite) -> None:
     again = Plan.model_validate_json(plan.model_dump_json())
     assert again == plan
     assert [t.id for t in again.trials.values()] == list(plan.trials)
+
+
+def test_an_entry_can_be_for_some_pairs_only(tmp_path: Path) -> None:
+    pairs = [{**PAIR, "name": "a"}, {**PAIR, "name": "b"}]
+    some = [{"method": "at", "pairs": ["b"]}, {"method": "supervised", "name": "alone", "pairs": ["b"]}]
+    plan = made.plan(tmp_path, pairs=pairs, methods=["kd", *some])
+    rows = {(e.pair, e.label) for e in made.rows(plan)}
+    assert rows == {("a", "supervised"), ("a", "kd"), ("b", "supervised"), ("b", "kd"), ("b", "at"), ("b", "alone")}
+    with pytest.raises(SuiteError, match='unknown pair "bb"; did you mean "b"'):
+        made.plan(tmp_path, pairs=pairs, methods=[{"method": "at", "pairs": ["bb"]}])

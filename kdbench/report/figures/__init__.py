@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from kdbench.report.figures import curves, grids, predictions, ranking, tradeoff
-from kdbench.report.figures.boards import Board, boards, networks
+from kdbench.report.figures.boards import Board, boards, networks, summary
 from kdbench.report.figures.style import Chart, png, slug, styled, svg
 from kdbench.report.text import flat
 from kdbench.results.files import write_whole
@@ -26,7 +27,7 @@ def charts(frame: SuiteFrame) -> list[Chart]:
         for maker in (_tradeoffs, _differences, _curves, _grids, _confusions, _reliabilities):
             for board in every:
                 found += maker(board)
-        found[:0] = _rankings(every)
+        found[:0] = [*_tradeoffs_of_pairs(every), *_rankings(every)]
     return [_unique(chart, taken) for chart in found]
 
 
@@ -63,12 +64,24 @@ def _unique(chart: Chart, taken: set[str]) -> Chart:
 
 
 def _tradeoffs(board: Board) -> Iterator[Chart]:
+    yield from _tradeoff(board.table, board.name, board.pair)
+
+
+def _tradeoffs_of_pairs(every: list[Board]) -> Iterator[Chart]:
+    """The pairs of the same data in one picture."""
+    for fingerprint in dict.fromkeys(board.fingerprint for board in every):
+        same = [board for board in every if board.fingerprint == fingerprint]
+        if len(same) > 1:
+            yield from _tradeoff(summary(same), f"{len(same)} pairs, each with its best method", f"pairs-{fingerprint[:8]}")
+
+
+def _tradeoff(rows: pd.DataFrame, name: str, stem: str) -> Iterator[Chart]:
     for cost in tradeoff.COSTS:
-        found, axis = tradeoff.points(board, cost)
+        found, axis = tradeoff.points(rows, cost)
         if len(found) > 1:
-            title = f"{flat(board.name)}: accuracy against {cost_name(cost)}"
+            title = f"{flat(name)}: accuracy against {cost_name(cost)}"
             yield Chart(
-                slug("accuracy", cost, board.pair),
+                slug("accuracy", cost, stem),
                 "tradeoff",
                 title,
                 tradeoff.sentence(found, axis),
@@ -154,9 +167,9 @@ def _rankings(every: list[Board]) -> Iterator[Chart]:
     alone = next((b.baseline() for b in every), None)
     deltas = ranking.seed_differences(every, [str(m) for m in scores.columns if m != alone])
     if deltas:
-        said = f"Interquartile mean of the difference to the student alone over {len(every)} pairs, with 95 % bootstrap intervals, best first."
+        said = f"Interquartile mean of the difference to the student alone over {len(every)} pairs, with 95 % intervals, best first."
         yield Chart(
             "interquartile-mean", "ranking", "Interquartile mean over pairs and seeds", said, ranking.iqm_figure(deltas)
         )
-        said = "Share of runs, over pairs and seeds, that beat the student alone by more than τ, with 95 % bootstrap bands, a panel a method."
+        said = "Share of runs, over pairs and seeds, that beat the student alone by more than τ, with 95 % bands, a panel a method."
         yield Chart("performance-profiles", "ranking", "Performance profiles", said, ranking.profile_figure(deltas))

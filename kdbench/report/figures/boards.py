@@ -95,12 +95,27 @@ def networks(board: Board) -> list[Network]:
     """The first teacher, the student trained alone, and the method with the best mean validation accuracy, as far as known."""
     table = board.table
     chosen: list[tuple[pd.DataFrame, str]] = [(table[table["role"] == "teacher"], "teacher")]
-    students, alone = board.students(), board.baseline()
-    chosen.append((students[students["label"] == alone], "student alone"))
-    taught = students[(students["label"] != alone) & (students["finished"] > 0)]
-    best = column(taught, "validation_accuracy").sort_values(ascending=False, kind="stable").index
-    chosen.append((taught.loc[best], "best by validation accuracy"))
+    students = board.students()
+    chosen.append((students[students["label"] == board.baseline()], "student alone"))
+    chosen.append((_taught(board), "best by validation accuracy"))
     return [found for rows, what in chosen if len(rows) and (found := _network(board, rows.iloc[0], what)) is not None]
+
+
+def summary(boards: Sequence[Board]) -> pd.DataFrame:
+    """Of each pair the teachers, the student trained alone and the best method by validation accuracy, named with the pair."""
+    parts = []
+    for board in boards:
+        students = board.students()
+        shown = pd.concat([students[students["label"] == board.baseline()], _taught(board)[:1]])
+        parts += [board.table[board.table["role"] == "teacher"], shown.assign(label=shown["label"] + f" · {board.pair}")]
+    return pd.concat(parts).drop_duplicates(["label", "role", "trials"])
+
+
+def _taught(board: Board) -> pd.DataFrame:
+    """Rows of the methods that taught the student, best validation accuracy first."""
+    students = board.students()
+    taught = students[(students["label"] != board.baseline()) & (students["finished"] > 0)]
+    return taught.loc[column(taught, "validation_accuracy").sort_values(ascending=False, kind="stable").index]
 
 
 def _network(board: Board, row: pd.Series, what: str) -> Network | None:

@@ -96,7 +96,10 @@ def sentence(board: Board, found: Sequence[Curve], what: str) -> str:
     names = ", ".join(short(c.label) for c in found)
     noun = "Accuracy" if what == ACCURACY else "Cross-entropy"
     last = found[0].table.index.max()
-    return f"{noun} on the validation and the test set over {last:g} epochs, for the pair {short(board.name)}, a panel a method: {names}. Lines are means over seeds, bands go from the lowest to the highest seed."
+    return (
+        f"{noun} on the validation and the test set over {last:g} epochs, for the pair {short(board.name)}, a panel a method: {names}. "
+        "Lines are means over seeds, bands go from the lowest to the highest seed."
+    )
 
 
 def _means(curve: Curve) -> np.ndarray:

@@ -18,7 +18,7 @@ WRITTEN = 20
 
 def mean_confusion(network: Network, classes: int) -> np.ndarray:
     """Counts C×C, mean over seeds: true class by row, predicted class by column."""
-    return np.mean([confusion(network.targets, predicted, classes) for predicted in network.predicted], axis=0)
+    return np.asarray(np.mean([confusion(network.targets, predicted, classes) for predicted in network.predicted], axis=0))
 
 
 def confusion_figure(network: Network, classes: Sequence[str]) -> Figure:
@@ -49,7 +49,10 @@ def confusion_sentence(network: Network, classes: Sequence[str]) -> str:
     """What the matrix says."""
     counts = mean_confusion(network, len(classes))
     wrong = counts - np.diag(np.diag(counts))
-    said = f"Confusion matrix of {short(network.label)} ({network.what}), mean of {_seeds(network)}: rows are true classes, columns predicted ones."
+    said = (
+        f"Confusion matrix of {short(network.label)} ({network.what}), mean of {_seeds(network)}: rows are true classes, "
+        "columns predicted ones."
+    )
     if not wrong.any():
         return f"{said} Nothing is confused."
     worst = np.argsort(-wrong, axis=None, kind="stable")[:3]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdbench.report.figures.boards import Board, column
-from kdbench.report.figures.style import INK, MARKERS, MUTED, PALETTE, canvas, colours, multiples, short
+from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, colours, multiples, short
 
 BLOCKS, METHODS = 2, 3
 """Fewer pairs or methods in common have no ranking."""
@@ -35,8 +35,11 @@ def difference_figure(table: pd.DataFrame) -> Figure:
         colour, marker = looks[str(family)]
         if not np.isnan(low):
             axes.plot([low, high], [i, i], color=MUTED, linewidth=1.8, solid_capstyle="butt")
-        axes.scatter([delta], [i], 30, colour, marker, edgecolors=INK, linewidths=0.6, zorder=3)
-    handles = [axes.scatter([], [], 30, *looks[f], edgecolors=INK, linewidths=0.6, label=short(f)) for f in families]
+        axes.scatter([delta], [i], 30, colour, marker=marker, edgecolors=INK, linewidths=0.6, zorder=3)
+    handles = [
+        axes.scatter([], [], 30, looks[f][0], marker=looks[f][1], edgecolors=INK, linewidths=0.6, label=short(f))
+        for f in families
+    ]
     figure.legend(
         handles=handles, loc="outside upper left", ncols=4, fontsize=8, handletextpad=0.2, columnspacing=1.0, borderpad=0
     )
@@ -177,7 +180,7 @@ def iqm_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     axes.axvline(0, color=INK, linewidth=1)
     for i, (_, (mean, low, high)) in enumerate(found):
         axes.plot([low, high], [i, i], color=PALETTE[0], linewidth=1.6, solid_capstyle="butt")
-        axes.scatter([mean], [i], 30, PALETTE[0], MARKERS[0], edgecolors=INK, linewidths=0.6, zorder=3)
+        axes.scatter([mean], [i], 30, PALETTE[0], edgecolors=INK, linewidths=0.6, zorder=3)
     axes.set_yticks(range(len(found)), [short(label) for label, _ in found], fontsize=8)
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlabel("interquartile mean of Δ to the student alone, percentage points")

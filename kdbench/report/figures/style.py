@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,7 +29,7 @@ MAP = "cividis"
 """For shares; the same to people with and without red-green blindness."""
 DPI = 160
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -75,8 +76,8 @@ class Chart:
 @contextmanager
 def styled() -> Iterator[None]:
     """Make and write figures in here: whatever the reader's own matplotlib settings, they look the same."""
-    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
-    with warnings.catch_warnings(), matplotlib.rc_context({**defaults, **STYLE}):
+    settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with warnings.catch_warnings(), matplotlib.rc_context({**settings, **STYLE}):
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font"
         )  # a box in the PNG; the SVG's reader has the font
@@ -130,14 +131,19 @@ def svg(figure: Figure, *, transparent: bool = False) -> str:
 def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent: bool = False) -> bytes:
     content = io.BytesIO()
     with styled():
+        engine = figure.get_layout_engine()
+        if engine is not None:  # once: matplotlib would draw everything twice, each time
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(content, format=kind, metadata=metadata, transparent=transparent)
     return content.getvalue()
 
 
 def short(text: str, most: int = 26) -> str:
-    """Foreign text on one line that is not too long for a label."""
+    """Foreign text on one line that is not too long for a label; it loses its middle, for names differ at either end."""
     line = flat(text)
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    tail = most // 3
+    return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
 
 
 def slug(*parts: str) -> str:

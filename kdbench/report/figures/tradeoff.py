@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
-from kdbench.report.figures.boards import Board, column
+from kdbench.report.figures.boards import column
 from kdbench.report.figures.style import INK, MUTED, canvas, colours, short
 from kdbench.report.text import percent, quantity
 
@@ -47,9 +47,9 @@ class Point:
     accuracy: float
 
 
-def points(board: Board, cost: str) -> tuple[list[Point], str]:
-    """Networks of a pair whose cost and accuracy are known, and what the cost is."""
-    table = board.table[board.table["role"] != "generation"]
+def points(rows: pd.DataFrame, cost: str) -> tuple[list[Point], str]:
+    """Networks of these rows of standings whose cost and accuracy are known, and what the cost is."""
+    table = rows[rows["role"] != "generation"]
     axis = COSTS[cost]
     if cost == "latency_ms" and "latency_setting" in table:
         settings = table.loc[column(table, cost).notna(), "latency_setting"].astype(str)
@@ -82,14 +82,15 @@ def tradeoff(found: Sequence[Point], axis: str) -> Figure:
     span = max(high - low, 0.3)
     left = [p for p in found if high > low and np.log10(p.cost) < (low + high) / 2]
     right = [p for p in found if p not in left]
-    families = [f for f in dict.fromkeys(p.family for p in found)]
+    families = list(dict.fromkeys(p.family for p in found))
     lines = max(len(left), len(right))
-    width, height = 5.8, max(2.6, LINE * (lines + 2))
+    rooms = _room(left), _room(right)
+    width, height = max(5.8, sum(rooms) + 2.7), max(2.6, LINE * (lines + 2))
     figure = canvas(width, height + 0.75 + 0.2 * math.ceil((len(families) + 1) / 4))
     axes = figure.add_subplot()
     inner = width - 0.7
-    margins = [_room(side) / inner for side in (left, right)]
-    scale = span / max(1 - sum(margins) - 0.04, 0.2)
+    margins = [room / inner for room in rooms]
+    scale = span / (1 - sum(margins) - 0.04)
     start = (low + high - span) / 2 - (margins[0] + 0.02) * scale
     axes.set_xscale("log")
     axes.set_xlim(10**start, 10 ** (start + scale))
@@ -109,7 +110,7 @@ def tradeoff(found: Sequence[Point], axis: str) -> Figure:
         colour, marker = looks[family]
         size = 80 if marker == "*" else 32
         xs, ys = [p.cost for p in own], [100 * p.accuracy for p in own]
-        axes.scatter(xs, ys, size, colour, marker, edgecolors=INK, linewidths=0.6, zorder=4, label=short(family))
+        axes.scatter(xs, ys, size, colour, marker=marker, edgecolors=INK, linewidths=0.6, zorder=4, label=short(family))
     axes.step(
         [p.cost for p in front],
         [100 * p.accuracy for p in front],

@@ -23,13 +23,13 @@ class TrialLine:
 
     Args:
         trial: its id.
-        record: its place among the records, as a JSON pointer; "" for none.
+        recorded: whether there is a record to link to.
         cells: seed, grid point, status, validation and test accuracy, time, fingerprint of the data.
         environments: number of the environment it was made in, from 1; 0 for none.
     """
 
     trial: str
-    record: str
+    recorded: bool
     cells: list[str]
     environment: int
 
@@ -78,7 +78,8 @@ def environments(frame: SuiteFrame) -> dict[str, int]:
 def describe(record: Record) -> list[tuple[str, str]]:
     """Command, machine and versions behind a record."""
     made = record.provenance
-    machine = [f"{name.replace('_', ' ')} {value}" for name, value in made.machine.items()]
+    units = {"cores": " cores", "memory_gb": " GB memory"}
+    machine = [f"{value}{units.get(name, '')}" for name, value in made.machine.items()]
     versions = [f"kdbench {made.kdbench}", *([f"commit {made.commit}"] if made.commit else [])]
     versions += [f"{name} {version}" for name, version in made.libraries.items()]
     threads = "1 thread" if made.threads == 1 else f"{made.threads} threads"
@@ -103,19 +104,18 @@ def _details(board: Board, number: int, row: pd.Series, numbers: dict[str, int])
     mine = (rows["pair"] == board.pair) & (rows["fingerprint"] == board.fingerprint)
     mine &= (rows["label"] == row["label"]) & (rows["role"] == row["role"])
     found = rows[mine].drop_duplicates("trial")
-    pointers = {trial: f"/{i}" for i, trial in enumerate(sorted(board.frame.records))}  # in the order that the archive keeps
-    lines = [_trial(line, numbers, pointers) for _, line in found.iterrows()]
-    places = {numbers[line.trial]: describe(board.frame.records[line.trial]) for line in lines if line.record}
+    lines = [_trial(line, str(row["point"]), numbers) for _, line in found.iterrows()]
+    places = {numbers[line.trial]: describe(board.frame.records[line.trial]) for line in lines if line.recorded}
     role = "" if row["role"] == "student" else f" ({row['role']})"
     return Details(
         anchor(number, str(row["label"]), str(row["role"])), flat(str(row["label"])) + role, lines, sorted(places.items())
     )
 
 
-def _trial(line: pd.Series, numbers: dict[str, int], pointers: dict[str, str]) -> TrialLine:
+def _trial(line: pd.Series, chosen: str, numbers: dict[str, int]) -> TrialLine:
     trial = str(line["trial"])
     status = f"{line['status']}: {line['error']}" if line["error"] else str(line["status"])
-    point = show_point(line["point"]) if line["point"] else ""
+    point = show_point(line["point"]) + (" (chosen)" if line["point"] == chosen else "") if line["point"] else ""
     accuracies = [percent(line["validation_accuracy"]), percent(line["test_accuracy"])]
     cells = [
         str(line["seed"]),
@@ -125,7 +125,7 @@ def _trial(line: pd.Series, numbers: dict[str, int], pointers: dict[str, str]) -
         duration(line["wall_seconds"]),
         str(line["fingerprint"]),
     ]
-    return TrialLine(trial, pointers.get(trial, ""), cells, numbers.get(trial, 0))
+    return TrialLine(trial, trial in numbers, cells, numbers.get(trial, 0))
 
 
 def class_tables(boards: Sequence[Board]) -> list[ClassTable]:

@@ -11,6 +11,9 @@ from kdbench.report.figures.style import INK, PALETTE, Chart, svg
 BLUE = PALETTE[0].lower()
 """Too dark for a dark page, which has another."""
 REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
+TAG = re.compile(r"<[^>]+>")
+FINE = re.compile(r"\d+\.\d{3,}")
+"""A number with more decimals than a screen can show."""
 IDENTIFIER = re.compile(r' id="([^"]+)"')
 
 
@@ -22,6 +25,7 @@ def inline_svg(chart: Chart) -> Markup:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
     text = text.replace(INK, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
+    text = TAG.sub(lambda tag: FINE.sub(lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), tag[0]), text)
     used = set(REFERENCE.findall(text))
     text = IDENTIFIER.sub(lambda m: f' id="{chart.stem}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'((?:href="#|url\(#))', rf"\g<1>{chart.stem}-", text)

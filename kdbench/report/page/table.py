@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kdbench.report.columns import COLUMNS, DEFAULT, Line, sorted_lines
@@ -126,7 +127,7 @@ def _everything(boards: Sequence[Board]) -> pd.DataFrame:
 
 
 def _rows(number: int, lines: Sequence[Line], names: Sequence[str]) -> list[TableRow]:
-    first = [not pd.isna(line["place"]) and line["place"] == 1 for line in lines]
+    first = [_number(line.get("place")) == 1 for line in lines]
     alone = sum(first) == 1
     return [_row(number, line, names, best=alone and leads) for line, leads in zip(lines, first, strict=True)]
 
@@ -144,8 +145,10 @@ def _numeric(name: str) -> bool:
 def _sort(name: str, line: Line) -> str:
     if not _numeric(name):
         return ""
-    value = line.get(COLUMNS[name].key)
-    if value is None or pd.isna(value) or isinstance(value, str):
-        return ""
-    number = float(value)
+    number = _number(line.get(COLUMNS[name].key))
     return repr(number) if math.isfinite(number) else ""
+
+
+def _number(value: object) -> float:
+    """A value as a number; NaN for text, and for what pandas calls missing."""
+    return float(value) if isinstance(value, (int, float, np.number)) else math.nan

@@ -1,0 +1,1 @@
+"""Methods that learn their loss: a discriminator tells student from teacher."""
