@@ -9,41 +9,54 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-
-from kdbench.errors import KdbenchError, MethodError
-from kdbench.method import (
-    BuildContext,
-    Method,
-    Needs,
-    Outputs,
-    Shapes,
-    Stages,
-    Step,
-    UnitInterval,
-    full_precision,
-)
-from kdbench.plugins.hookspecs import hookimpl
-
 if TYPE_CHECKING:
+    from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
     from kdbench.data.types import Dataset, RawData, Split
+    from kdbench.errors import KdbenchError, MethodError
+    from kdbench.method import (
+        BuildContext,
+        Method,
+        Needs,
+        Outputs,
+        Shapes,
+        Stages,
+        Step,
+        UnitInterval,
+        full_precision,
+    )
+    from kdbench.plugins.hookspecs import hookimpl
 
 try:
     __version__ = version("kdbench")
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-_LAZY = {
-    "Dataset": "kdbench.data.types",
-    "RawData": "kdbench.data.types",
-    "Split": "kdbench.data.types",
+_HOMES = {
+    "kdbench.data.types": ("Dataset", "RawData", "Split"),
+    "kdbench.errors": ("KdbenchError", "MethodError"),
+    "kdbench.method": (
+        "BuildContext",
+        "Method",
+        "Needs",
+        "Outputs",
+        "Shapes",
+        "Stages",
+        "Step",
+        "UnitInterval",
+        "full_precision",
+    ),
+    "kdbench.plugins.hookspecs": ("hookimpl",),
+    "pydantic": ("NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt"),
 }
-"""Names that cost time to import: they come in when first used, so that ``kdbench --help`` is quick."""
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
+"""Where each public name comes from: it is imported when first used, so that ``kdbench --help`` need not wait for torch."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -51,6 +52,10 @@ def main() -> NoReturn:
     143 stopped by SIGTERM; 70 a defect of kdbench or of a plugin.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    # Libraries' notes to their developers; whoever wants them has python -W.
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
     sys.exit(_run())
 
 

@@ -77,7 +77,8 @@ class Chart:
 def styled() -> Iterator[None]:
     """Make and write figures in here: whatever the reader's own matplotlib settings, they look the same."""
     settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
-    with warnings.catch_warnings(), matplotlib.rc_context({**settings, **STYLE}):
+    settings.update(STYLE)
+    with warnings.catch_warnings(), matplotlib.rc_context(settings):
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font"
         )  # a box in the PNG; the SVG's reader has the font

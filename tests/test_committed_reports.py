@@ -1,0 +1,37 @@
+"""What is committed under reports/ follows from the records beside it, and README.md says the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_tables
+from kdbench.report.readme import update_readme
+from kdbench.results.archive import is_archive, load_archive
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = sorted(p for p in (ROOT / "reports").glob("*") if is_archive(p))
+README = ROOT / "README.md"
+
+
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda p: p.name)
+def test_a_committed_leaderboard_follows_from_its_records(folder: Path) -> None:
+    assert (folder / "leaderboard.md").read_text(encoding="utf-8") == leaderboard_markdown(load_archive(folder))
+
+
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda p: p.name)
+def test_a_committed_report_names_no_path_of_a_machine(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.suffix in (".json", ".md", ".csv", ".html", ".svg"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work|Users)/", text), path.name
+
+
+def test_the_readme_s_leaderboards_are_up_to_date() -> None:
+    suites = {load_archive(folder).plan.suite: folder for folder in REPORTS}
+    shown = re.findall(r"<!-- kdbench:leaderboard (\S+) -->", README.read_text(encoding="utf-8"))
+    for suite in shown:
+        frame = load_archive(suites[suite])
+        assert not update_readme(README, suite, leaderboard_tables(frame), check=True), f"kdbench report {suites[suite]} --readme README.md"
