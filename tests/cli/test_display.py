@@ -1,0 +1,103 @@
+"""What a run looks like, live and in a log."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kdbench.cli import display
+from kdbench.cli.display import LiveDisplay, Meter, PlainDisplay, duration
+from tests.results import made
+from tests.support import small
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(display, "time", found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")]
+)
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_time_left_goes_by_work_and_the_rate_by_images(clock: Clock) -> None:
+    """A cheap half of the images is done in 10 s; the dear half is three times the work."""
+    meter = Meter()
+    meter.start(400.0)
+    assert meter.left() == "?"
+    clock.now += 10
+    meter.batch(samples=50, work=100.0)
+    assert meter.rate == pytest.approx(5.0)
+    assert meter.left() == "30 s"
+
+
+def test_a_live_display_shows_bars_members_and_what_is_done(clock: Clock) -> None:
+    trial = made.trial("kd")
+    plan = made.plan((trial, made.entry(trial, "kd", grid_point={"temperature": 2})), suite="tiny")
+    console = Console(file=io.StringIO(), force_terminal=True, width=110, color_system=None)
+    live = LiveDisplay(console)
+    live.preparing("reading digits")
+    live.suite_started(plan, [], 1000.0)
+    cohort = type("C", (), {"trials": (trial.id,)})()
+    live.cohort_started(1, 1, cohort, ["kd[temperature=2]"], 2)
+    clock.now += 2
+    live.batch(0, 32, 1, 500.0)
+    live.epoch_finished(trial, 1, {"loss": 0.5, "train_accuracy": 0.25, "test_accuracy": 0.5})
+    live.warn("look at [this]")
+    console.print(live._render())
+    live.skipped(500.0)
+    live.trial_finished(trial, made.record(trial, 0.5))
+    live.trial_finished(trial, made.record(trial, error="loss is NaN"))
+    live.note("a note")
+    live.suite_finished()
+    live.suite_finished()
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in (
+        "suite tiny: 1 trials, 0 finished before",
+        "16 images/s",
+        "2 s left",
+        "kd[temperature=2]",
+        "0.5000",
+        "25.00",
+        "warning: look at [this]",
+        "✓ kd[temperature=2] (seed 0): 50.00 % test accuracy",
+        "✗ kd[temperature=2] (seed 0): NonFiniteLoss: loss is NaN",
+        "a note",
+    ):
+        assert part in said, part
+
+
+def test_a_finished_suite_opens_no_display(clock: Clock) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    live = LiveDisplay(console)
+    live.suite_started(made.plan(), [], 0.0)
+    live.suite_finished()
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small.run(small.write_suite(tmp_path), tmp_path / "runs", progress=PlainDisplay())
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("suite small: 4 trials in") for line in lines)
+    epochs = [line for line in lines if " epoch 2/2 " in line]
+    assert epochs
+    assert all("images/s" in line and "left  accuracy %: " in line for line in epochs)
+    assert epochs[-1].split(" images/s  ")[1].startswith("0 s left")
