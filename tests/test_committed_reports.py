@@ -34,4 +34,6 @@ def test_the_readme_s_leaderboards_are_up_to_date() -> None:
     shown = re.findall(r"<!-- kdbench:leaderboard (\S+) -->", README.read_text(encoding="utf-8"))
     for suite in shown:
         frame = load_archive(suites[suite])
-        assert not update_readme(README, suite, leaderboard_tables(frame), check=True), f"kdbench report {suites[suite]} --readme README.md"
+        assert not update_readme(README, suite, leaderboard_tables(frame), check=True), (
+            f"kdbench report {suites[suite]} --readme README.md"
+        )

@@ -119,7 +119,7 @@ def contrast_columns(
 
 
 def shared_places(rows: Sequence[Runs]) -> list[int]:
-    """Places of rows: one more than the number of rows that are better and told apart; 0 for a row without a finished trial."""
+    """Places of rows, as :func:`kdbench.report.statistics.places` gives them; 0 for a row without a finished trial."""
     p_values = np.full((len(rows), len(rows)), NAN)
     for i, j in itertools.combinations(range(len(rows)), 2):
         p_values[i, j] = p_values[j, i] = _told_apart(rows[i], rows[j])

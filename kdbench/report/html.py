@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -94,7 +95,7 @@ def page(frame: SuiteFrame) -> str:
     return environment.get_template("index.html.jinja").render(values)
 
 
-def _sections(found: list[Chart]) -> list[dict[str, Any]]:
+def _sections(found: Sequence[Chart]) -> list[dict[str, Any]]:
     order = list(SECTIONS)
     ordered = sorted(found, key=lambda chart: order.index(chart.section))
     return [

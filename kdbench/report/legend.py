@@ -10,7 +10,7 @@ from kdbench.report.contrasts import FEW_SEEDS
 from kdbench.report.text import flat
 
 LINES = {
-    "place": "Place: one more than the number of students that are better and told apart; those that are not told apart share a place",
+    "place": "Place: from the best downward, students that are not told apart from the first of a place share it",
     "delta": "Δ supervised: difference to the student trained alone, in percentage points, paired by seed (the same initial weights "
     "and batches); in brackets, where there is more than one seed, the 95 % interval of the paired t test",
     "delta_kd": "Δ kd: the same against `kd`",

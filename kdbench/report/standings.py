@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -37,11 +38,12 @@ COMPARISONS = (
 OWN = ("pair", "label", "method", "family", "role", "seed", "trial", "teachers", "point", "fingerprint", "status", "error")
 
 
+@lru_cache(maxsize=2)
 def standings(frame: SuiteFrame) -> pd.DataFrame:
     """A row for each pair and method, best first, after rows for the teachers, assistants and generations that it took.
 
     Accuracies are shares in [0, 1]: means over seeds, with ``test_accuracy_sd`` (n − 1) and a 95 % interval of the kind that
-    ``interval`` names. ``place`` is one more than the number of students that are better and told apart. ``delta`` is the
+    ``interval`` names. ``place`` is shared by what is not told apart. ``delta`` is the
     difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with both, ``delta_kd`` that to ``kd``;
     ``p_seeds`` and ``p_images``, with ``significant`` (seeds, images or nothing), are as in :mod:`kdbench.report.contrasts`.
     ``gap_closed`` is the share of the difference between ``supervised`` and the row's teachers that the row closes.

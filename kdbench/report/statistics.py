@@ -146,22 +146,28 @@ def image_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, fl
 
 
 def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
-    """Places that the data support: one more than the number of others that are better and told apart.
+    """Places that the data support: from the best downward, what is not told apart from the first of a place shares it.
 
     Args:
         means: M, the higher the better; NaN for what has no place.
         p_values: M×M, of each pair, not corrected yet; Holm's correction over all pairs is made here.
 
     Returns:
-        M places; those that are not told apart share one. 0 for what has none.
+        M places; what follows n others has place n + 1. 0 for what has none.
     """
     rows, columns = np.triu_indices(len(means), 1)
     corrected = np.full(p_values.shape, float("nan"))
     corrected[rows, columns] = holm(p_values[rows, columns].tolist())
     corrected[columns, rows] = corrected[rows, columns]
     scores = np.asarray(means, dtype=float)
-    apart = corrected < 1 - LEVEL
-    return [0 if np.isnan(own) else 1 + int((apart[i] & (scores > own)).sum()) for i, own in enumerate(scores)]
+    found, first, place = [0] * len(scores), -1, 0
+    for before, i in enumerate(np.argsort(-scores, kind="stable")):
+        if np.isnan(scores[i]):
+            break
+        if first < 0 or corrected[first, i] < 1 - LEVEL:
+            first, place = int(i), before + 1
+        found[i] = place
+    return found
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:

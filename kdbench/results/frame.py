@@ -21,9 +21,9 @@ COSTS = tuple(name for name in Costs.model_fields if name != "peak_memory_scope"
 NOTHING = float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SuiteFrame:
-    """All that a report is made from.
+    """All that a report is made from; never changed, so that what is made of it need be made once only.
 
     Args:
         plan: the suite's plan.

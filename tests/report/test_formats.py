@@ -37,7 +37,9 @@ def test_the_built_in_formats_come_through_the_public_hook() -> None:
 def test_a_report_is_the_same_bytes_every_time(made_frame: SuiteFrame, tmp_path: Path) -> None:
     one = write_report(made_frame, tmp_path / "one", list(REPORTERS), REPORTERS)
     two = write_report(made_frame, tmp_path / "two", list(REPORTERS), REPORTERS)
-    assert {"leaderboard.md", "epochs.md", "leaderboard.csv", "trials.csv", "leaderboard.json", "leaderboard.tex"} <= {p.name for p in one}
+    assert {"leaderboard.md", "epochs.md", "leaderboard.csv", "trials.csv", "leaderboard.json", "leaderboard.tex"} <= {
+        p.name for p in one
+    }
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
     assert all(b"\r" not in p.read_bytes() for p in one if p.suffix != ".png")
 

@@ -193,7 +193,8 @@ def test_equal_methods_seldom_get_different_places() -> None:
 
 def test_places_are_shared_by_what_is_not_told_apart() -> None:
     p = np.array([[1, 0.5, 0.001], [0.5, 1, 0.2], [0.001, 0.2, 1]])
-    assert places([0.9, 0.85, 0.8], p) == [1, 1, 2]
+    assert places([0.9, 0.85, 0.8], p) == [1, 1, 3]
+    assert places([0.8, 0.85, 0.9], p[::-1, ::-1]) == [3, 1, 1]
     assert places([0.9, math.nan, 0.8], np.where(np.eye(3) == 1, 1, 0.9)) == [1, 0, 1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +19,9 @@ from kdbench.results.frame import SuiteFrame
 FOLDER = "figures"
 
 
-def charts(frame: SuiteFrame) -> list[Chart]:
-    """All figures that a suite's records have something for, in the order they are read."""
+@lru_cache(maxsize=1)
+def charts(frame: SuiteFrame) -> tuple[Chart, ...]:
+    """All figures that a suite's records have something for, in the order they are read; drawn once for all formats."""
     found: list[Chart] = []
     taken: set[str] = set()
     with styled():
@@ -28,7 +30,7 @@ def charts(frame: SuiteFrame) -> list[Chart]:
             for board in every:
                 found += maker(board)
         found[:0] = [*_tradeoffs_of_pairs(every), *_rankings(every)]
-    return [_unique(chart, taken) for chart in found]
+    return tuple(_unique(chart, taken) for chart in found)
 
 
 def all_figures(frame: SuiteFrame) -> dict[str, Figure]:
