@@ -45,10 +45,14 @@ class Comparison:
 
 
 Key = tuple[str, str, str]
+"""Pair, role, label."""
 
 
 def compare_frames(a: SuiteFrame, b: SuiteFrame) -> Comparison:
-    """Compare two runs of one suite. Rows match by pair, role and label, and are paired by seed; different data are not compared."""
+    """Compare two runs of one suite. Rows match by pair, role and label, and are paired by seed; different data are not compared.
+
+    A row of a run that holds several data sets is of the first of them.
+    """
     parts_a, parts_b = _parts(a), _parts(b)
     both = [key for key in parts_a if key in parts_b]
     changes = _changes(a, b)
@@ -82,22 +86,29 @@ def comparison_text(comparison: Comparison, style: str = "simple") -> str:
 
 def _parts(frame: SuiteFrame) -> dict[Key, pd.DataFrame]:
     rows = grid_choice(frame)
-    groups = rows.groupby(["pair", "role", "label"], sort=False)
+    first = rows.groupby(["pair", "role", "label"], sort=False)["fingerprint"].transform("first")
+    groups = rows[rows["fingerprint"] == first].groupby(["pair", "role", "label"], sort=False)
     return {(str(p), str(r), str(n)): part.drop_duplicates("trial") for (p, r, n), part in groups}
 
 
 def _row(a: SuiteFrame, b: SuiteFrame, part_a: pd.DataFrame, part_b: pd.DataFrame, key: Key) -> dict[str, object]:
     runs_a, runs_b = Runs.of(a, part_a), Runs.of(b, part_b)
     columns = contrast_columns({"b": runs_b}, runs_a)["b"]
+    common = sorted(set(runs_a.accuracies) & set(runs_b.accuracies))
+    seeds_a, seeds_b = (common, common) if common else (list(runs_a.accuracies), list(runs_b.accuracies))
     seconds_a, seconds_b = part_a["wall_seconds"].mean(), part_b["wall_seconds"].mean()
     return {
         **dict(zip(("pair", "role", "label"), key, strict=True)),
-        "accuracy_a": part_a["test_accuracy"].mean(),
-        "accuracy_b": part_b["test_accuracy"].mean(),
+        "accuracy_a": _mean([runs_a.accuracies[s] for s in seeds_a]),
+        "accuracy_b": _mean([runs_b.accuracies[s] for s in seeds_b]),
         **columns,
         "time_ratio": seconds_b / seconds_a if seconds_a > 0 else float("nan"),
-        "note": _note(a, b, part_a, part_b, len(set(runs_a.accuracies) & set(runs_b.accuracies))),
+        "note": _note(a, b, part_a, part_b, len(common)),
     }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
 
 
 def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
@@ -116,12 +127,14 @@ def _note(a: SuiteFrame, b: SuiteFrame, part_a: pd.DataFrame, part_b: pd.DataFra
     for name, records in (("A", records_a), ("B", records_b)):
         if failed := sum(r.status == "failed" for r in records):
             notes.append(f"{failed} failed in {name}")
-    if paired == 0:
-        notes.append("no seed in common")
+    most = max(part_a["seed"].nunique(), part_b["seed"].nunique())
+    if paired < most:
+        notes.append(f"{paired or 'no'} of {most} seeds in common")
     if {r.provenance.method_digest for r in records_a} != {r.provenance.method_digest for r in records_b}:
         notes.append("the method's source changed")
-    if set(part_a["trial"]) != set(part_b["trial"]):
-        notes.append("other trials (recipe, parameters, teachers or seeds)")
+    trials_a, trials_b = (dict(zip(p["seed"], p["trial"], strict=True)) for p in (part_a, part_b))
+    if any(trials_b.get(seed, trial) != trial for seed, trial in trials_a.items()):
+        notes.append("other trials (recipe, parameters or teachers)")
     return "; ".join(notes)
 
 

@@ -20,7 +20,7 @@ MOST_CLASSES = 20
 
 
 def epochs_table(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each pair, role, label and epoch: losses (nats), accuracies (shares), means over ``seeds``, ``train_seconds``.
+    """A row for each pair, data, role, label and epoch: losses (nats), accuracies (shares), means over ``seeds``, ``train_seconds``.
 
     Of a grid, the chosen point.
     """
@@ -35,7 +35,7 @@ def epochs_table(frame: SuiteFrame) -> pd.DataFrame:
 
 
 def classes_table(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each pair, role, label and class: ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``.
+    """A row for each pair, data, role, label and class: ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``.
 
     Of a grid, the chosen point. The class "macro average" stands for the plain mean of all classes.
     """
@@ -86,17 +86,18 @@ def classes_markdown(frame: SuiteFrame) -> str:
 
 
 def _rows(frame: SuiteFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    for (pair, role, label), group in grid_choice(frame).groupby(["pair", "role", "label"], sort=False):
-        yield {"pair": str(pair), "role": str(role), "label": str(label)}, group.drop_duplicates("trial")
+    keys = ["pair", "fingerprint", "role", "label"]
+    for values, group in grid_choice(frame).groupby(keys, sort=False):
+        yield dict(zip(keys, map(str, values), strict=True)), group.drop_duplicates("trial")
 
 
 def _sections(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if table.empty:
         return
-    several = table["pair"].nunique() > 1
-    for (pair, role, label), group in table.groupby(["pair", "role", "label"], sort=False):
+    pairs, data = table["pair"].nunique() > 1, table["fingerprint"].nunique() > 1
+    for (pair, fingerprint, role, label), group in table.groupby(["pair", "fingerprint", "role", "label"], sort=False):
         name = escape(str(label)) + ("" if role == "student" else f" ({role})")
-        yield name + (f" · {escape(str(pair))}" if several else ""), group
+        yield name + (f" · {escape(str(pair))}" if pairs else "") + (f" · data {fingerprint}" if data else ""), group
 
 
 def _cell(row: dict[Any, Any], name: str) -> str:

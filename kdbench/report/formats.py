@@ -126,5 +126,8 @@ def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], report
             raise
         except Exception as error:  # a plugin's, most likely; the records are safe
             raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
-    save_archive(frame, folder)
+    try:
+        save_archive(frame, folder)
+    except OSError as error:
+        raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
     return found

@@ -67,8 +67,8 @@ def _by_images(table: pd.DataFrame) -> str:
     if few.empty or few.min() >= FEW_SEEDS:
         return " (paired t tests over seeds, Holm's correction)"
     return (
-        f" (fewer than {FEW_SEEDS} seeds: paired tests over the test images, Holm's correction; they speak of these trained networks, "
-        "not of other seeds)"
+        f" (paired t tests where two rows have {FEW_SEEDS} seeds in common or more, else tests paired by test image, which speak of these "
+        "trained networks and not of other seeds; Holm's correction)"
     )
 
 

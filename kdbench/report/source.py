@@ -82,14 +82,17 @@ def _evidence(store: Store, frame: SuiteFrame) -> Evidence:
     targets: dict[str, np.ndarray] = {}
     scores: dict[str, dict[str, float]] = {}
     for trial, record in finished.items():
+        if "predictions.npz" not in record.files:  # an executor of a plugin's may keep none
+            continue
         kept = store.predictions(trial)
         logits[trial] = kept["logits"]
-        targets.setdefault(str(record.data["fingerprint"]), kept["targets"].astype(np.int64))
+        fingerprint = record.data.get("fingerprint", frame.plan.trials[trial].data.fingerprint)
+        targets.setdefault(str(fingerprint), kept["targets"].astype(np.int64))
         scores[trial] = quality(kept["logits"], kept["targets"])
-    for trial in finished:
+    for trial, own in logits.items():
         teachers = [logits[t] for t in frame.plan.trials[trial].teachers if t in logits]
-        if teachers and all(t.shape == logits[trial].shape for t in teachers):
-            scores[trial].update(fidelity(logits[trial], ensemble(teachers)))
+        if teachers and all(t.shape == own.shape for t in teachers):
+            scores[trial].update(fidelity(own, ensemble(teachers)))
     condensed = {trial: condense(values) for trial, values in logits.items()}
     return Evidence(
         targets=targets,

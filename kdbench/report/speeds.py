@@ -22,14 +22,15 @@ def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
     """Latency of a network, and how many times faster it is than another that was timed in turns with it.
 
     Of the settings that were measured, the first counts that gave a number: devices, runtimes and batch sizes in the suite's
-    order, of the latest measurement. An unstable result gives no number, but a note.
+    order. Of several measurements, that counts which holds the most of the suite's networks; of these, the latest. An unstable
+    result gives no number, but a note.
 
     Args:
         frame: the records.
         profile: id of the network's profile.
         reference: id of the other's profile; "" for none.
     """
-    for report in reversed(frame.latencies):
+    for report in _by_fit(frame):
         own = [r for r in report.results if r.profile == profile]
         measured = next((r for r in own if not r.skipped), None)
         if measured is not None:
@@ -48,7 +49,7 @@ def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]
     Returns:
         ``test_set_seconds``, of the median, and ``test_set_spread``, half of the interquartile range; NaN where unknown.
     """
-    for report in reversed(frame.latencies):
+    for report in _by_fit(frame):
         stable = [r for r in report.results if r.profile == profile and r.stable and r.median_ms and r.iqr_ms is not None]
         if stable and samples:
             first = [r for r in stable if (r.device, r.runtime) == (stable[0].device, stable[0].runtime)]
@@ -56,6 +57,13 @@ def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]
             passes = samples / best.batch_size / 1000
             return {"test_set_seconds": (best.median_ms or NAN) * passes, "test_set_spread": (best.iqr_ms or 0.0) / 2 * passes}
     return {"test_set_seconds": NAN, "test_set_spread": NAN}
+
+
+def _by_fit(frame: SuiteFrame) -> list[LatencyReport]:
+    def fit(item: tuple[int, LatencyReport]) -> tuple[int, int]:
+        return len({r.profile for r in item[1].results if r.profile in frame.profiles and not r.skipped}), item[0]
+
+    return [report for _, report in sorted(enumerate(frame.latencies), key=fit, reverse=True)]
 
 
 def _columns(report: LatencyReport, result: LatencyResult, reference: str) -> dict[str, Any]:

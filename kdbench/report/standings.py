@@ -66,7 +66,8 @@ def standings(frame: SuiteFrame) -> pd.DataFrame:
         lines = [_line(frame, part, baseline, teachers) | compared.get(key, {}) for key, part in parts.items()]
         found += sorted(lines, key=_order)
     table = pd.DataFrame(found).reindex(columns=_columns(found))
-    return table.fillna({"significant": ""}).astype(dict.fromkeys(COUNTS, "Int64"))
+    counts = {name: table[name].astype(float).round() for name in COUNTS}  # means of trials that may differ in them
+    return table.fillna({"significant": ""}).assign(**counts).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _order(line: dict[str, Any]) -> float:
@@ -103,12 +104,17 @@ def _comparisons(
     return found
 
 
-def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
-    """Finished rows of the student trained alone; where several entries do that, of the one without options."""
+def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
+    """Label of the student trained alone among rows of a frame; where several entries do that, of the one without options."""
     alone = group[(group["role"] == "student") & (group["method"] == BASELINE)]
     plain = [e for e, t in zip(alone["label"], alone["trial"], strict=True) if not any(frame.plan.trials[t].params.values())]
-    label = next(iter([*(e for e in alone["label"] if e == BASELINE), *plain, *alone["label"]]), None)
-    return alone[(alone["label"] == label) & (alone["status"] == "finished")]
+    return next(iter([*(e for e in alone["label"] if e == BASELINE), *plain, *alone["label"]]), None)
+
+
+def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
+    """Finished rows of the student trained alone."""
+    label = baseline_label(frame, group)
+    return group[(group["role"] == "student") & (group["label"] == label) & (group["status"] == "finished")]
 
 
 def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teachers: pd.DataFrame) -> dict[str, Any]:
@@ -117,7 +123,8 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
     means = finished.select_dtypes("number").mean()
     parameters, big = means["parameters"], teachers["parameters"].dropna()
     speeds = speed(frame, _profile(frame, finished), _profile(frame, teachers) if first["role"] != "teacher" else "")
-    return {
+    others = {name: means[name] for name in _others(frame.rows) if name in means}
+    own = {
         **{name: first[name] for name in ("pair", "fingerprint", "label", "method", "family", "role", "point")},
         "seeds": len(group),
         "finished": len(finished),
@@ -127,7 +134,7 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         "train_accuracy": means["train_accuracy"],
         "validation_accuracy": means["validation_accuracy"],
         "teacher_accuracy": means["teacher_accuracy"],
-        "gap_closed": _gap_closed(means, baseline),
+        "gap_closed": _gap_closed(finished, baseline),
         **{name: means[name] for name in PROFILE},
         "uncounted": next(iter(finished["uncounted"]), ""),
         "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else float("nan"),
@@ -135,12 +142,13 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         **whole_set(frame, _profile(frame, finished), _test_samples(frame, finished)),
         "efficiency": 100 * means["test_accuracy"] / (means["size_mb"] * speeds["latency_ms"]),
         "wall_seconds": means["wall_seconds"],
-        "step_ratio": _step_ratio(first["role"], means, baseline),
+        "step_ratio": _step_ratio(finished, baseline) if first["role"] == "student" else float("nan"),
         "method_parameters": means["method_parameters"],
-        **{name: means[name] for name in _others(frame.rows) if name in means},
         "error": "; ".join(dict.fromkeys(e for e in group["error"] if e)),
         "trials": " ".join(group["trial"]),
     }
+    taken = {*own, *COMPARISONS}  # a plugin's metric may be called anything, "place" too
+    return own | {f"metric_{name}" if name in taken else name: value for name, value in others.items()}
 
 
 def _others(rows: pd.DataFrame) -> list[str]:
@@ -174,13 +182,15 @@ def _test_samples(frame: SuiteFrame, finished: pd.DataFrame) -> int:
     return int(frame.records[finished["trial"].iloc[0]].data.get("test", 0)) if len(finished) else 0
 
 
-def _gap_closed(means: pd.Series[float], baseline: pd.DataFrame) -> float:
-    """Of the difference between the student alone and the teachers, where these are better."""
-    alone = float(baseline["test_accuracy"].mean())
-    gap = float(means["teacher_accuracy"]) - alone
-    return (float(means["test_accuracy"]) - alone) / gap if gap > 0 else float("nan")
+def _gap_closed(finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
+    """Of the difference between the student alone and the teachers, where these are better; over the seeds that both have."""
+    both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
+    alone = float(both["test_accuracy_alone"])
+    gap = float(both["teacher_accuracy"]) - alone
+    return (float(both["test_accuracy"]) - alone) / gap if gap > 0 else float("nan")
 
 
-def _step_ratio(role: str, means: pd.Series[float], baseline: pd.DataFrame) -> float:
-    alone = float(baseline["train_seconds"].mean())
-    return float(means["train_seconds"]) / alone if role == "student" and alone > 0 else float("nan")
+def _step_ratio(finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
+    both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
+    alone = float(both["train_seconds_alone"])
+    return float(both["train_seconds"]) / alone if alone > 0 else float("nan")

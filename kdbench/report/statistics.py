@@ -11,6 +11,8 @@ from scipy import stats
 
 LEVEL = 0.95
 """Confidence level of every interval."""
+ROUNDING = 1e-9
+"""Differences of accuracies below this are rounding errors."""
 RESAMPLES = 4000
 """Bootstrap samples; always the same ones, so that a report is always the same."""
 
@@ -52,6 +54,9 @@ def estimate(values: Sequence[float]) -> Estimate:
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
     """The difference of values paired by seed, with the interval of the paired t test.
 
+    Where all seeds have the same difference there is no deviation to judge by, and no interval (accuracies are multiples of 1/N, so
+    that comes by chance); only of no difference at all the interval is 0 to 0.
+
     Args:
         values: a method's, one a seed.
         baseline: what it is measured against, the same seeds in the same order.
@@ -61,7 +66,10 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
     """
     if len(values) != len(baseline):
         raise ValueError("paired values must be of the same seeds")
-    return estimate([a - b for a, b in zip(values, baseline, strict=True)])
+    found = estimate([a - b for a, b in zip(values, baseline, strict=True)])
+    if found.count > 1 and found.deviation <= ROUNDING and abs(found.mean) > ROUNDING:
+        return Estimate(found.mean, found.deviation, float("nan"), float("nan"), found.count)
+    return found
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
@@ -78,7 +86,7 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
 
 
 def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test (:func:`paired_difference`); NaN for fewer than two pairs.
+    """Two-sided p value of the paired t test (:func:`paired_difference`); NaN for fewer than two pairs or equal differences but 0.
 
     Raises:
         ValueError: the lengths differ.
@@ -86,16 +94,16 @@ def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
     difference = paired_difference(values, baseline)
     if difference.count < 2:
         return float("nan")
+    if difference.deviation <= ROUNDING:
+        return 1.0 if abs(difference.mean) <= ROUNDING else float("nan")
     error = difference.deviation / difference.count**0.5
-    if error == 0:  # every seed says the same
-        return 1.0 if difference.mean == 0 else 0.0
     return float(2 * stats.t.sf(abs(difference.mean) / error, difference.count - 1))
 
 
 def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
     """Cohen's d of paired values: mean difference over its standard deviation; NaN for fewer than two pairs or no deviation."""
     difference = paired_difference(values, baseline)
-    return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > 0 else float("nan")
+    return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > ROUNDING else float("nan")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

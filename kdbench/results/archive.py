@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,16 @@ def load_archive(report: Path) -> SuiteFrame:
     except OSError as error:
         name = Path(str(error.filename)).name
         raise KdbenchError(f"the records of the report {report} cannot be read: {name}: {error.strerror or error}") from error
-    except (ValidationError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        ValidationError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         said = str(error).partition("\n")[0]
         raise KdbenchError(
             f"the records of the report {report} are damaged ({said}); make the report again from its runs"
@@ -136,7 +146,7 @@ def _evidence(folder: Path) -> Evidence:
         for name in arrays.files:
             part, _, key = name.partition("/")
             parts[part][key] = arrays[name]
-    table = pd.read_csv(folder / "history.csv", engine="python")  # which reads every float exactly
+    table = pd.read_csv(folder / "history.csv", engine="python", dtype={"trial": str})  # which reads every float exactly
     histories = {
         str(trial): part.drop(columns="trial").dropna(axis="columns", how="all").reset_index(drop=True)
         for trial, part in table.groupby("trial", sort=False)

@@ -18,6 +18,8 @@ from kdbench.suite.trial import Entry, Plan, Trial
 ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 PROFILE = ("parameters", "macs", "size_mb")
 COSTS = tuple(name for name in Costs.model_fields if name != "peak_memory_scope")
+SCORES = ("nll", "ece", "top5", "macro_precision", "macro_recall", "macro_f1", "agreement", "kl")
+"""Scores that are made from the kept predictions."""
 NOTHING = float("nan")
 
 
@@ -115,8 +117,13 @@ def grid_choice(frame: SuiteFrame) -> pd.DataFrame:
     rows, role = frame.rows, frame.rows["role"]
     keys = zip(rows["pair"], rows["fingerprint"], rows["label"], rows["point"], strict=True)
     students = (role == "student") & pd.Series([key in chosen for key in keys], index=rows.index)
-    behind = _ancestors(frame.plan, rows.loc[students, "trial"])
-    helpers = role.isin(["assistant", "generation"]) & rows["trial"].isin(behind)
+    behind = {
+        key: _ancestors(frame.plan, part["trial"])
+        for key, part in rows[students].groupby(["pair", "fingerprint", "point"], sort=False)
+    }
+    places = zip(rows["pair"], rows["fingerprint"], rows["point"], strict=True)
+    needed = [trial in behind.get(place, ()) for place, trial in zip(places, rows["trial"], strict=True)]
+    helpers = role.isin(["assistant", "generation"]) & pd.Series(needed, index=rows.index)
     return rows[students | (role == "teacher") | helpers]
 
 
@@ -162,7 +169,7 @@ def _row(entry: Entry, trial: Trial, records: Mapping[str, Record], profiles: Ma
         row["uncounted"] = ", ".join(f"{name} ×{calls}" for name, calls in sorted(profile.uncounted.items()))
     for name, value in record.metrics.items():
         # A plugin's metric may be called anything, "status" too.
-        row[f"metric_{name}" if name in row and name not in ACCURACIES else name] = value
+        row[f"metric_{name}" if (name in row and name not in ACCURACIES) or name in SCORES else name] = value
     return row
 
 

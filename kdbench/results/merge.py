@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from kdbench.errors import StoreError
 from kdbench.results.files import remove, replace_folder, temporary, told
 from kdbench.results.record import Record
 from kdbench.results.store import Store
-from kdbench.suite.trial import Plan
+from kdbench.suite.trial import Entry, Plan
 
 OUTCOME = ("predictions.npz", "student.safetensors")
 """The files that are the same whenever a trial came to the same end."""
@@ -40,7 +41,8 @@ def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
     """Take over what other runs folders hold: records with their companions, profiles, latencies and plans.
 
     A record conflicts with one of the same trial that has other weights or predictions (times always differ); a finished record
-    takes the place of a failed one. Plans of one suite are joined: their trials, rows and cohorts.
+    takes the place of a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
+    method, grid point and seed mean another trial (other epochs, for example).
 
     Raises:
         StoreError: a folder is no runs folder, or cannot be read or written.
@@ -58,7 +60,7 @@ def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
                 _take(source, into, trial, record, merged)
             _take_files(source, into, merged)
             for suite in source.plans():
-                _join_plans(source, into, suite)
+                _join_plans(source, into, suite, merged)
     merged.suites = into.plans()
     return merged
 
@@ -91,10 +93,16 @@ def _take_files(source: Store, into: Store, merged: Merged) -> None:
                     unfinished = temporary(target)
                     shutil.copyfile(path, unfinished)
                     os.replace(unfinished, target)
-                elif part == "profiles" and target.read_bytes() != path.read_bytes():
+                elif part == "profiles" and _architecture(target) != _architecture(path):
                     merged.conflicts.append(
                         f"profile {path.stem} of {source.root} differs from what {into.root} holds, which stays"
                     )
+
+
+def _architecture(path: Path) -> dict[str, object]:
+    """A profile less what depends on how it was measured."""
+    known = json.loads(path.read_bytes())
+    return {k: v for k, v in known.items() if not k.startswith("activation")}
 
 
 def _copy_folder(folder: Path, target: Path) -> None:
@@ -108,11 +116,28 @@ def _copy_folder(folder: Path, target: Path) -> None:
         raise
 
 
-def _join_plans(source: Store, into: Store, suite: str) -> None:
+def _join_plans(source: Store, into: Store, suite: str, merged: Merged) -> None:
     new, known = source.plan(suite), into.plan(suite)
-    if new is None:
+    if new is None or known is None:
+        if new is not None:
+            into.save_plan(new)
         return
-    into.save_plan(new if known is None else _joined(known, new))
+    meant = {_place(known, e): e.trial for e in known.entries}
+    differ = [e for e in new.entries if meant.get(_place(new, e), e.trial) != e.trial]
+    if differ:
+        labels = ", ".join(dict.fromkeys(e.label for e in differ))
+        merged.conflicts.append(
+            f"suite {suite} of {source.root} means other trials than that of {into.root} (recipe, parameters, teachers or method) by "
+            f"{labels}; its rows stay out of the report"
+        )
+        new = new.model_copy(update={"entries": tuple(e for e in new.entries if e not in differ)})
+    into.save_plan(_joined(known, new))
+
+
+def _place(plan: Plan, entry: Entry) -> tuple[str, ...]:
+    """What makes a row of the report: pair, role, label, grid point, seed and data."""
+    point = json.dumps(entry.grid_point, sort_keys=True)
+    return entry.pair, entry.role, entry.label, point, str(entry.seed), plan.trials[entry.trial].data.fingerprint
 
 
 def _joined(first: Plan, second: Plan) -> Plan:

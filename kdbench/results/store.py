@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -187,7 +188,7 @@ class Store:
         try:
             with np.load(self._folder(trial_id) / "predictions.npz", allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise StoreError(f"the predictions of trial {trial_id} in {self.root} cannot be read: {error}") from error
 
     def student(self, trial_id: str) -> dict[str, Tensor]:

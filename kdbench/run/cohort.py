@@ -43,11 +43,11 @@ class Tally:
 def run_cohort(session: Session, cohort: Cohort) -> None:
     """Train all members of a cohort that have no finished record. This is the local executor."""
     trials = [session.plan.trials[t] for t in cohort.trials if not session.is_finished(t)]
-    trials = [t for t in trials if _has_teachers(session, t)]
     if not trials:
         return
     stream = _stream(session, trials[0], cohort)
-    keeper = Keeper(session)
+    keeper = Keeper(session, stream.samples_per_epoch)
+    trials = [t for t in trials if keeper.has_teachers(t)]
     members = [m for t in trials if (m := keeper.admit(t, stream))]
     if not members:
         return
@@ -70,14 +70,20 @@ def run_cohort(session: Session, cohort: Cohort) -> None:
 class Keeper:
     """Listens to the trainer: evaluates, keeps the history, writes checkpoints and records."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, samples_per_epoch: int) -> None:
         self.session = session
         self.tally: dict[str, Tally] = {}
-        self.samples_per_epoch = 0
+        self.samples_per_epoch = samples_per_epoch
+
+    def has_teachers(self, trial: Trial) -> bool:
+        """Whether all teachers of a trial are finished; if not, its failure is recorded."""
+        found = _has_teachers(self.session, trial)
+        if not found:
+            self._skipped(trial, trial.recipe.epochs)
+        return found
 
     def admit(self, trial: Trial, stream: TrainStream) -> Member | None:
         """Make the member of a trial, at the epoch where it stopped; ``None`` when it cannot be made (which is recorded)."""
-        self.samples_per_epoch = stream.samples_per_epoch
         session, path = self.session, self.session.store.checkpoint_path(trial.id)
         try:
             member = self._make(trial, stream)
@@ -214,7 +220,8 @@ class Keeper:
         }
         for name, metric in session.registry.metrics.items():
             try:
-                metrics[name] = float(metric(logits["test"], test))
+                value = float(metric(logits["test"], test))
+                metrics[name if name not in metrics else f"metric_{name}"] = value
             except Exception as error:
                 session.progress.warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
         wall = tally.train + tally.shared_share + tally.evaluate

@@ -57,7 +57,7 @@ def load_suite(
         source: a file, or the name of a suite that comes with kdbench.
         settings: ``key=value``, keys dotted (``recipe.lr=0.1``), values as in YAML; they replace what the file says.
         only: keep only the method entries of these names (and ``supervised``).
-        seeds: a number of seeds, or a list such as ``0,1,5``.
+        seeds: a number of seeds, or a list such as ``0,1,5`` (``2,`` is the list of one).
         epochs: epochs of every network.
 
     Raises:
@@ -165,7 +165,7 @@ def _check_key(parents: list[str], key: str, setting: str) -> None:
 
 def _seeds(text: str) -> int | list[int]:
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError as error:
         raise SuiteError(f'in --seeds {text}: write a number of seeds ("3") or a list ("0,1,5")') from error
     if "," in text:

@@ -170,7 +170,7 @@ def test_a_loss_of_accuracy_is_named_and_can_fail(kdbench_command: Any, here: Pa
 def test_runs_of_other_seeds_are_compared_over_those_that_both_have(kdbench_command: Any, here: Path) -> None:
     said = kdbench_command("compare", "a", "b")
     assert said.status == 0
-    assert "other trials (recipe, parameters, teachers or seeds)" in said.out
+    assert "1 of 2 seeds in common" in said.out
 
 
 def test_records_of_a_report_are_plain_json(kdbench_command: Any, here: Path) -> None:
@@ -178,3 +178,23 @@ def test_records_of_a_report_are_plain_json(kdbench_command: Any, here: Path) ->
     records = json.loads((here / "one/records/records.json").read_text())
     assert {r["trial"]["method"] for r in records.values()} == {"supervised", "kd", "mean_teachers"}
     assert not list((here / "one").rglob("*.safetensors"))
+
+
+def test_a_merge_keeps_another_experiment_out_of_the_same_row(kdbench_command: Any, ran: Path, here: Path) -> None:
+    small.run(ran / "small.yaml", here / "longer", epochs=3, seeds="0,")
+    kdbench_command("merge", "a", "--into", "both")
+    said = kdbench_command("merge", "longer", "--into", "both")
+    assert said.status == 1
+    assert "suite small of longer means other trials than that of both" in said.err
+    assert "kd" in said.err
+    plan = Store(here / "both").plan("small")
+    assert plan is not None
+    assert [e.seed for e in plan.entries if e.label == "kd"] == [0, 1]
+
+
+def test_a_record_without_predictions_costs_no_report(kdbench_command: Any, here: Path) -> None:
+    store = Store(here / "a")
+    trial, record = next((i, r) for i, r in store.records().items() if r.trial.method == "kd")
+    store.save(record, history=store.history(trial).to_dict("records"), student=store.student(trial))
+    said = kdbench_command("report", "a", "--format", "md,csv")
+    assert said.status == 0, said.err

@@ -268,7 +268,7 @@ def test_only_the_point_chosen_on_validation_stands_in_the_table_and_all_in_the_
     ]
     page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *rows))
     assert cells(page, "kd")["note"] == "alpha = 0.9, scale = true"
-    assert cells(page, "kd")["test accuracy %"].startswith("**85.00 ± 0.00")
+    assert cells(page, "kd")["test accuracy %"].startswith("85.00 ± 0.00")
     grid = page.split("## Grids")[1]
     assert "| **alpha = 0.9, scale = true** |" in grid
     assert "| alpha = 0.1, scale = true " in grid
@@ -376,3 +376,38 @@ def test_the_terminal_gets_plain_text() -> None:
     assert "\\" not in text
     assert "+3.00 [+0.52, +5.48]" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_metric_of_a_plugin_never_takes_a_column_s_place() -> None:
+    """Whatever it is called: the table's own numbers stay, and the metric is there beside them."""
+    names = ("place", "finished", "efficiency", "ece", "delta", "trials")
+    metrics = {"test_accuracy": 0.9, "validation_accuracy": 0.9, **dict.fromkeys(names, 0.5)}
+    found = line(board(row("supervised", 0.8), row("kd", 0.9, metrics=metrics)), "kd")
+    assert (found["place"], found["finished"], found["delta"]) == (1, 1, pytest.approx(0.1))
+    assert all(found[f"metric_{name}"] == 0.5 for name in names)
+
+
+def test_the_gap_and_the_step_time_are_of_the_seeds_that_both_have() -> None:
+    """By seed 0 alone kd closes (82 − 80) / (94 − 80) of the gap; supervised had 90 with seed 1, where kd failed."""
+    one = board(*seeds("supervised", 0.8, 0.9), *seeds("kd", 0.82, math.nan, taught_by=[TEACHER[0]]))
+    assert line(one, "kd")["gap_closed"] == pytest.approx(2 / 14)
+    assert line(one, "kd")["step_ratio"] == pytest.approx(1.0)
+
+
+def test_one_measurement_of_all_networks_comes_before_a_later_one_of_some() -> None:
+    """Another suite that shares the student in the same runs folder measures it with other networks, in another setting."""
+    other = timed().model_copy(
+        update={
+            "id": "y",
+            "results": tuple(r.model_copy(update={"median_ms": 33.0, "batch_size": 64}) for r in timed().results[1:]),
+            "speedups": (),
+        }
+    )
+    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(), other))
+    assert (line(both, "kd")["latency_ms"], line(both, "kd")["speedup"]) == (2.0, 5.0)
+
+
+def test_trials_of_a_row_that_differ_in_counts_give_a_whole_mean() -> None:
+    costs = [made.record(made.trial()).costs.model_copy(update={"method_parameters": n}) for n in (100, 101)]
+    one = board(row("supervised", 0.8), *(row("kd", 0.9, i, costs=c) for i, c in enumerate(costs)))
+    assert line(one, "kd")["method_parameters"] == 100

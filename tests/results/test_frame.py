@@ -146,3 +146,22 @@ def test_the_other_points_stay_in_a_table_of_their_own() -> None:
 
 def test_a_frame_without_students_keeps_its_rows() -> None:
     assert len(grid_choice(frame(row("big", 0.9, role="teacher")))) == 1
+
+
+def test_helpers_of_points_that_another_pair_chose_stay_out() -> None:
+    """Two pairs share the assistants of both grid points; each shows only that of the point that it chose."""
+    rows = []
+    for pair, best in (("one", 1), ("two", 4)):
+        for t in (1, 4):
+            helper = row(f"takd: mid {t}", 0.9, role="assistant", pair=pair, method="kd", grid_point={"temperature": t})
+            helper = (helper[0], helper[1].model_copy(update={"label": "takd: mid"}), helper[2])
+            student = row(
+                "takd", 0.9 if t == best else 0.8, pair=pair, method="kd", model=f"net_{pair}", taught_by=[helper[0]],
+                grid_point={"temperature": t},
+            )  # fmt: skip
+            rows += [helper, student]
+    chosen = grid_choice(frame(*rows))
+    found = {(r.pair, r.role, r.point) for r in chosen.itertuples()}
+    assert found == {
+        (pair, role, f'{{"temperature": {t}}}') for pair, t in (("one", 1), ("two", 4)) for role in ("student", "assistant")
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kdbench.report.standings import BASELINE, standings
+from kdbench.report.standings import baseline_label, standings
 from kdbench.results.evidence import CONFIDENCE_LEVELS
 from kdbench.results.frame import SuiteFrame
 
@@ -37,9 +37,8 @@ class Board:
 
     def baseline(self) -> str | None:
         """Label of the student trained alone."""
-        alone = self.students()
-        labels = alone.loc[alone["method"] == BASELINE, "label"].tolist()
-        return BASELINE if BASELINE in labels else next(iter(labels), None)
+        rows = self.frame.rows
+        return baseline_label(self.frame, rows[(rows["pair"] == self.pair) & (rows["fingerprint"] == self.fingerprint)])
 
     def classes(self) -> list[str]:
         """Names of the classes; their numbers where they have none."""
