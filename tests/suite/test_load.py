@@ -174,7 +174,7 @@ class TestSettings:
 
 class TestOptions:
     @pytest.mark.parametrize(
-        ("text", "seeds"), [("2", (0, 1)), ("5,", None), ("4,2", (4, 2)), ("0", None), ("-1", None), ("a", None)]
+        ("text", "seeds"), [("2", (0, 1)), ("5,", (5,)), ("4,2", (4, 2)), ("0", None), ("-1", None), ("a", None)]
     )
     def test_seeds(self, text: str, seeds: tuple[int, ...] | None, tmp_path: Path) -> None:
         if seeds:
