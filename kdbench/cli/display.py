@@ -13,6 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from kdbench.cli import interrupt
 from kdbench.results.record import Record
 from kdbench.suite.trial import Cohort, Plan, Trial
 from kdbench.train.progress import Progress
@@ -117,6 +118,7 @@ class PlainDisplay(Progress):
 
     def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
         """Count."""
+        interrupt.check()
         self._meter.batch(samples * members, work)
 
     def skipped(self, work: float) -> None:
@@ -223,6 +225,7 @@ class LiveDisplay(Progress):
 
     def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
         """Count."""
+        interrupt.check()
         self._meter.batch(samples * members, work)
         self._bars.update(self._epoch, completed=epoch)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 import warnings
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from kdbench import __version__
-from kdbench.cli import check, compare, listing, merge, plan, profile, report, run
+from kdbench.cli import check, compare, interrupt, listing, merge, plan, profile, report, run
 from kdbench.errors import KdbenchError
 
 app = typer.Typer(
@@ -51,7 +49,7 @@ def main() -> NoReturn:
     Exit status: 0 all is well; 1 some trial failed, or a check did not pass; 2 the input is wrong; 130 stopped by Ctrl-C;
     143 stopped by SIGTERM; 70 a defect of kdbench or of a plugin.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.install()
     # Libraries' notes to their developers; whoever wants them has python -W.
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
@@ -91,7 +89,3 @@ def _debug() -> None:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr)
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

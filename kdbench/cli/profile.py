@@ -42,7 +42,7 @@ def profile(
     ] = "default",
     min_seconds: Annotated[float, typer.Option("--min-seconds", help="Least time of timing for a model and setting.")] = 1.0,
     min_rounds: Annotated[int, typer.Option("--min-rounds", help="Least number of timed passes of a model and setting.")] = 20,
-    blocks: Annotated[int, typer.Option(min=2, help="Turns that the models take.")] = 10,
+    blocks: Annotated[int, typer.Option(min=2, help="Turns that the models take.")] = 12,
     plugin: options.Plugin = None,
     json_: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Keep results here, pytest-benchmark's data beside it.")
@@ -167,7 +167,7 @@ def _latencies(report: LatencyReport) -> str:
         "",
         f"{report.machine['processor']}, {threads} thread{'s' * (threads != 1)}; clock: {report.clock}; "
         f"load {_number(report.load_before, '.2f')} before, {_number(report.load_after, '.2f')} after",
-        f"speed-up: time of {report.results[0].model} / time of the model, [95 % interval over {report.settings.blocks} turns]",
+        f"speed-up: time of {report.results[0].model} / time of the model, [95 % interval over processes; over turns if fewer than 3]",
     ]
     return "\n".join(lines)
 

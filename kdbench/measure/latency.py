@@ -124,7 +124,7 @@ def measure_latency(
     plugins: Sequence[Path] = (),
     threads: int | None = None,
 ) -> LatencyReport:
-    """Time networks in turns, in one process of their own; nothing else should run meanwhile.
+    """Time networks in turns, in processes of their own, one after the other; nothing else should run meanwhile.
 
     What a network cannot do (compile, be exported, fit into memory) is a skipped result with its reason.
 
@@ -176,13 +176,47 @@ def _clock() -> str:
 def _run(
     subjects: Sequence[Subject], settings: Latency, plugins: Sequence[Path], folder: Path
 ) -> tuple[dict[str, Any] | None, list[tuple[Case, str]]]:
-    """Run the child until it ends well: a case that kills it is left out the next time.
+    """Run the children one after the other, each for its share of the turns.
 
     Returns:
-        pytest-benchmark's JSON, and what was left out and why.
+        pytest-benchmark's JSON, of all of them in one, and what was left out and why.
     """
     cases = [Case(setting, s) for setting in settings_of(settings) for s in subjects]
     skipped = {c.key: why for c in cases if (why := unavailable(c.setting.device))}
+    count = max(1, min(settings.processes, settings.blocks // 2))  # a process needs two turns
+    share = settings.model_copy(
+        update={
+            "blocks": -(-settings.blocks // count),
+            "min_seconds": settings.min_seconds / count,
+            "min_rounds": -(-settings.min_rounds // count),
+        }
+    )
+    raw: dict[str, Any] | None = None
+    for process in range(count):
+        data = _until_well(cases, subjects, share, plugins, folder, skipped)
+        for benchmark in () if data is None else data["benchmarks"]:
+            info = benchmark["extra_info"]
+            info["process"], info["block"] = process, info["block"] + process * share.blocks
+            if process:  # names are unique in the file
+                benchmark["name"], benchmark["fullname"] = (
+                    f"{benchmark[n]} process {process + 1}" for n in ("name", "fullname")
+                )
+        if raw is None:
+            raw = data
+        elif data is not None:
+            raw["benchmarks"] += data["benchmarks"]
+    return raw, [(c, skipped[c.key]) for c in cases if c.key in skipped]
+
+
+def _until_well(
+    cases: Sequence[Case],
+    subjects: Sequence[Subject],
+    settings: Latency,
+    plugins: Sequence[Path],
+    folder: Path,
+    skipped: dict[str, str],
+) -> dict[str, Any] | None:
+    """Run the child until it ends well: a case that kills it is added to ``skipped`` and left out the next time."""
     while len(skipped) < len(cases):
         diary = folder / "diary.jsonl"
         diary.write_text("")
@@ -197,14 +231,15 @@ def _run(
             parent=os.getpid(),
         )
         data = folder / "benchmark.json"
+        data.unlink(missing_ok=True)
         status = _child(job, data, folder)
         begun = _read_diary(diary, skipped)
         if status == 0:
-            return _without_host(data), [(c, skipped[c.key]) for c in cases if c.key in skipped]
+            return _without_host(data)
         if begun is None or begun in skipped or status in PYTEST_STATUSES:
             raise KdbenchError(f"latency could not be measured: {_last_line(folder / 'output.txt') or _death(status)}")
         skipped[begun] = f"the process that ran it ended: {_death(status)}"
-    return None, [(c, skipped[c.key]) for c in cases]
+    return None
 
 
 def _child(job: Job, data: Path, folder: Path) -> int:

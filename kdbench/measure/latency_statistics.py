@@ -34,6 +34,7 @@ class Rounds:
 
     Args:
         blocks: block → seconds of each pass.
+        processes: block → the process that it was timed in.
         device_name: the processor's or the GPU's name.
         threads: threads on the CPU.
         settled: whether the warm-up ended because times were steady.
@@ -43,6 +44,7 @@ class Rounds:
     device_name: str = ""
     threads: int | None = None
     settled: bool = True
+    processes: dict[int, int] = field(default_factory=dict)
 
 
 Key = tuple[Setting, str]
@@ -61,6 +63,8 @@ def rounds_of(raw: Mapping[str, Any]) -> dict[Key, Rounds]:
         setting = Setting(info["device"], info["runtime"], info["batch_size"])
         rounds = found.setdefault((setting, info["profile"]), Rounds({}, info["device_name"], info["threads"], info["settled"]))
         rounds.blocks.setdefault(info["block"], []).extend(benchmark["stats"]["data"])
+        rounds.processes[info["block"]] = info.get("process", 0)
+        rounds.settled = rounds.settled and info["settled"]
     return found
 
 
@@ -130,7 +134,8 @@ def speedups(rounds: Mapping[Key, Rounds], references: Sequence[str]) -> tuple[S
             if len(both) < 2:
                 continue
             ratios = [float(np.median(other.blocks[b]) / np.median(own.blocks[b])) for b in both]
-            ratio, low, high = ratio_interval(ratios)
+            processes = [own.processes.get(b, 0) for b in both]
+            ratio, low, high = ratio_interval(_by_process(ratios, processes))
             found.append(
                 Speedup(
                     profile=profile,
@@ -140,9 +145,18 @@ def speedups(rounds: Mapping[Key, Rounds], references: Sequence[str]) -> tuple[S
                     low=low,
                     high=high,
                     blocks=len(both),
+                    processes=len(set(processes)),
                 )
             )
     return tuple(found)
+
+
+def _by_process(ratios: Sequence[float], processes: Sequence[int]) -> list[float]:
+    """The geometric mean of each process's ratios, where there are three or more; else the ratios as they are."""
+    names = sorted(set(processes))
+    if len(names) < 3:
+        return list(ratios)
+    return [math.exp(np.mean([math.log(r) for r, p in zip(ratios, processes, strict=True) if p == name])) for name in names]
 
 
 def ratio_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
@@ -151,7 +165,7 @@ def ratio_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
     Networks take turns, so what slows the machine down for longer than a turn slows both and leaves their ratio.
 
     Args:
-        ratios: one a block; at least two.
+        ratios: one a block, or one a process; at least two.
 
     Returns:
         The mean, and the lower and upper end of the interval.

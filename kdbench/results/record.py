@@ -205,9 +205,11 @@ class Speedup(Frozen):
         runtime: how both were run.
         batch_size: samples a pass.
         ratio: time of the reference / time of the network: the geometric mean of the blocks' ratios of medians.
-        low: lower end of the 95 % interval of ``ratio``, by Student's t over the logarithms of the blocks' ratios.
+        low: lower end of the 95 % interval of ``ratio``, by Student's t over the logarithms of the blocks' ratios, or of their means
+            by process where there are three processes or more.
         high: upper end.
-        blocks: turns that the interval is made over.
+        blocks: turns that were timed.
+        processes: processes that they were timed in.
     """
 
     profile: str
@@ -219,6 +221,7 @@ class Speedup(Frozen):
     low: float
     high: float
     blocks: int
+    processes: int = 1
 
 
 class LatencyReport(Frozen):

@@ -228,6 +228,8 @@ class Latency(Frozen):
         min_rounds: least number of timed passes of each network in each setting.
         blocks: turns that networks take: each is timed for a while, then the next, and round again; at least 2, for the interval of
             a speed-up is made over them.
+        processes: processes that the turns are shared out among, one after the other: a network's time depends a little on how its
+            process came to lie in memory. With three or more the interval of a speed-up is made over processes.
         max_spread: interquartile range / median above which a result is called unstable.
     """
 
@@ -237,7 +239,8 @@ class Latency(Frozen):
     threads: PositiveInt | None = None
     min_seconds: PositiveFloat = 1.0
     min_rounds: PositiveInt = 20
-    blocks: Annotated[int, Field(ge=2)] = 10
+    blocks: Annotated[int, Field(ge=2)] = 12
+    processes: PositiveInt = 4
     max_spread: PositiveFloat = 0.5
 
 

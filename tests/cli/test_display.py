@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kdbench.cli import display
+from kdbench.cli import display, interrupt
 from kdbench.cli.display import LiveDisplay, Meter, PlainDisplay, duration
 from tests.results import made
 from tests.support import small
@@ -101,3 +101,11 @@ def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert epochs
     assert all("images/s" in line and "left  accuracy %: " in line for line in epochs)
     assert epochs[-1].split(" images/s  ")[1].startswith("0 s left")
+
+
+def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    display_of_a_log = PlainDisplay()
+    display_of_a_log.batch(0, 32, 1, 1.0)
+    monkeypatch.setattr(interrupt, "_wanted", True)
+    with pytest.raises(KeyboardInterrupt):
+        display_of_a_log.batch(0, 32, 1, 1.0)

@@ -21,7 +21,7 @@ from scipy import stats
 from kdbench.errors import KdbenchError
 from kdbench.measure import latency, latency_bench, latency_statistics
 from kdbench.measure.latency import Subject, latency_id, measure_latency, settings_of
-from kdbench.measure.latency_statistics import Setting, ratio_interval, rounds_of, speedups
+from kdbench.measure.latency_statistics import Rounds, Setting, ratio_interval, rounds_of, speedups
 from kdbench.measure.runtimes import Place, forward_pass
 from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
@@ -33,7 +33,7 @@ from kdbench.train.progress import Progress
 from tests.support import small
 
 SETTING = Setting("cpu", "eager", 8)
-QUICK = {"devices": ["cpu"], "batch_sizes": [2], "min_seconds": 0.001, "min_rounds": 4, "blocks": 2}
+QUICK = {"devices": ["cpu"], "batch_sizes": [2], "min_seconds": 0.001, "min_rounds": 4, "blocks": 2, "processes": 1}
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="processes end otherwise there")
 
 
@@ -99,6 +99,29 @@ class TestStatistics:
 
 
 class TestSpeedups:
+    def test_with_three_processes_the_interval_is_over_their_means(self) -> None:
+        """Within each process the ratio is steady, and the processes differ: 2, 2.2 and 2.5 times."""
+        own, other = Rounds(), Rounds()
+        for block in range(6):
+            process = block // 2
+            own.blocks[block], own.processes[block] = [1.0], process
+            other.blocks[block], other.processes[block] = [(2.0, 2.2, 2.5)[process]], process
+        setting = Setting("cpu", "eager", 1)
+        (found,) = speedups({(setting, "s"): own, (setting, "t"): other}, ["t"])
+        assert (found.blocks, found.processes) == (6, 3)
+        logs = np.log([2.0, 2.2, 2.5])
+        expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
+        assert (found.ratio, found.low, found.high) == pytest.approx(tuple(np.exp([logs.mean(), expected.low, expected.high])))
+
+    def test_turns_are_shared_out_among_processes(self, tmp_path: Path) -> None:
+        subjects = [Subject("one", "tiny_cnn", ModelSpec(model="tiny_cnn", kwargs={"width": 2}), (1, 8, 8), 10)]
+        settings = Latency.model_validate({**QUICK, "blocks": 4, "processes": 2})
+        report = measure_latency(subjects, settings, tmp_path / "raw.json", threads=1)
+        raw = json.loads((tmp_path / "raw.json").read_text())["benchmarks"]
+        assert [(b["extra_info"]["process"], b["extra_info"]["block"]) for b in raw] == [(0, 0), (0, 1), (1, 2), (1, 3)]
+        assert len({b["fullname"] for b in raw}) == 4
+        assert report.results[0].rounds == sum(len(b["stats"]["data"]) for b in raw)
+
     def test_intervals_are_those_of_scipy(self) -> None:
         ratios = np.random.default_rng(1).lognormal(1, 0.2, 10)
         ratio, low, high = ratio_interval(ratios.tolist())
@@ -297,7 +320,7 @@ class TestTheProcess:
             return 0
 
         monkeypatch.setattr(latency, "_child", child)
-        settings = Latency(devices=("cpu",), batch_sizes=(8,))
+        settings = Latency(devices=("cpu",), batch_sizes=(8,), processes=1)
         report = measure_latency([subject("mnist_mlp"), subject("deadly")], settings, tmp_path / "data.json")
         other, deadly = report.results
         assert tries == [(), (f"{SETTING} deadly",)]

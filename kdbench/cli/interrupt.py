@@ -1,0 +1,33 @@
+"""Ctrl-C that is never lost.
+
+Python raises ``KeyboardInterrupt`` wherever it is at the moment; in a finaliser, or in a library's import that swallows everything, it
+is lost. So the wish is noted too, and the displays look at the note at every batch.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import NoReturn
+
+_wanted = False
+
+
+def install() -> None:
+    """Take over SIGINT and SIGTERM."""
+    global _wanted  # noqa: PLW0603
+    _wanted = False
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _note)
+
+
+def check() -> None:
+    """Raise ``KeyboardInterrupt`` if the user has asked to stop."""
+    if _wanted:
+        raise KeyboardInterrupt
+
+
+def _note(signum: int, frame: FrameType | None) -> NoReturn:
+    global _wanted  # noqa: PLW0603
+    _wanted = True
+    raise KeyboardInterrupt
