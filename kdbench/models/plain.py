@@ -9,25 +9,32 @@ from torch import nn
 from kdbench.models.staged import ConvNormAct, StagedNet, image_size
 
 
-def lightcnn(*, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0) -> StagedNet:
-    """Four blocks of 3×3 convolution with bias, batch norm, ReLU and 2×2 max-pooling; 106,826 parameters for 3 channels, 10 classes.
+def lightcnn(
+    *,
+    num_classes: int = 10,
+    in_chans: int = 3,
+    widths: Sequence[int] = (16, 32, 64, 128),
+    hidden: int = 64,
+    drop_rate: float = 0.0,
+) -> StagedNet:
+    """Blocks of 3×3 convolution with bias, batch norm, ReLU and 2×2 max-pooling; 106,826 parameters for 3 channels, 10 classes.
 
-    Widths 16-32-64-128, global average pooling, 128→64→classes with ReLU between. Inputs of 16 pixels or more. The features are
-    the outputs of the four blocks, after their pooling; the embedding has 64 values.
+    A block for each of ``widths``, global average pooling, then one hidden layer with ReLU. Inputs of 2 pixels to the number of
+    blocks, or more: 16 for four. The features are the outputs of the blocks, after their pooling; the embedding has ``hidden``
+    values.
     """
-    widths = (16, 32, 64, 128)
     stages = [
         nn.Sequential(*ConvNormAct(before, width, bias=True), nn.MaxPool2d(2))
         for before, width in zip((in_chans, *widths), widths, strict=False)
     ]
     return StagedNet(
         stages,
-        widths=widths,
-        reductions=(2, 4, 8, 16),
+        widths=tuple(widths),
+        reductions=tuple(2 << i for i in range(len(widths))),
         num_classes=num_classes,
         in_chans=in_chans,
-        neck=nn.Sequential(nn.Linear(128, 64), nn.ReLU(inplace=True)),
-        embedding=64,
+        neck=nn.Sequential(nn.Linear(widths[-1], hidden), nn.ReLU(inplace=True)),
+        embedding=hidden,
         drop_rate=drop_rate,
     )
 
