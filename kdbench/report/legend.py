@@ -25,7 +25,8 @@ LINES = {
     "size": "Size: the weights as safetensors, MB = 10⁶ bytes",
     "compression": "Compression: parameters of the first teacher over the row's",
     "test_set": "Test set: seconds for all test images at the largest batch measured (median ± half of the interquartile range)",
-    "speedup": "Speed-up: latency of the first teacher over the row's, timed in turns; in brackets the 95 % interval over the turns",
+    "speedup": "Speed-up: latency of the first teacher over the row's, timed in turns; in brackets the 95 % interval over the processes "
+    "that were timed (over the turns, where they were fewer than three)",
     "efficiency": "Efficiency: accuracy in percent / (size in MB × latency in ms)",
     "time": "Time: mean of a trial's own steps, its share of what its cohort shared, and evaluation",
     "step": "Step time: time of a trial's own training steps over that of the student trained alone",

@@ -69,6 +69,14 @@ def test_lightcnn_has_106826_parameters() -> None:
     assert parameters("lightcnn", in_chans=3, num_classes=10) == 106_826
 
 
+def test_lightcnn_of_other_widths_has_as_many_blocks() -> None:
+    model = timm.create_model("lightcnn", widths=(8, 16, 24), hidden=12)
+    seen = model.forward_intermediates(torch.randn(2, 3, 8, 8), intermediates_only=True)
+    assert [tuple(f.shape) for f in seen] == [(2, 8, 4, 4), (2, 16, 2, 2), (2, 24, 1, 1)]
+    assert [info["reduction"] for info in model.feature_info] == [2, 4, 8]
+    assert model.get_classifier().in_features == 12
+
+
 def test_parameters_are_what_the_docstrings_say() -> None:
     assert parameters("mnist_mlp") == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10 == 235_146
     assert parameters("mnist_cnn") == 421_738

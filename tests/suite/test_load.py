@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from kdbench.errors import KdbenchError, SuiteError
-from kdbench.models.factory import model_names
+from kdbench.models.factory import create_model, model_names
 from kdbench.suite.load import load_suite, packaged_suites
 from kdbench.suite.plan import make_plan
 from kdbench.suite.resolve import network_of, pair_entries, resolve, teachers_of
 from kdbench.suite.schema import Suite
+from kdbench.train.optim import check_recipe
 from tests.suite import made
 
 LONG = """\
@@ -95,6 +96,10 @@ class TestPackaged:
         rows = {(e.pair, e.label, e.seed) for e in made.rows(plan)}
         entries = sum(len(pair_entries(loaded.suite, pair)) for pair in loaded.suite.pairs)
         assert len(rows) == entries * len(loaded.suite.seeds)
+        for trial in plan.trials.values():
+            check_recipe(trial.recipe)
+        for spec in {str(t.model): t.model for t in plan.trials.values() if t.model.kwargs}.values():
+            assert create_model(spec, num_classes=10, input_shape=(3, 32, 32))
 
     def test_a_file_comes_before_a_packaged_suite(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "digits").write_text(made.SUITE)
