@@ -10,6 +10,7 @@ from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
 from kdbench.report.details import classes_markdown, classes_table, epochs_markdown, epochs_table
 from kdbench.report.figures import write_png, write_svg
+from kdbench.report.grids import grid_table
 from kdbench.report.html import write_html
 from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown
 from kdbench.report.standings import standings
@@ -36,13 +37,14 @@ def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
     """Tables with exact numbers.
 
     ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks for, grid points included),
-    ``epochs.csv`` and ``classes.csv``.
+    ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method has a grid.
     """
     tables = {
         "leaderboard.csv": standings(frame),
         "trials.csv": frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)),
         "epochs.csv": epochs_table(frame),
         "classes.csv": classes_table(frame),
+        "grids.csv": grid_table(frame),
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:

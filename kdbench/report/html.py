@@ -39,8 +39,10 @@ SECTIONS = {
     ),
     "grid": (
         "Grids",
-        "Mean test accuracy and half-width of its 95 % t interval over seeds; the point chosen on the validation set is framed. "
-        "The test set had no say.",
+        "Mean test accuracy; the point chosen on the validation set is framed. The test set had no say. Below it the difference to "
+        "the student trained alone with the same seeds (without one, or with one seed: the half-width of the mean's 95 % t interval). "
+        "Seeds are blocks, and the residual variance is pooled over the grid (two-way analysis of variance without interaction); "
+        "† marks what the corrected test tells apart (Holm).",
     ),
     "confusion": (
         "Confusion matrices",

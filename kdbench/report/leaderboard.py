@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ import pandas as pd
 from tabulate import tabulate
 
 from kdbench.report.columns import COLUMNS, DEFAULT, TERMINAL, Line, check_columns, show_point, sorted_lines
+from kdbench.report.grids import HOW, grid_table
 from kdbench.report.legend import legend
 from kdbench.report.provenance import provenance_lines
 from kdbench.report.standings import standings
-from kdbench.report.text import escape, flat, percent
-from kdbench.results.frame import SuiteFrame, grid_points
+from kdbench.report.text import escape, flat, percent, points
+from kdbench.results.frame import SuiteFrame
 from kdbench.suite.schema import ReportSpec
 
 
@@ -126,30 +128,38 @@ def _best(lines: Sequence[Line]) -> int | None:
 
 
 def _grids(frame: SuiteFrame) -> list[str]:
-    found = grid_points(frame)
-    found = found[found["point"] != ""]
+    found = grid_table(frame)
     if found.empty:
         return []
     parts = [
         "## Grids",
         "In bold the point shown above: of those that finished with the most seeds, the one with the best mean validation "
-        "accuracy. The test set had no say.",
+        "accuracy. The test set had no say." + (f" {HOW}" if found["delta_low"].notna().any() else ""),
     ]
+    headers = ["point", "validation %", "test %", "Δ supervised", "seeds finished"]
     for (pair, _, label), group in found.groupby(["pair", "fingerprint", "label"], sort=False):
-        lines = [
-            [
-                f"**{escape(show_point(point))}**" if chosen else escape(show_point(point)),
-                percent(validation),
-                percent(test),
-                f"{finished} of {seeds}",
-            ]
-            for point, chosen, validation, test, finished, seeds in group[
-                ["point", "chosen", "validation_accuracy", "test_accuracy", "finished", "seeds"]
-            ].itertuples(index=False)
-        ]
-        headers = ["point", "validation %", "test %", "seeds finished"]
+        lines = [_grid_line(line) for line in lines_of(group)]
+        shown = [i for i in range(len(headers)) if i != 3 or any(line[3] != "–" for line in lines)]
         table = tabulate(
-            lines, headers=headers, tablefmt="github", disable_numparse=True, colalign=["left", "right", "right", "right"]
+            [[line[i] for i in shown] for line in lines],
+            headers=[headers[i] for i in shown],
+            tablefmt="github",
+            disable_numparse=True,
+            colalign=["left", *["right"] * (len(shown) - 1)],
         )
         parts.append(f"{escape(str(label))} ({escape(str(pair))})\n\n{table}")
     return parts
+
+
+def _grid_line(line: Line) -> list[str]:
+    point = escape(show_point(line["point"]))
+    delta = points(line["delta"]) if line["delta_seeds"] else "–"
+    if not math.isnan(line["delta_low"]):
+        delta += f" [{points(line['delta_low'])}, {points(line['delta_high'])}]" + (" †" if line["told_apart"] else "")
+    return [
+        f"**{point}**" if line["chosen"] else point,
+        percent(line["validation_accuracy"]),
+        percent(line["test_accuracy"]),
+        delta,
+        f"{line['finished']} of {line['seeds']}",
+    ]

@@ -106,6 +106,39 @@ def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
     return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > ROUNDING else float("nan")
 
 
+def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[list[Estimate], list[float]]:
+    """Differences of many rows to one baseline where all share their seeds: a randomised complete block design, seeds being blocks.
+
+    The model is y = row + seed + ε with ε of one variance for all (two-way analysis of variance without interaction; Montgomery,
+    "Design and Analysis of Experiments", section 4.1). The residual variance is pooled over P + 1 rows, with P (S − 1) degrees of
+    freedom: with few seeds and many rows it tells apart what paired t tests, with S − 1 degrees of freedom each, cannot.
+
+    Args:
+        values: P×S, a row for each of what is compared, a column a seed.
+        baseline: S values, of the same seeds in the same order.
+
+    Returns:
+        For each row its difference, whose deviation is that of one seed's difference by the model, with the 95 % interval of
+        Student's t; and the two-sided p values, not corrected for being many. NaN for fewer than two seeds, or where nothing varies.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    rows = np.vstack([np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)])
+    count = rows.shape[1]
+    differences = rows[:-1].mean(1) - rows[-1].mean()
+    residuals = rows - rows.mean(1, keepdims=True) - rows.mean(0) + rows.mean()
+    freedom = len(differences) * (count - 1)
+    deviation = float((2 * (residuals**2).sum() / freedom) ** 0.5) if freedom else float("nan")
+    if not deviation > ROUNDING:
+        nothing = [Estimate(float(d), deviation, float("nan"), float("nan"), count) for d in differences]
+        return nothing, [float("nan")] * len(nothing)
+    error = deviation / count**0.5
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p_values = 2 * stats.t.sf(np.abs(differences) / error, freedom)
+    return [Estimate(float(d), deviation, float(d - half), float(d + half), count) for d in differences], p_values.tolist()
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p values for being many (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); same order.
 

@@ -16,6 +16,8 @@ from kdbench.report.figures import grids, predictions, ranking, tradeoff
 from kdbench.report.figures.boards import boards, networks, summary
 from kdbench.report.figures.style import Chart, colours, styled
 from kdbench.report.figures.tradeoff import Point, pareto, spread
+from kdbench.report.grids import grid_table
+from kdbench.report.text import points
 from kdbench.results.frame import SuiteFrame
 from tests.report.scenes import FAMILIES, GRID, scene
 from tests.results import made
@@ -178,7 +180,27 @@ def test_a_heat_map_shows_means_intervals_and_the_chosen_point(frame: SuiteFrame
     assert grid.chosen == (4.0, 0.9)
     value = grid.found[4.0, 0.9]
     assert value.count == 3
-    assert grids.cell(value) == f"{value.mean:.2f}\n±{(value.high - value.low) / 2:.2f}"
+    table = grid_table(frame)
+    (row,) = table[(table["pair"] == "one") & (table["point"] == '{"alpha": 0.9, "temperature": 4.0}')].to_dict("records")
+    assert row["told_apart"]
+    assert grids.cell(grid, (4.0, 0.9)) == f"{value.mean:.2f}\n{points(row['delta'])}†"
+    assert grid.alone == pytest.approx(100 * row["alone"])
+    assert grid.half == pytest.approx(50 * (row["delta_high"] - row["delta_low"]))
+    assert f"± {grid.half:.2f}" in grids.heat_map(grid).axes[0].get_title()
+    assert f"± {grid.half:.2f} points (95 %): {len(grid.told_apart)} better and 0 worse" in grids.sentence(grid)
+
+
+def test_without_a_student_alone_a_heat_map_shows_the_means_own_intervals() -> None:
+    rows = [
+        row("kd", 0.8 + 0.01 * a + 0.001 * seed, seed, grid_point={"alpha": a, "beta": b})
+        for a in (1, 2)
+        for b in (1, 2)
+        for seed in (0, 1)
+    ]
+    (grid,) = grids.grids(boards(made.frame(*rows))[0])
+    value = grid.found[1, 1]
+    assert grids.cell(grid, (1, 1)) == f"{value.mean:.2f}\n±{(value.high - value.low) / 2:.2f}"
+    assert grids.heat_map(grid).axes[0].get_title() == ""
 
 
 def test_further_parameters_make_further_heat_maps_and_failed_points_stay_empty() -> None:

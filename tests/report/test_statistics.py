@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.formula.api import ols
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kdbench.report.statistics import (
+    blocked_differences,
     critical_difference,
     effect_size,
     estimate,
@@ -68,6 +70,49 @@ def test_pairing_by_seed_takes_out_what_seeds_share() -> None:
     assert found.mean == pytest.approx(0.011)
     assert found.low > 0
     assert estimate(baseline).deviation == pytest.approx(0.2)
+
+
+def test_differences_in_blocks_are_those_of_a_linear_model_of_statsmodels() -> None:
+    values = np.random.default_rng(3).normal(0.7, 0.02, (6, 3))
+    found, p_values = blocked_differences(values[1:], values[0].tolist())
+    table = pd.DataFrame([{"row": i, "seed": s, "y": values[i, s]} for i in range(6) for s in range(3)])
+    model = ols("y ~ C(row) + C(seed)", table).fit()
+    assert model.df_resid == 10
+    for i, (one, p) in enumerate(zip(found, p_values, strict=True), 1):
+        name = f"C(row)[T.{i}]"
+        assert one.mean == pytest.approx(model.params[name])
+        assert (one.low, one.high) == pytest.approx(tuple(model.conf_int().loc[name]))
+        assert p == pytest.approx(model.pvalues[name])
+
+
+def test_one_row_in_blocks_is_the_paired_t_test() -> None:
+    values, baseline = [0.71, 0.74, 0.69, 0.75], [0.70, 0.71, 0.68, 0.71]
+    (found,), (p,) = blocked_differences(np.array([values]), baseline)
+    expected = paired_difference(values, baseline)
+    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
+    assert found.deviation == pytest.approx(expected.deviation)
+    assert p == pytest.approx(t_test(values, baseline))
+
+
+def test_intervals_in_blocks_cover_what_they_claim_with_two_seeds() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(0, 0.01, 20)
+    covered = []
+    for _ in range(400):
+        seeds = random.normal(0, 0.02, 2)
+        values = truth[:, None] + seeds + random.normal(0, 0.003, (20, 2))
+        found, _ = blocked_differences(values[1:], values[0].tolist())
+        covered += [e.low <= t - truth[0] <= e.high for e, t in zip(found, truth[1:], strict=True)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_one_seed_and_equal_rows_have_no_interval_in_blocks() -> None:
+    for values, baseline in ((np.array([[0.5], [0.6]]), [0.4]), (np.array([[0.5, 0.6]]), [0.4, 0.5])):
+        found, p_values = blocked_differences(values, baseline)
+        assert found[0].mean == pytest.approx(0.1)
+        assert all(math.isnan(v) for v in (found[0].low, found[0].high, *p_values))
+    with pytest.raises(ValueError, match="dimension"):
+        blocked_differences(np.zeros((2, 3)), [0.0, 0.0])
 
 
 def test_one_value_has_neither_deviation_nor_interval_and_none_has_no_mean() -> None:
