@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("list")(list_)
+    app.command("list", short_help="List what a suite may name: methods, models, data sets and more.")(list_)
 
 
 def list_(

@@ -12,7 +12,7 @@ from kdbench.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("plan")(plan)
+    app.command("plan", short_help="Print what `kdbench run` would do, and run nothing.")(plan)
 
 
 def plan(

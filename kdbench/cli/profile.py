@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("profile")(profile)
+    app.command("profile", short_help="Print costs and latency of models; train nothing.")(profile)
 
 
 def profile(
