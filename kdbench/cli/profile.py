@@ -15,7 +15,7 @@ from kdbench.cli import options
 from kdbench.errors import KdbenchError, did_you_mean
 
 if TYPE_CHECKING:
-    from kdbench.measure.latency import Subject
+    from kdbench.measure.latency_process import Subject
     from kdbench.results.record import LatencyReport, LatencyResult, Profile, Speedup
     from kdbench.suite.schema import Latency, ModelSpec
 
@@ -121,7 +121,7 @@ def _subjects(
 ) -> tuple[list[Subject], list[Profile]]:
     """Make every model once: what cannot be made is found out before anything is timed."""
     from kdbench.measure.cost import profile as cost
-    from kdbench.measure.latency import Subject
+    from kdbench.measure.latency_process import Subject
     from kdbench.models.factory import create_model
     from kdbench.models.stem import has_stem
     from kdbench.plugins.manager import load_registry

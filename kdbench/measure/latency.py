@@ -2,99 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
-import kdbench
-from kdbench.errors import KdbenchError
 from kdbench.measure import latency_statistics
-from kdbench.measure.latency_statistics import Setting
+from kdbench.measure.latency_process import Subject, run_processes, settings_of
 from kdbench.measure.machine import load_average, machine, now
-from kdbench.measure.runtimes import unavailable
 from kdbench.results.files import write_whole
 from kdbench.results.record import LatencyReport
 from kdbench.seeding import digest
-from kdbench.suite.schema import Frozen, Latency, ModelSpec
-
-JOB = "KDBENCH_LATENCY_JOB"
-"""Environment variable of the child process: path of its :class:`Job`."""
-
-PYTEST_STATUSES = range(1, 6)
-"""What pytest itself ends with when something is wrong: no network killed it."""
-
-BENCH = Path(__file__).with_name("latency_bench.py")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A network to be timed. Its weights are random: speed does not depend on them.
-
-    Args:
-        profile: id of its profile.
-        label: what people call it.
-        spec: the architecture.
-        input_shape: of one sample.
-        num_classes: C.
-    """
-
-    profile: str
-    label: str
-    spec: ModelSpec
-    input_shape: tuple[int, ...]
-    num_classes: int
-
-
-class Job(Frozen):
-    """What the child process is to do.
-
-    Args:
-        subjects: the networks.
-        settings: how they are timed.
-        threads: threads on the CPU.
-        plugins: plugin files that the models may come from.
-        skip: keys of cases that are not to be tried.
-        diary: file in which the child notes what it begins, and what it had to leave out and why.
-        parent: the process that waits for it.
-    """
-
-    subjects: tuple[Subject, ...]
-    settings: Latency
-    threads: int
-    plugins: tuple[Path, ...] = ()
-    skip: tuple[str, ...] = ()
-    diary: Path
-    parent: int
-
-
-class Case(NamedTuple):
-    """A network in a setting."""
-
-    setting: Setting
-    subject: Subject
-
-    @property
-    def key(self) -> str:
-        """A name for it that a JSON file can hold."""
-        return f"{self.setting} {self.subject.profile}"
-
-
-def settings_of(latency: Latency) -> list[Setting]:
-    """Every combination of device, runtime and batch size that is asked for."""
-    return [Setting(*s) for s in itertools.product(latency.devices, latency.runtimes, latency.batch_sizes)]
+from kdbench.suite.schema import Latency
 
 
 def latency_id(subjects: Sequence[Subject], settings: Latency, threads: int | None = None) -> str:
@@ -143,7 +66,7 @@ def measure_latency(
     settings = _with_threads(settings, threads)
     started, before = now(), load_average()
     with tempfile.TemporaryDirectory(prefix="kdbench-latency-") as folder:
-        raw, skipped = _run(subjects, settings, plugins, Path(folder))
+        raw, skipped = run_processes(subjects, settings, plugins, Path(folder))
     after = load_average()
     if raw is not None:
         write_whole(out, json.dumps(raw, indent=1).encode())
@@ -171,140 +94,3 @@ def _with_threads(settings: Latency, threads: int | None) -> Latency:
 def _clock() -> str:
     info = time.get_clock_info("perf_counter")
     return f"{info.implementation}, resolution {info.resolution:g} s"
-
-
-def _run(
-    subjects: Sequence[Subject], settings: Latency, plugins: Sequence[Path], folder: Path
-) -> tuple[dict[str, Any] | None, list[tuple[Case, str]]]:
-    """Run the children one after the other, each for its share of the turns.
-
-    Returns:
-        pytest-benchmark's JSON, of all of them in one, and what was left out and why.
-    """
-    cases = [Case(setting, s) for setting in settings_of(settings) for s in subjects]
-    skipped = {c.key: why for c in cases if (why := unavailable(c.setting.device))}
-    count = max(1, min(settings.processes, settings.blocks // 2))  # a process needs two turns
-    share = settings.model_copy(
-        update={
-            "blocks": -(-settings.blocks // count),
-            "min_seconds": settings.min_seconds / count,
-            "min_rounds": -(-settings.min_rounds // count),
-        }
-    )
-    raw: dict[str, Any] | None = None
-    for process in range(count):
-        data = _until_well(cases, subjects, share, plugins, folder, skipped)
-        for benchmark in () if data is None else data["benchmarks"]:
-            info = benchmark["extra_info"]
-            info["process"], info["block"] = process, info["block"] + process * share.blocks
-            if process:  # names are unique in the file
-                benchmark["name"], benchmark["fullname"] = (
-                    f"{benchmark[n]} process {process + 1}" for n in ("name", "fullname")
-                )
-        if raw is None:
-            raw = data
-        elif data is not None:
-            raw["benchmarks"] += data["benchmarks"]
-    return raw, [(c, skipped[c.key]) for c in cases if c.key in skipped]
-
-
-def _until_well(
-    cases: Sequence[Case],
-    subjects: Sequence[Subject],
-    settings: Latency,
-    plugins: Sequence[Path],
-    folder: Path,
-    skipped: dict[str, str],
-) -> dict[str, Any] | None:
-    """Run the child until it ends well: a case that kills it is added to ``skipped`` and left out the next time."""
-    while len(skipped) < len(cases):
-        diary = folder / "diary.jsonl"
-        diary.write_text("")
-        assert settings.threads is not None
-        job = Job(
-            subjects=tuple(subjects),
-            settings=settings,
-            threads=settings.threads,
-            plugins=tuple(Path(p).resolve() for p in plugins),
-            skip=tuple(skipped),
-            diary=diary,
-            parent=os.getpid(),
-        )
-        data = folder / "benchmark.json"
-        data.unlink(missing_ok=True)
-        status = _child(job, data, folder)
-        begun = _read_diary(diary, skipped)
-        if status == 0:
-            return _without_host(data)
-        if begun is None or begun in skipped or status in PYTEST_STATUSES:
-            raise KdbenchError(f"latency could not be measured: {_last_line(folder / 'output.txt') or _death(status)}")
-        skipped[begun] = f"the process that ran it ended: {_death(status)}"
-    return None
-
-
-def _child(job: Job, data: Path, folder: Path) -> int:
-    """Run pytest, apart from any configuration and plugins of the user's; returns its exit status."""
-    (folder / "job.json").write_text(job.model_dump_json())
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [
-        sys.executable, "-m", "pytest", str(BENCH), "-c", str(folder / "pytest.ini"), f"--rootdir={BENCH.parent}",
-        "--noconftest", "--import-mode=importlib", "--assert=plain", "-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin",
-        "-q", "--tb=short", f"--benchmark-json={data}", f"--benchmark-storage=file://{folder / 'storage'}",
-    ]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_CORE_"))}
-    environment |= {
-        JOB: str(folder / "job.json"),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(kdbench.__file__).parent.parent), *_python_path()]),
-    }
-    with (folder / "output.txt").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            return process.wait()
-        finally:
-            if process.poll() is None:  # Ctrl-C
-                process.kill()
-                process.wait()
-
-
-def _python_path() -> Iterator[str]:
-    """Folders that modules of this process come from: the child must find the same plugins."""
-    yield from (path for path in sys.path if path)
-
-
-def _read_diary(diary: Path, skipped: dict[str, str]) -> str | None:
-    """Add what the child left out to ``skipped``; returns the key of the case that it was at."""
-    begun = None
-    for line in diary.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):  # killed while it wrote
-            entry: Mapping[str, str] = json.loads(line)
-            if "skipped" in entry:
-                skipped[entry["case"]] = entry["skipped"]
-            begun = entry["case"]
-    return begun
-
-
-def _without_host(data: Path) -> dict[str, Any] | None:
-    """The JSON without the machine's name: results are made to be shared."""
-    if not data.exists():  # all was skipped
-        return None
-    raw: dict[str, Any] = json.loads(data.read_bytes())
-    raw["machine_info"]["node"] = ""
-    raw["commit_info"].pop("project", None)
-    return raw
-
-
-def _last_line(output: Path) -> str:
-    lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
-    return (
-        next((line for line in reversed(lines) if line.startswith("E ")), lines[-1] if lines else "").removeprefix("E ").strip()
-    )
-
-
-def _death(status: int) -> str:
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-status).name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
-    return f"exit status {status}"

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdbench.measure.latency import JOB, Case, Job, Subject, settings_of
+from kdbench.measure.latency_process import JOB, Case, Job, Subject, settings_of
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.machine import device_name, processor
 from kdbench.measure.runtimes import Pass, Place, forward_pass

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdbench.measure.latency import Subject, latency_id, measure_latency
+from kdbench.measure.latency import latency_id, measure_latency
+from kdbench.measure.latency_process import Subject
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store

@@ -19,8 +19,9 @@ import torch
 from scipy import stats
 
 from kdbench.errors import KdbenchError
-from kdbench.measure import latency, latency_bench, latency_statistics
-from kdbench.measure.latency import Subject, latency_id, measure_latency, settings_of
+from kdbench.measure import latency_bench, latency_process, latency_statistics
+from kdbench.measure.latency import latency_id, measure_latency
+from kdbench.measure.latency_process import Subject, settings_of
 from kdbench.measure.latency_statistics import Rounds, Setting, ratio_interval, rounds_of, speedups
 from kdbench.measure.runtimes import Place, forward_pass
 from kdbench.models.factory import create_model
@@ -307,9 +308,9 @@ class TestTheProcess:
     def test_that_a_network_kills_is_started_again_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tries: list[tuple[str, ...]] = []
 
-        def child(job: latency.Job, data: Path, folder: Path) -> int:
+        def child(job: latency_process.Job, data: Path, folder: Path) -> int:
             tries.append(job.skip)
-            cases = [latency.Case(SETTING, s) for s in job.subjects]
+            cases = [latency_process.Case(SETTING, s) for s in job.subjects]
             left = [c for c in cases if c.key not in job.skip]
             for case in left:
                 latency_bench.note(job, case)
@@ -319,7 +320,7 @@ class TestTheProcess:
             data.write_text(json.dumps({"machine_info": {}, "commit_info": {}, "benchmarks": turns}))
             return 0
 
-        monkeypatch.setattr(latency, "_child", child)
+        monkeypatch.setattr(latency_process, "_child", child)
         settings = Latency(devices=("cpu",), batch_sizes=(8,), processes=1)
         report = measure_latency([subject("mnist_mlp"), subject("deadly")], settings, tmp_path / "data.json")
         other, deadly = report.results
@@ -328,7 +329,7 @@ class TestTheProcess:
         assert other.median_ms == pytest.approx(100.0)
 
     def test_that_fails_at_once_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(latency, "BENCH", tmp_path / "latency_bench.py")
+        monkeypatch.setattr(latency_process, "BENCH", tmp_path / "latency_bench.py")
         (tmp_path / "latency_bench.py").write_text("import nowhere\n")
         with pytest.raises(KdbenchError, match="latency could not be measured: .*nowhere"):
             measure_latency([subject("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
@@ -344,7 +345,7 @@ class TestTheProcess:
                     raise KeyboardInterrupt
                 return super().wait(timeout)
 
-        monkeypatch.setattr(latency.subprocess, "Popen", Interrupted)
+        monkeypatch.setattr(latency_process.subprocess, "Popen", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             measure_latency([subject("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
         assert started[0].returncode == -signal.SIGKILL
