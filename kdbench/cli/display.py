@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,11 @@ from kdbench.cli import interrupt
 from kdbench.results.record import Record
 from kdbench.suite.trial import Cohort, Plan, Trial
 from kdbench.train.progress import Progress
+
+MOST_MEMBERS = 8
+"""A line of a log names so many members, of more only the worst and the best."""
+MOST_ROWS = 20
+"""The live display shows so many members."""
 
 
 def make_display() -> Progress:
@@ -76,9 +82,7 @@ class Labels:
 
     def learn(self, plan: Plan) -> None:
         """Take the names from a plan."""
-        for entry in reversed(plan.entries):
-            point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
-            self._names[entry.trial] = entry.label + (f"[{point}]" if point else "")
+        self._names = plan.names()
 
     def __call__(self, trial: Trial) -> str:
         """The name of a trial."""
@@ -90,6 +94,15 @@ def _percent(metrics: Mapping[str, float], split: str) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
 
 
+def counted(names: Sequence[str]) -> str:
+    """Names on a line, points of one grid as their number: ``supervised, kd ×25``."""
+    count = Counter(name.split("[")[0] for name in names)
+    return ", ".join(
+        f"{short} ×{count[short]}" if count[short] > 1 else next(n for n in names if n.split("[")[0] == short)
+        for short in count
+    )
+
+
 class PlainDisplay(Progress):
     """One line an epoch of a cohort, for logs."""
 
@@ -98,7 +111,7 @@ class PlainDisplay(Progress):
         self._meter = Meter()
         self._where = ""
         self._epochs = 0
-        self._open: tuple[int, list[str]] | None = None
+        self._open: tuple[int, list[tuple[str, str]]] | None = None
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Say how much there is to do."""
@@ -114,11 +127,12 @@ class PlainDisplay(Progress):
         """Say who trains now."""
         self._flush()
         self._where, self._epochs = f"cohort {number}/{total}", epochs
-        self._say(f"{self._where}: {', '.join(labels)}; {epochs} epochs")
+        self._say(f"{self._where}: {counted(labels)}; {epochs} epochs")
 
     def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
-        """Count."""
+        """Count, and print what the epoch before came to."""
         interrupt.check()
+        self._flush()
         self._meter.batch(samples * members, work)
 
     def skipped(self, work: float) -> None:
@@ -131,7 +145,7 @@ class PlainDisplay(Progress):
             self._flush()
             self._open = (epoch, [])
         split = "validation" if "validation_accuracy" in metrics else "test"
-        self._open[1].append(f"{self._labels(trial)} {_percent(metrics, split)}")
+        self._open[1].append((_percent(metrics, split), self._labels(trial)))
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         """Say so when a trial failed."""
@@ -157,8 +171,16 @@ class PlainDisplay(Progress):
             self._open = None
             self._say(
                 f"{self._where} epoch {epoch}/{self._epochs}  {self._meter.rate:,.0f} images/s  {self._meter.left()} left  "
-                f"accuracy %: {', '.join(members)}"
+                f"accuracy %: {self._members(members)}"
             )
+
+    @staticmethod
+    def _members(members: Sequence[tuple[str, str]]) -> str:
+        if len(members) <= MOST_MEMBERS:
+            return ", ".join(f"{name} {accuracy}" for accuracy, name in members)
+        known = sorted((float(accuracy), name) for accuracy, name in members if accuracy != "–")
+        spread = f", from {known[0][0]:.2f} ({known[0][1]}) to {known[-1][0]:.2f} ({known[-1][1]})" if known else ""
+        return f"{len(members)} members{spread}"
 
     @staticmethod
     def _say(message: str) -> None:
@@ -274,6 +296,8 @@ class LiveDisplay(Progress):
         table.add_column("member")
         for name in ("epoch", "loss", "train %", "val %", "test %"):
             table.add_column(name, justify="right")
-        for row in list(self._rows.values())[:20]:
+        for row in list(self._rows.values())[:MOST_ROWS]:
             table.add_row(*(Text(cell) for cell in row))
+        if len(self._rows) > MOST_ROWS:
+            table.add_row(Text(f"… and {len(self._rows) - MOST_ROWS} more"))
         return Group(self._bars, self._rate, table)

@@ -152,11 +152,12 @@ def run_suite(
         session = Session(plan, prepared.data, store, registry, device, progress, work, command, provenance.now())
         ahead = sum(_samples(t, prepared.data) * work[i] for i, t in plan.trials.items() if i not in done)
         progress.suite_started(plan, done, ahead)
+        names = plan.names()
         try:
             for number, cohort in enumerate(plan.cohorts, 1):
                 if set(cohort.trials) <= set(done):
                     continue
-                labels = [_label(plan, t) for t in cohort.trials if t not in done]
+                labels = [names[t] for t in cohort.trials if t not in done]
                 epochs = plan.trials[cohort.trials[0]].recipe.epochs
                 progress.cohort_started(number, len(plan.cohorts), cohort, labels, epochs)
                 run_cohort(session, cohort)
@@ -227,10 +228,6 @@ def _samples(trial: Trial, data: TaskData) -> int:
     size = len(data.train)
     batch = trial.recipe.batch_size
     return trial.recipe.epochs * (size // batch * batch if trial.recipe.drop_last else size)
-
-
-def _label(plan: Plan, trial_id: str) -> str:
-    return next((e.label for e in plan.entries if e.trial == trial_id), plan.trials[trial_id].method)
 
 
 def _stale(records: Mapping[str, Record], registry: Registry) -> tuple[str, ...]:

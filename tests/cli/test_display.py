@@ -103,6 +103,32 @@ def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert epochs[-1].split(" images/s  ")[1].startswith("0 s left")
 
 
+def test_a_log_s_line_comes_when_its_epoch_is_over_and_not_an_epoch_later(capsys: pytest.CaptureFixture[str]) -> None:
+    trial = made.trial("kd")
+    log = PlainDisplay()
+    log.suite_started(made.plan((trial, made.entry(trial, "kd"))), [], 1000.0)
+    log.epoch_finished(trial, 1, {"test_accuracy": 0.5})
+    log.batch(1, 32, 1, 1.0)
+    assert "epoch 1/0 " in capsys.readouterr().err
+
+
+def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [(made.trial("kd", alpha), made.entry) for alpha in range(9)]
+    rows = [(trial, entry(trial, "grid", grid_point={"alpha": trial.seed})) for trial, entry in points]
+    single = made.trial("dkd")
+    plan = made.plan(*rows, (single, made.entry(single, "dkd", grid_point={"beta": 2})))
+    log = PlainDisplay()
+    log.suite_started(plan, [], 1000.0)
+    names = [plan.names()[t] for t in plan.trials]
+    log.cohort_started(1, 1, type("C", (), {})(), names, 3)  # type: ignore[arg-type]
+    for trial, _ in rows:
+        log.epoch_finished(trial, 1, {"test_accuracy": 0.5 + trial.seed / 100})
+    log.suite_finished()
+    said = capsys.readouterr().err
+    assert "cohort 1/1: grid ×9, dkd[beta=2]; 3 epochs" in said
+    assert "accuracy %: 9 members, from 50.00 (grid[alpha=0]) to 58.00 (grid[alpha=8])" in said
+
+
 def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     display_of_a_log = PlainDisplay()
     display_of_a_log.batch(0, 32, 1, 1.0)
