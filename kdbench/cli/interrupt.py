@@ -10,13 +10,14 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
-_wanted = False
+_wanted = 0
+"""Number of the signal that came; 0 for none."""
 
 
 def install() -> None:
     """Take over SIGINT and SIGTERM."""
     global _wanted  # noqa: PLW0603
-    _wanted = False
+    _wanted = 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _note)
 
@@ -27,7 +28,12 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def status() -> int:
+    """What to exit with, as a shell would say it: 143 after SIGTERM, else 130."""
+    return 128 + (_wanted or signal.SIGINT)
+
+
 def _note(signum: int, frame: FrameType | None) -> NoReturn:
     global _wanted  # noqa: PLW0603
-    _wanted = True
+    _wanted = signum
     raise KeyboardInterrupt

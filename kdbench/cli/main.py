@@ -69,7 +69,7 @@ def _run() -> int:  # noqa: PLR0911 (a status for each way to end)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
-        return 130
+        return interrupt.status()
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

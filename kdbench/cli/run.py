@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kdbench.cli import options
+from kdbench.cli import interrupt, options
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +70,7 @@ def run(
     except KeyboardInterrupt:
         display.suite_finished()
         print(f"\nstopped; what is finished is kept in {runs}; to go on: {command_line()}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(interrupt.status()) from None
     folder = report or runs / "reports" / prepared.plan.suite
     _conclude(summary, store, folder, wanted)
     if summary.failed:

@@ -141,7 +141,8 @@ def test_help_and_version(kdbench_command: Any) -> None:
     assert kdbench_command("rnu").status == 2
 
 
-def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_cleanly_says_how_to_go_on_and_has_its_status(tmp_path: Path, number: int, status: int) -> None:
     path = small.write_suite(tmp_path, recipe={"epochs": 10_000, "batch_size": 32, "lr": 0.01})
     command = [
         sys.executable,
@@ -160,8 +161,8 @@ def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_exits_130(tmp_path: Path) ->
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == status, err
     assert "to go on: " in err
     assert "Traceback" not in err

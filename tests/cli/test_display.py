@@ -132,6 +132,6 @@ def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(
 def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     display_of_a_log = PlainDisplay()
     display_of_a_log.batch(0, 32, 1, 1.0)
-    monkeypatch.setattr(interrupt, "_wanted", True)
+    monkeypatch.setattr(interrupt, "_wanted", 2)
     with pytest.raises(KeyboardInterrupt):
         display_of_a_log.batch(0, 32, 1, 1.0)
