@@ -117,9 +117,9 @@ class Plan(Frozen):
     cohorts: tuple[Cohort, ...]
 
     def names(self) -> dict[str, str]:
-        """Names of trials for people: the label of the first row that a trial stands in, with its grid point."""
+        """Names of trials for people: the label of the first row that a trial stands in, with its grid point; or its method."""
         found: dict[str, str] = {}
         for entry in self.entries:
             point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
             found.setdefault(entry.trial, entry.label + (f"[{point}]" if point else ""))
-        return found
+        return {**{i: trial.method for i, trial in self.trials.items()}, **found}
