@@ -80,6 +80,11 @@ def test_a_row_holds_mean_deviation_and_the_paired_difference_to_supervised() ->
     assert found["trials"].split() == [t.id for t, e, _ in seeds("kd", 0, 0, 0, taught_by=[TEACHER[0]])]
 
 
+def test_next_to_nothing_of_a_gap_is_nothing_and_not_less() -> None:
+    close = board(*seeds("supervised", 0.8000), *seeds("kd", 0.7999, taught_by=[TEACHER[0]]))
+    assert cells(leaderboard_markdown(close), "kd")["gap closed %"] == "0"
+
+
 def test_the_page_shows_them_as_a_reader_wants_them() -> None:
     assert cells(leaderboard_markdown(FULL), "kd") == {
         "place": "1",
