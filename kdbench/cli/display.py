@@ -74,21 +74,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class Labels:
-    """Names of trials for people: the label of the first row that a trial stands in."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-
-    def learn(self, plan: Plan) -> None:
-        """Take the names from a plan."""
-        self._names = plan.names()
-
-    def __call__(self, trial: Trial) -> str:
-        """The name of a trial."""
-        return self._names.get(trial.id, trial.method)
-
-
 def _percent(metrics: Mapping[str, float], split: str) -> str:
     value = metrics.get(f"{split}_accuracy")
     return "–" if value is None else f"{100 * value:.2f}"
@@ -107,7 +92,7 @@ class PlainDisplay(Progress):
     """One line an epoch of a cohort, for logs."""
 
     def __init__(self) -> None:
-        self._labels = Labels()
+        self._names: dict[str, str] = {}
         self._meter = Meter()
         self._where = ""
         self._epochs = 0
@@ -115,7 +100,7 @@ class PlainDisplay(Progress):
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Say how much there is to do."""
-        self._labels.learn(plan)
+        self._names = plan.names()
         self._meter.start(work)
         self._say(f"suite {plan.suite}: {len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {len(done)} finished before")
 
@@ -145,13 +130,13 @@ class PlainDisplay(Progress):
             self._flush()
             self._open = (epoch, [])
         split = "validation" if "validation_accuracy" in metrics else "test"
-        self._open[1].append((_percent(metrics, split), self._labels(trial)))
+        self._open[1].append((_percent(metrics, split), self._names[trial.id]))
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         """Say so when a trial failed."""
         if record.failure is not None:
             self._flush()
-            self._say(f"FAILED {self._labels(trial)} (seed {trial.seed}): {record.failure.kind}: {record.failure.message}")
+            self._say(f"FAILED {self._names[trial.id]} (seed {trial.seed}): {record.failure.kind}: {record.failure.message}")
 
     def note(self, message: str) -> None:
         """Print."""
@@ -208,7 +193,7 @@ class LiveDisplay(Progress):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._labels = Labels()
+        self._names: dict[str, str] = {}
         self._meter = Meter()
         self._bars = RichProgress(
             SpinnerColumn(),
@@ -226,7 +211,7 @@ class LiveDisplay(Progress):
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Open the display."""
-        self._labels.learn(plan)
+        self._names = plan.names()
         self._meter.start(work)
         if work == 0:
             return
@@ -258,7 +243,7 @@ class LiveDisplay(Progress):
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Update a member's row."""
         loss = metrics.get("loss")
-        label = self._labels(trial)
+        label = self._names[trial.id]
         self._rows[label] = [
             label,
             str(epoch),
@@ -269,7 +254,7 @@ class LiveDisplay(Progress):
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         """Leave a line about each trial behind."""
-        name = f"{self._labels(trial)} (seed {trial.seed})"
+        name = f"{self._names[trial.id]} (seed {trial.seed})"
         if record.failure is not None:
             self._console.print(
                 f"✗ {name}: {record.failure.kind}: {record.failure.message}", style="red", highlight=False, markup=False
