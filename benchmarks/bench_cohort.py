@@ -16,9 +16,9 @@ import torch
 from kdbench.data.stream import TrainStream
 from kdbench.data.types import Split, TaskData
 from kdbench.models import observe
+from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import Augmentation, DatasetSpec, ModelSpec, Recipe
-from kdbench.suite.trial import DataKey, Trial
 from kdbench.train.cohort import train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, make_method

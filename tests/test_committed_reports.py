@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kdbench.analysis.archive import is_archive, load_archive
 from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_tables
 from kdbench.report.readme import update_readme
-from kdbench.results.archive import is_archive, load_archive
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = sorted(p for p in (ROOT / "reports").glob("*") if is_archive(p))

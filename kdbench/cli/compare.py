@@ -22,8 +22,8 @@ def compare(
     ] = False,
 ) -> None:
     """Print what changed from A to B (accuracy, paired by seed, with intervals; time; data, code, libraries, machine)."""
+    from kdbench.analysis.source import frame_in
     from kdbench.report.compare import compare_frames, comparison_text
-    from kdbench.report.source import frame_in
 
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kdbench.cli import interrupt
+from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
-from kdbench.suite.trial import Cohort, Plan, Trial
 from kdbench.train.progress import Progress
 
 MOST_MEMBERS = 8

@@ -40,12 +40,12 @@ def report(
     plugin: options.Plugin = None,
 ) -> None:
     """Make the report again from the records alone."""
+    from kdbench.analysis.source import find_frame
     from kdbench.errors import KdbenchError
     from kdbench.plugins.manager import load_registry
     from kdbench.report.formats import parse_formats, write_report
     from kdbench.report.leaderboard import leaderboard_tables, with_view
     from kdbench.report.readme import update_readme
-    from kdbench.report.source import find_frame
     from kdbench.results.store import Store
 
     if check and readme is None:

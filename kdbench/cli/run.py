@@ -84,9 +84,9 @@ def command_line() -> str:
 
 def _conclude(summary, store, folder: Path, formats) -> None:  # type: ignore[no-untyped-def]
     """Write the report, print the leaderboard, say what is not well."""
+    from kdbench.analysis.source import gather
     from kdbench.report.formats import write_report
     from kdbench.report.leaderboard import leaderboard_text
-    from kdbench.report.source import gather
 
     prepared = summary.prepared
     frame = gather(store, prepared.plan.suite)

@@ -56,12 +56,12 @@ def kdbench_executors() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 @hookspec
 def kdbench_reporters() -> Mapping[str, Callable[[Any, Path], list[Path]]]:  # type: ignore[empty-body]
-    """Return report formats by name: functions of (``kdbench.results.frame.SuiteFrame``, folder) that write files, and return paths."""
+    """Return report formats by name: functions of (``kdbench.analysis.frame.SuiteFrame``, folder) that write files, and return paths."""
 
 
 @hookspec
 def kdbench_trial_started(trial: Any) -> None:
-    """A trial begins, or goes on after an interruption. ``trial`` is a ``kdbench.suite.trial.Trial``."""
+    """A trial begins, or goes on after an interruption. ``trial`` is a ``kdbench.plan.trial.Trial``."""
 
 
 @hookspec

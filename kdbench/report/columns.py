@@ -15,7 +15,7 @@ from kdbench.report.text import decimals, duration, flat, milliseconds, percent,
 from kdbench.suite.schema import ReportSpec
 
 Line = Mapping[str, Any]
-"""A row of :func:`kdbench.report.standings.standings`."""
+"""A row of :func:`kdbench.analysis.standings.standings`."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from kdbench.analysis.contrasts import Runs, contrast_columns
+from kdbench.analysis.frame import SuiteFrame, grid_choice
+from kdbench.analysis.statistics import LEVEL, holm
 from kdbench.report.columns import MARKS
-from kdbench.report.contrasts import Runs, contrast_columns
-from kdbench.report.statistics import LEVEL, holm
 from kdbench.report.text import flat, percent, points
-from kdbench.results.frame import SuiteFrame, grid_choice
 from kdbench.results.record import Record
 
 
@@ -24,7 +24,7 @@ class Comparison:
 
     Args:
         rows: a row for each pair, role and label that both have: ``accuracy_a``, ``accuracy_b``, and B against A as in
-            :mod:`kdbench.report.contrasts`: ``delta`` with its interval, ``p_seeds``, ``p_images``, ``significant``; ``time_ratio``
+            :mod:`kdbench.analysis.contrasts`: ``delta`` with its interval, ``p_seeds``, ``p_images``, ``significant``; ``time_ratio``
             (B's training time over A's), ``note``.
         only_a: names of rows that only A has.
         only_b: names of rows that only B has.

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from kdbench.analysis.frame import SuiteFrame, grid_choice
 from kdbench.measure.accuracy import per_class
 from kdbench.report.text import decimals, escape, percent
-from kdbench.results.frame import SuiteFrame, grid_choice
 
 CURVES = ("loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 CLASS_SCORES = ("precision", "recall", "f1", "support")

@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kdbench.analysis.archive import save_archive
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.grids import grid_table
+from kdbench.analysis.standings import standings
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
 from kdbench.report.details import classes_markdown, classes_table, epochs_markdown, epochs_table
 from kdbench.report.figures import write_png, write_svg
-from kdbench.report.grids import grid_table
 from kdbench.report.html import write_html
 from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown
-from kdbench.report.standings import standings
-from kdbench.results.archive import save_archive
-from kdbench.results.frame import SuiteFrame
 
 Reporter = Callable[[SuiteFrame, Path], list[Path]]
 

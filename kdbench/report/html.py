@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.report.figures import charts
 from kdbench.report.figures.boards import boards
 from kdbench.report.figures.style import Chart
@@ -21,7 +22,6 @@ from kdbench.report.page.inline import inline_svg, width
 from kdbench.report.page.table import legend_lines, tables
 from kdbench.report.text import flat
 from kdbench.results.files import write_whole
-from kdbench.results.frame import SuiteFrame
 
 SECTIONS = {
     "tradeoff": (

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pandas as pd
 from tabulate import tabulate
 
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.grids import HOW, grid_table
+from kdbench.analysis.standings import standings
 from kdbench.report.columns import COLUMNS, DEFAULT, TERMINAL, Line, check_columns, show_point, sorted_lines
-from kdbench.report.grids import HOW, grid_table
 from kdbench.report.legend import legend
 from kdbench.report.provenance import provenance_lines
-from kdbench.report.standings import standings
 from kdbench.report.text import escape, flat, percent, points
-from kdbench.results.frame import SuiteFrame
 from kdbench.suite.schema import ReportSpec
 
 

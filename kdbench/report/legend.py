@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kdbench.report.contrasts import FEW_SEEDS
+from kdbench.analysis.contrasts import FEW_SEEDS
 from kdbench.report.text import flat
 
 LINES = {

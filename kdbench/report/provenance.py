@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.report.text import code, escape
-from kdbench.results.frame import SuiteFrame
 from kdbench.results.record import Record
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}

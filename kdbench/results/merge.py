@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdbench.errors import StoreError
+from kdbench.plan.trial import Entry, Plan
 from kdbench.results.files import remove, replace_folder, temporary, told
 from kdbench.results.record import Record
 from kdbench.results.store import Store
-from kdbench.suite.trial import Entry, Plan
 
 OUTCOME = ("predictions.npz", "student.safetensors")
 """The files that are the same whenever a trial came to the same end."""

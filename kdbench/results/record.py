@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from kdbench.plan.trial import Trial
 from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
-from kdbench.suite.trial import Trial
 
 
 class Failure(Frozen):

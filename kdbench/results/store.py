@@ -27,9 +27,9 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from kdbench.errors import StoreError
+from kdbench.plan.trial import Plan
 from kdbench.results.files import flush, remove, replace_folder, sha256, temporary, tidy, told, write_whole
 from kdbench.results.record import LatencyReport, Profile, Record
-from kdbench.suite.trial import Plan
 
 M = TypeVar("M", bound=BaseModel)
 PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")

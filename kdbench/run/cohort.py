@@ -12,10 +12,10 @@ from torch import Tensor
 from kdbench.data.stream import TrainStream, evaluation_batches
 from kdbench.data.types import Batch, Split
 from kdbench.models import observe
+from kdbench.plan.trial import Cohort, Trial
 from kdbench.results.record import Costs, Record
 from kdbench.run.session import Session
 from kdbench.seeding import named_seed
-from kdbench.suite.trial import Cohort, Trial
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.cohort import EpochSeconds, member_recoverable, train_cohort
 from kdbench.train.evaluate import predict, scores

@@ -13,6 +13,8 @@ from kdbench.data.types import TaskData
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
 from kdbench.models.factory import model_names
+from kdbench.plan.planner import make_plan
+from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.record import Profile, Record
 from kdbench.results.store import Store
@@ -21,9 +23,7 @@ from kdbench.run.estimate import work_per_sample
 from kdbench.run.latency import measure_plan
 from kdbench.run.session import Session
 from kdbench.suite.load import LoadedSuite
-from kdbench.suite.plan import make_plan
 from kdbench.suite.resolve import plugin_files, resolve
-from kdbench.suite.trial import Plan, Trial
 from kdbench.train.networks import changes_student, initial_student, profile_id, trained_network
 from kdbench.train.optim import check_recipe
 from kdbench.train.progress import Progress

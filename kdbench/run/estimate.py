@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from kdbench.plan.trial import Plan, Trial
 from kdbench.results.record import Profile
-from kdbench.suite.trial import Plan, Trial
 
 TRAINING_PASSES = 3
 """A training step in forward passes: one forward, and a backward that multiplies twice for each multiplication of the forward."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from kdbench.plan.trial import Cohort
 from kdbench.plugins.hookspecs import hookimpl
 from kdbench.run.cohort import run_cohort
 from kdbench.run.session import Session
-from kdbench.suite.trial import Cohort
 
 
 class Executor(Protocol):

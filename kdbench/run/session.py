@@ -11,11 +11,11 @@ import torch
 
 import kdbench
 from kdbench.data.types import TaskData
+from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry
 from kdbench.results.record import Failure, Provenance, Record
 from kdbench.results.store import Store
 from kdbench.run import provenance
-from kdbench.suite.trial import Plan, Trial
 from kdbench.train.progress import Progress
 
 

@@ -13,8 +13,8 @@ from kdbench.data.types import Batch
 from kdbench.errors import MethodError
 from kdbench.method import BuildContext, Method, Needs, Outputs, Step
 from kdbench.models import observe
+from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
-from kdbench.suite.trial import Trial
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.timing import Stopwatch
 

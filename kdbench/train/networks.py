@@ -12,9 +12,9 @@ from kdbench.data.types import TaskData
 from kdbench.method import BuildContext, Method, Shapes
 from kdbench.models import observe
 from kdbench.models.factory import create_model
+from kdbench.plan.trial import Trial
 from kdbench.plugins.manager import Registry
 from kdbench.seeding import digest, named_seed
-from kdbench.suite.trial import Trial
 
 
 def make_method(trial: Trial, registry: Registry) -> Method:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
-from kdbench.suite.trial import Cohort, Plan, Trial
 
 
 class Progress:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kdbench.results.evidence import Evidence
-from kdbench.results.frame import SuiteFrame, frame_of
+from kdbench.analysis.evidence import Evidence
+from kdbench.analysis.frame import SuiteFrame, frame_of
 from tests.results import made
 from tests.results.made import FINGERPRINT, Row, row
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kdbench.analysis.evidence import Evidence
+from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.report.details import classes_markdown, classes_table, epochs_markdown, epochs_table
-from kdbench.results.evidence import Evidence
-from kdbench.results.frame import SuiteFrame, frame_of
 from tests.results import made
 from tests.results.made import frame, row
 

@@ -11,14 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.grids import grid_table
 from kdbench.report import figures
 from kdbench.report.figures import grids, predictions, ranking, tradeoff
 from kdbench.report.figures.boards import boards, networks, summary
 from kdbench.report.figures.style import Chart, colours, styled
 from kdbench.report.figures.tradeoff import Point, pareto, spread
-from kdbench.report.grids import grid_table
 from kdbench.report.text import points
-from kdbench.results.frame import SuiteFrame
 from tests.report.scenes import FAMILIES, GRID, scene
 from tests.results import made
 from tests.results.made import row

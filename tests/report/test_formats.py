@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.errors import KdbenchError
 from kdbench.plugins.manager import load_registry
 from kdbench.report.formats import kdbench_reporters, parse_formats, write_report
-from kdbench.results.frame import SuiteFrame
 from tests.results import made
 from tests.results.made import frame, row
 

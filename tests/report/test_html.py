@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from kdbench.analysis.archive import save_archive
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.standings import standings
 from kdbench.report.columns import COLUMNS
 from kdbench.report.figures import charts
 from kdbench.report.figures.style import Chart
 from kdbench.report.formats import kdbench_reporters
 from kdbench.report.html import page, write_html
-from kdbench.report.standings import standings
-from kdbench.results.archive import save_archive
-from kdbench.results.frame import SuiteFrame
 from tests.report.scenes import scene
 from tests.results import made
 from tests.results.made import row

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kdbench.analysis.evidence import Evidence
+from kdbench.analysis.frame import SuiteFrame, frame_of
+from kdbench.analysis.standings import standings
 from kdbench.errors import KdbenchError
 from kdbench.report.leaderboard import (
     groups_of,
@@ -19,9 +22,6 @@ from kdbench.report.leaderboard import (
     lines_of,
     with_view,
 )
-from kdbench.report.standings import standings
-from kdbench.results.evidence import Evidence
-from kdbench.results.frame import SuiteFrame, frame_of
 from kdbench.results.record import LatencyReport, LatencyResult, Speedup
 from kdbench.suite.schema import Latency
 from tests.results import made

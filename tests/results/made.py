@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kdbench.results.frame import SuiteFrame, frame_of
+from kdbench.analysis.frame import SuiteFrame, frame_of
+from kdbench.plan.trial import DataKey, Entry, Plan, Role, Trial
 from kdbench.results.record import Costs, Failure, Profile, Provenance, Record
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
-from kdbench.suite.trial import DataKey, Entry, Plan, Role, Trial
 
 FINGERPRINT = "0123456789abcdef"
 

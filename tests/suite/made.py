@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from kdbench.plan.planner import make_plan
+from kdbench.plan.trial import Entry, Plan
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.load import LoadedSuite, load_suite
-from kdbench.suite.plan import make_plan
 from kdbench.suite.resolve import resolve
-from kdbench.suite.trial import Entry, Plan
 
 FINGERPRINT = "0123456789abcdef"
 SUITE = """\

@@ -9,8 +9,8 @@ import pytest
 
 from kdbench.errors import KdbenchError, SuiteError
 from kdbench.models.factory import create_model, model_names
+from kdbench.plan.planner import make_plan
 from kdbench.suite.load import load_suite, packaged_suites
-from kdbench.suite.plan import make_plan
 from kdbench.suite.resolve import network_of, pair_entries, resolve, teachers_of
 from kdbench.suite.schema import Suite
 from kdbench.train.optim import check_recipe

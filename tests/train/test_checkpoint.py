@@ -12,9 +12,9 @@ from kdbench import Method, Needs, Step
 from kdbench.data.types import Batch
 from kdbench.errors import StoreError
 from kdbench.method import BuildContext, Shapes
+from kdbench.plan.trial import DataKey, Trial
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
-from kdbench.suite.trial import DataKey, Trial
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.member import Member
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.report.figures import curves, grids, predictions, ranking, tradeoff
 from kdbench.report.figures.boards import Board, boards, networks, summary
 from kdbench.report.figures.style import Chart, png, slug, styled, svg
 from kdbench.report.text import flat
 from kdbench.results.files import write_whole
-from kdbench.results.frame import SuiteFrame
 
 FOLDER = "figures"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kdbench.report.standings import baseline_label, standings
-from kdbench.results.evidence import CONFIDENCE_LEVELS
-from kdbench.results.frame import SuiteFrame
+from kdbench.analysis.evidence import CONFIDENCE_LEVELS
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.standings import baseline_label, standings
 
 
 @dataclass(frozen=True)

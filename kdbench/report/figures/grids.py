@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from kdbench.analysis.grids import grid_table
+from kdbench.analysis.statistics import Estimate, estimate
 from kdbench.report.figures.boards import Board
 from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, cells, short
-from kdbench.report.grids import grid_table
-from kdbench.report.statistics import Estimate, estimate
 from kdbench.report.text import flat, points
 
 Point = tuple[Any, Any]
@@ -119,7 +119,7 @@ def _parts(board: Board, label: str, table: pd.DataFrame) -> list[Grid]:
 def heat_map(grid: Grid) -> Figure:
     """Mean test accuracy of two parameters' values.
 
-    Below each mean stands the difference to the student trained alone with its mark (:data:`kdbench.report.grids.HOW`), or, where
+    Below each mean stands the difference to the student trained alone with its mark (:data:`kdbench.analysis.grids.HOW`), or, where
     that is not known, the half-width of the mean's 95 % t interval over seeds. Parts of a grid share their colours.
     """
     xs, ys = _axis(p[0] for p in grid.found), _axis(p[1] for p in grid.found)

@@ -80,7 +80,7 @@ def critical_difference_figure(scores: pd.DataFrame) -> Figure:
     """Mean ranks; methods joined by a bar are not told apart by Nemenyi's test at the 5 % level (Demšar 2006)."""
     import scikit_posthocs
 
-    from kdbench.report.statistics import critical_difference, mean_ranks, nemenyi
+    from kdbench.analysis.statistics import critical_difference, mean_ranks, nemenyi
 
     scores = scores.rename(columns=_unique_labels(scores.columns.astype(str).tolist()))
     ranks, distance = mean_ranks(scores), critical_difference(scores.shape[1], len(scores))
@@ -116,7 +116,7 @@ def _unique_labels(labels: Sequence[str]) -> Mapping[str, str]:
 
 def critical_difference_sentence(scores: pd.DataFrame) -> str:
     """What the diagram says."""
-    from kdbench.report.statistics import critical_difference, friedman, mean_ranks
+    from kdbench.analysis.statistics import critical_difference, friedman, mean_ranks
 
     statistic, p = friedman(scores)
     ranks = mean_ranks(scores).sort_values(kind="stable")
@@ -148,7 +148,7 @@ def seed_differences(boards: Sequence[Board], methods: Sequence[str]) -> dict[st
 
 def profile_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     """Share of runs that beat the student trained alone by more than so much, a panel a method; the others in grey."""
-    from kdbench.report.statistics import performance_profile
+    from kdbench.analysis.statistics import performance_profile
 
     everything = np.concatenate([v.flatten() for v in scores.values()])
     pad = 0.05 * max(float(np.ptp(everything)), 0.2)
@@ -172,7 +172,7 @@ def profile_figure(scores: Mapping[str, np.ndarray]) -> Figure:
 
 def iqm_figure(scores: Mapping[str, np.ndarray]) -> Figure:
     """Interquartile mean of the differences over pairs and seeds, with its bootstrap interval."""
-    from kdbench.report.statistics import iqm_interval
+    from kdbench.analysis.statistics import iqm_interval
 
     found = sorted(iqm_interval(scores).items(), key=lambda item: -item[1][0])
     figure = canvas(5.2, 0.2 * len(found) + 0.9)

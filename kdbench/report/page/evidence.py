@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.measure.accuracy import per_class
 from kdbench.report.columns import show_point
 from kdbench.report.figures.boards import Board, networks
 from kdbench.report.page.table import anchor
 from kdbench.report.text import duration, flat, percent
-from kdbench.results.frame import SuiteFrame
 from kdbench.results.record import Record
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.report.columns import COLUMNS, DEFAULT, Line, sorted_lines
 from kdbench.report.figures.boards import Board
 from kdbench.report.figures.style import slug
 from kdbench.report.leaderboard import lines_of, shown_columns
 from kdbench.report.legend import legend
-from kdbench.results.frame import SuiteFrame
 
 
 @dataclass(frozen=True)

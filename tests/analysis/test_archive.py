@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kdbench.analysis.archive import is_archive, load_archive, save_archive
+from kdbench.analysis.evidence import Evidence, condense, softmax
+from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.errors import KdbenchError
-from kdbench.results.archive import is_archive, load_archive, save_archive
-from kdbench.results.evidence import Evidence, condense, softmax
-from kdbench.results.frame import SuiteFrame, frame_of
 from kdbench.results.record import Failure
 from tests.results import made
 from tests.results.made import frame, row

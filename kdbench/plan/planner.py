@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.method import Needs
+from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
 from kdbench.suite.load import BASELINE
 from kdbench.suite.resolve import entry_name, network_of, pair_entries, pair_name, teachers_of
 from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
-from kdbench.suite.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 
 
 def make_plan(

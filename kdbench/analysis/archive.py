@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
+from kdbench.analysis.evidence import Evidence
+from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.errors import KdbenchError
-from kdbench.results.evidence import Evidence
+from kdbench.plan.trial import Plan, Trial
 from kdbench.results.files import write_whole
-from kdbench.results.frame import SuiteFrame, frame_of
 from kdbench.results.record import LatencyReport, Profile, Record
-from kdbench.suite.trial import Plan, Trial
 
 FOLDER = "records"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kdbench.report.standings import baseline_label
-from kdbench.report.statistics import LEVEL, blocked_differences, holm
-from kdbench.results.frame import SuiteFrame, grid_points
+from kdbench.analysis.frame import SuiteFrame, grid_points
+from kdbench.analysis.standings import baseline_label
+from kdbench.analysis.statistics import LEVEL, blocked_differences, holm
 
 HOW = (
     "Differences are to the student trained alone with the same seeds. Seeds are blocks, and the residual variance is pooled over all "
@@ -18,7 +18,7 @@ HOW = (
 
 
 def grid_table(frame: SuiteFrame) -> pd.DataFrame:
-    """All points of all grids, as :func:`kdbench.results.frame.grid_points` has them, against the student trained alone.
+    """All points of all grids, as :func:`kdbench.analysis.frame.grid_points` has them, against the student trained alone.
 
     Returns:
         Those columns, and ``alone`` (its mean test accuracy), ``delta``, ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value``

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from kdbench.report.contrasts import Runs, contrast_columns, shared_places
-from kdbench.report.speeds import speed, whole_set
-from kdbench.report.statistics import estimate, wilson
-from kdbench.results.frame import ACCURACIES, COSTS, PROFILE, SuiteFrame, grid_choice
+from kdbench.analysis.contrasts import Runs, contrast_columns, shared_places
+from kdbench.analysis.frame import ACCURACIES, COSTS, PROFILE, SuiteFrame, grid_choice
+from kdbench.analysis.speeds import speed, whole_set
+from kdbench.analysis.statistics import estimate, wilson
 
 BASELINE = "supervised"
 CLASSIC = "kd"
@@ -45,7 +45,7 @@ def standings(frame: SuiteFrame) -> pd.DataFrame:
     Accuracies are shares in [0, 1]: means over seeds, with ``test_accuracy_sd`` (n − 1) and a 95 % interval of the kind that
     ``interval`` names. ``place`` is shared by what is not told apart. ``delta`` is the
     difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with both, ``delta_kd`` that to ``kd``;
-    ``p_seeds`` and ``p_images``, with ``significant`` (seeds, images or nothing), are as in :mod:`kdbench.report.contrasts`.
+    ``p_seeds`` and ``p_images``, with ``significant`` (seeds, images or nothing), are as in :mod:`kdbench.analysis.contrasts`.
     ``gap_closed`` is the share of the difference between ``supervised`` and the row's teachers that the row closes.
     ``compression`` is the first teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
     ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`, ``step_ratio`` is the time of the

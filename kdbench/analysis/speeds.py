@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdbench.results.frame import SuiteFrame
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.results.record import LatencyReport, LatencyResult, Speedup
 
 NAN = float("nan")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kdbench.analysis.frame import grid_choice, grid_points, suite_frame
 from kdbench.errors import KdbenchError
-from kdbench.results.frame import grid_choice, grid_points, suite_frame
 from kdbench.results.store import Store
 from tests.results import made
 from tests.results.made import frame, row

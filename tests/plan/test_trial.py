@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdbench.suite.trial import Trial
+from kdbench.plan.trial import Trial
 from tests.suite import made
 
 SPELLED_OUT: dict[str, Any] = {

@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from kdbench.report.statistics import (
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.statistics import (
     LEVEL,
     Estimate,
     effect_size,
@@ -21,7 +22,6 @@ from kdbench.report.statistics import (
     places,
     t_test,
 )
-from kdbench.results.frame import SuiteFrame
 
 FEW_SEEDS = 5
 """With fewer seeds than this, places are given by the test images: Student's t can tell next to nothing apart."""
@@ -119,7 +119,7 @@ def contrast_columns(
 
 
 def shared_places(rows: Sequence[Runs]) -> list[int]:
-    """Places of rows, as :func:`kdbench.report.statistics.places` gives them; 0 for a row without a finished trial."""
+    """Places of rows, as :func:`kdbench.analysis.statistics.places` gives them; 0 for a row without a finished trial."""
     p_values = np.full((len(rows), len(rows)), NAN)
     for i, j in itertools.combinations(range(len(rows)), 2):
         p_values[i, j] = p_values[j, i] = _told_apart(rows[i], rows[j])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdbench.report.grids import grid_table
+from kdbench.analysis.grids import grid_table
+from kdbench.analysis.statistics import blocked_differences, holm
 from kdbench.report.leaderboard import leaderboard_markdown
-from kdbench.report.statistics import blocked_differences, holm
 from tests.results import made
 from tests.results.made import Row, row
 

@@ -14,7 +14,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from kdbench.report.statistics import (
+from kdbench.analysis.statistics import (
     blocked_differences,
     critical_difference,
     effect_size,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kdbench.analysis.archive import is_archive, load_archive
+from kdbench.analysis.evidence import Evidence, condense
+from kdbench.analysis.frame import SuiteFrame, frame_of, suite_frame
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.accuracy import ensemble, fidelity, quality
-from kdbench.results.archive import is_archive, load_archive
-from kdbench.results.evidence import Evidence, condense
-from kdbench.results.frame import SuiteFrame, frame_of, suite_frame
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
 

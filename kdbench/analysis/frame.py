@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from kdbench.analysis.evidence import Evidence
 from kdbench.errors import KdbenchError, did_you_mean
-from kdbench.results.evidence import Evidence
+from kdbench.plan.trial import Entry, Plan, Trial
 from kdbench.results.record import Costs, LatencyReport, Profile, Record
 from kdbench.results.store import Store
-from kdbench.suite.trial import Entry, Plan, Trial
 
 ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 PROFILE = ("parameters", "macs", "size_mb")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdbench.errors import SuiteError
-from kdbench.suite.plan import make_plan, needs_of
+from kdbench.plan.planner import make_plan, needs_of
+from kdbench.plan.trial import Entry, Plan, Trial
 from kdbench.suite.schema import DatasetSpec, MethodEntry, Network, Pair, Recipe, Suite
-from kdbench.suite.trial import Entry, Plan, Trial
 from tests.suite import made
 
 PAIR = {"name": "pair", "student": "tiny_cnn", "teacher": "big"}
