@@ -97,6 +97,36 @@ class Cohort(Frozen):
     sampler: Sampler
 
 
+class MetricInfo(Frozen):
+    """How reports show a metric.
+
+    Args:
+        label: what heads it, for example ``"accuracy"``.
+        higher_is_better: whether a higher value is a better one.
+        percent: whether it is a share in [0, 1], shown as a percentage.
+    """
+
+    label: str
+    higher_is_better: bool = True
+    percent: bool = True
+
+
+class TaskInfo(Frozen):
+    """What a report must know of the task, so that it can be rendered where the task's plugin is not installed.
+
+    Args:
+        name: name of the task.
+        unit: what one prediction is about, in the singular: ``"image"``, ``"sentence"``, ``"token"``.
+        metrics: metrics that are computed on every split, by name.
+        primary: the one of them that methods are compared by.
+    """
+
+    name: str = "classification"
+    unit: str = "image"
+    metrics: dict[str, MetricInfo] = {"accuracy": MetricInfo(label="accuracy")}
+    primary: str = "accuracy"
+
+
 class Plan(Frozen):
     """Everything that a suite asks for, in an order that can be run.
 
@@ -106,12 +136,14 @@ class Plan(Frozen):
         entries: the rows of the report.
         cohorts: in order of execution.
         report: how the suite wants its leaderboard shown.
+        task: what reports must know of the task; plans of version 1 are of image classification.
     """
 
     suite: str
     title: str | None = None
     description: str | None = None
     report: ReportSpec = ReportSpec()
+    task: TaskInfo = TaskInfo()
     trials: dict[str, Trial]
     entries: tuple[Entry, ...]
     cohorts: tuple[Cohort, ...]
