@@ -19,7 +19,7 @@ from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import Augmentation, DatasetSpec, ModelSpec, Recipe
-from kdbench.train.cohort import train_cohort
+from kdbench.train.cohort import Left, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, make_method
 from kdbench.train.teacher import Teacher
@@ -27,20 +27,6 @@ from kdbench.train.teacher import Teacher
 BATCH, STEPS = 128, 3
 RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation=Augmentation(crop_padding=4, flip=True))
 CPU = torch.device("cpu")
-
-
-class Silent:
-    """Listens to nothing."""
-
-    def batch(self, *_: object) -> None:
-        """Nothing."""
-
-    def epoch_trained(self, *_: object) -> None:
-        """Nothing."""
-
-    def failed(self, member: Member, error: Exception) -> None:
-        """Fail loudly."""
-        raise error
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +76,9 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     stages = observe.num_stages(network, data.input_shape)
     teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")
     begin = time.perf_counter()
-    train_cohort(made, {teacher_trial.id: teacher}, stream, Silent(), CPU)
+    for event in train_cohort(made, {teacher_trial.id: teacher}, stream, CPU):
+        if isinstance(event, Left):
+            raise event.error
     return time.perf_counter() - begin
 
 

@@ -30,9 +30,9 @@ def plan(
     from kdbench.data.load import data_root as find_data_root
     from kdbench.report.columns import check_report
     from kdbench.results.store import Store
-    from kdbench.run.engine import prepare
     from kdbench.run.estimate import estimate
     from kdbench.run.latency import latency_report_id, subjects_of
+    from kdbench.run.prepare import prepare
     from kdbench.suite.load import load_suite
 
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)

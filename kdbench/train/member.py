@@ -119,7 +119,6 @@ class Member:
         if self.needs.past_logits:
             self.past_logits = torch.full((context.num_samples, context.num_classes), float("nan"), device=device)
         self.epoch = 0
-        self.alive = True
         self.history: list[dict[str, float]] = []
         self.stopwatch = Stopwatch(device)
         self.totals = Totals()

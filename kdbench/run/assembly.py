@@ -1,0 +1,172 @@
+"""What a worker assembles from trials and data: stream, members, teachers; and the evaluation of members.
+
+All that a job knows of inputs, targets and scores is in this module.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdbench.data.stream import TrainStream, evaluation_batches
+from kdbench.data.types import Batch, Split
+from kdbench.measure.cost import activation_bytes
+from kdbench.models import observe
+from kdbench.plan.trial import Trial
+from kdbench.run.job import Job
+from kdbench.run.resources import Resources
+from kdbench.seeding import named_seed
+from kdbench.train.evaluate import predict, scores
+from kdbench.train.member import Member
+from kdbench.train.networks import build_context, initial_student, make_method, teacher_shapes, trained_network
+from kdbench.train.teacher import Teacher
+
+SPLITS = ("validation", "test")
+EVALUATION_BATCH = 500
+"""Most samples of a batch in evaluation: more gain nothing on a CPU, and little on a GPU at 32 px."""
+EVALUATION_MEMORY = 256_000_000
+"""Bytes that a batch of evaluation may take, inputs and activations together."""
+ALIVE_AT_ONCE = 4
+"""Evaluation drops activations on the way: about a quarter of what training keeps for the backward pass is alive at once."""
+
+
+def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
+    """The batches of a cohort that a trial is in."""
+    recipe = trial.recipe
+    return TrainStream(
+        resources.data,
+        batch_size=recipe.batch_size,
+        drop_last=recipe.drop_last,
+        augmentation=recipe.augmentation,
+        sampler=job.cohort.sampler,
+        seed=named_seed("data", trial.seed, resources.data.fingerprint, recipe.data_side()),
+        device=torch.device(job.device),
+        channels_last=recipe.channels_last,
+    )
+
+
+def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: int) -> Member:
+    """A trial's member as it is before its first epoch."""
+    data, registry = resources.data, resources.registry
+    method = make_method(trial, registry)
+    student = initial_student(trial, data, registry)
+    shapes = teacher_shapes(trial, job.trials, data, registry, method)
+    context = build_context(trial, student, shapes, data, registry, method, steps_per_epoch)
+    return Member(trial, method, student, context, torch.device(job.device))
+
+
+def load_teachers(job: Job, resources: Resources, members: Sequence[Member]) -> dict[str, Teacher]:
+    """The teachers of all members, by id of the trial that they come from."""
+    data, registry, store = resources.data, resources.registry, resources.store
+    found: dict[str, Teacher] = {}
+    for name in dict.fromkeys(t for m in members for t in m.trial.teachers):
+        taught = [m for m in members if name in m.trial.teachers]
+        recipe = taught[0].trial.recipe
+        network = trained_network(job.trials[name], job.trials, data, registry, store.student(name))
+        stages = observe.num_stages(network, data.input_shape)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        network.to(torch.device(job.device))
+        network.to(memory_format=layout)
+        found[name] = Teacher(name, network, [m.needs for m in taught], stages, recipe.precision)
+    return found
+
+
+def evaluation_batch(network: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Samples of a batch in evaluation, so that it stays within :data:`EVALUATION_MEMORY`.
+
+    It depends on the network alone, never on what else is evaluated beside it: the bits of logits may depend on it.
+    """
+    inputs = 4 * torch.Size(input_shape).numel()
+    try:
+        kept = activation_bytes(network, input_shape)
+    except Exception:  # what is wrong with the network shows in its evaluation, and is told there
+        kept = 0
+    batch = EVALUATION_BATCH
+    while batch > 1 and batch * (inputs + kept / ALIVE_AT_ONCE) > EVALUATION_MEMORY:
+        batch //= 2
+    return batch
+
+
+def evaluate(
+    resources: Resources,
+    members: Sequence[Member],
+    batch_sizes: dict[str, int],
+    failed: Callable[[Member, Exception], None],
+) -> dict[str, dict[str, Tensor]]:
+    """Logits of members on each of :data:`SPLITS`, by trial id.
+
+    Args:
+        resources: hold the data.
+        members: whose deployed networks are meant; of one recipe.
+        batch_sizes: :func:`evaluation_batch` by trial id; added to where one is missing.
+        failed: is told of members that cannot be evaluated, which are left out.
+    """
+    networks: dict[str, nn.Module] = {}
+    groups: dict[int, list[Member]] = {}
+    for member in members:
+        try:
+            network = networks[member.trial.id] = member.deployed()
+            if member.trial.id not in batch_sizes:
+                batch_sizes[member.trial.id] = evaluation_batch(network, resources.data.input_shape)
+            groups.setdefault(batch_sizes[member.trial.id], []).append(member)
+        except Exception as error:
+            failed(member, error)
+    found: dict[str, dict[str, Tensor]] = {}
+    for (batch_size, group), name in itertools.product(groups.items(), SPLITS):
+        for key, logits in _predict(resources, group, networks, name, batch_size, failed).items():
+            found.setdefault(key, {})[name] = logits
+    return {key: logits for key, logits in found.items() if len(logits) == len(SPLITS)}
+
+
+def split_scores(resources: Resources, logits: Mapping[str, Tensor]) -> dict[str, float]:
+    """``validation_accuracy``, ``test_loss`` and so on, of logits on each of :data:`SPLITS`."""
+    found: dict[str, float] = {}
+    for name in SPLITS:
+        split: Split = getattr(resources.data, name)
+        found.update({f"{name}_{key}": value for key, value in scores(logits[name], split.targets).items()})
+    return found
+
+
+def extra_metrics(resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None]) -> dict[str, float]:
+    """Plugins' metrics on the test split; ``failed`` is told of those that raise."""
+    found: dict[str, float] = {}
+    for name, metric in resources.registry.metrics.items():
+        try:
+            found[name] = float(metric(test_logits, resources.data.test.targets))
+        except Exception as error:
+            failed(name, error)
+    return found
+
+
+def _predict(
+    resources: Resources,
+    members: Sequence[Member],
+    networks: dict[str, nn.Module],
+    name: str,
+    batch_size: int,
+    failed: Callable[[Member, Exception], None],
+) -> dict[str, Tensor]:
+    """Logits on one split; members that fail are removed from ``networks``."""
+    recipe, split = members[0].trial.recipe, getattr(resources.data, name)
+
+    def batches() -> Iterator[Batch]:
+        return evaluation_batches(
+            split, resources.data, batch_size=batch_size, device=members[0].device, channels_last=recipe.channels_last
+        )
+
+    wanted = {m.trial.id: networks[m.trial.id] for m in members if m.trial.id in networks}
+    try:
+        return predict(wanted, batches(), recipe.precision)[0]
+    except Exception:  # find out whose fault it is
+        found: dict[str, Tensor] = {}
+        for member in (m for m in members if m.trial.id in wanted):
+            key = member.trial.id
+            try:
+                found.update(predict({key: wanted[key]}, batches(), recipe.precision)[0])
+            except Exception as error:
+                del networks[key]
+                failed(member, error)
+        return found
