@@ -224,7 +224,7 @@ class _Run:
     def _tidy(self) -> None:
         """Clear away what a dead worker left half-written."""
         for folder in (self.store.root, *(self.store.root / part for part in PARTS)):
-            tidy(folder)
+            tidy(folder, own=False)
 
 
 def _samples(plan: Plan, size: int) -> dict[str, int]:
