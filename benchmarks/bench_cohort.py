@@ -29,8 +29,7 @@ RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation=Augmentation(crop_paddi
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def data() -> TaskData:
+def noise() -> TaskData:
     """Noise of CIFAR-10's shape: its values do not matter for time."""
     generator = torch.Generator().manual_seed(0)
     split = Split(
@@ -42,20 +41,30 @@ def data() -> TaskData:
 
 
 @pytest.fixture(scope="module")
+def data() -> TaskData:
+    """The noise."""
+    return noise()
+
+
+@pytest.fixture(scope="module")
 def registry() -> Registry:
     """All plugins."""
     return load_registry()
 
 
-def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = ()) -> Trial:
+def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = (), epochs: int = 1) -> Trial:
     """A trial on the noise."""
     key = DataKey(spec=DatasetSpec(name="noise"), fingerprint="noise")
-    return Trial(data=key, model=model, method=method, teachers=teachers, recipe=RECIPE, seed=seed)
+    recipe = RECIPE.model_copy(update={"epochs": epochs})
+    return Trial(data=key, model=model, method=method, teachers=teachers, recipe=recipe, seed=seed)
 
 
-def seconds(members: int, data: TaskData, registry: Registry) -> float:
-    """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
-    teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
+def cohort(
+    members: int, data: TaskData, registry: Registry, *, teacher: str = "resnet18", epochs: int = 1
+) -> tuple[list[Member], dict[str, Teacher], TrainStream]:
+    """``members`` members of kd, their teacher and their batches."""
+    spec = ModelSpec(model=teacher, stem="small" if teacher == "resnet18" else "default")
+    teacher_trial = trial(spec, "supervised", 0, epochs=epochs)
     network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stream = TrainStream(
         data,
@@ -69,14 +78,19 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     )
     made = []
     for number in range(members):
-        own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,))
+        own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,), epochs)
         method, student = make_method(own, registry), initial_student(own, data, registry)
         shapes = (observe.shapes(network, data.input_shape, features=(), embedding=False),)
         made.append(Member(own, method, student, build_context(own, student, shapes, data, registry, method, STEPS), CPU))
     stages = observe.num_stages(network, data.input_shape)
-    teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")
+    return made, {teacher_trial.id: Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")}, stream
+
+
+def seconds(members: int, data: TaskData, registry: Registry) -> float:
+    """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
+    made, teachers, stream = cohort(members, data, registry)
     begin = time.perf_counter()
-    for event in train_cohort(made, {teacher_trial.id: teacher}, stream, CPU):
+    for event in train_cohort(made, teachers, stream, CPU):
         if isinstance(event, Left):
             raise event.error
     return time.perf_counter() - begin
