@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from kdbench.data.content import channel_statistics
-from kdbench.data.stream import TrainStream
+from kdbench.tasks.images.statistics import channel_statistics
+from kdbench.tasks.images.stream import TrainStream
 from kdbench.data.types import Split, TaskData
 from kdbench.suite.schema import Augmentation
 

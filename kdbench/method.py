@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, ParamSpec, TypeVar
 
@@ -81,7 +81,7 @@ class Outputs:
 
     @property
     def logits(self) -> Tensor:
-        """Class scores before softmax, N×C."""
+        """Class scores before softmax, M×C."""
         return _asked(self._logits, "logits")
 
     @property
@@ -91,7 +91,7 @@ class Outputs:
 
     @property
     def embedding(self) -> Tensor:
-        """The classifier's input, N×D."""
+        """The classifier's input, M×D."""
         return _asked(self._embedding, "embedding")
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -115,25 +115,33 @@ class Step:
     Args:
         student: outputs of the trained student, with gradients.
         teachers: outputs of each teacher, without gradients; shared by all methods of a cohort, so never change them in place.
-        inputs: the batch as the networks saw it (augmented and normalised), N×…; never change it in place.
-        targets: classes, int64, N.
+        inputs: the batch as the student saw it (augmented and normalised), N×…, or a mapping of such tensors by the names of the
+            network's arguments; never change it in place. :meth:`run` runs a network on it.
+        targets: classes, int64, M, where M counts units: samples, or tokens with padding left out.
         epoch: current epoch, from 0.
         progress: share of the training that is done, in [0, 1].
     """
 
     student: Outputs
     teachers: tuple[Outputs, ...]
-    inputs: Tensor
+    inputs: Tensor | Mapping[str, Tensor]
     targets: Tensor
     epoch: int
     progress: float
     _indices: Tensor | None = field(default=None, repr=False)
     _past_logits: Tensor | None = field(default=None, repr=False)
+    _mask: Tensor | None = field(default=None, repr=False)
 
     @property
     def teacher(self) -> Outputs:
         """The first teacher's outputs."""
         return self.teachers[0]
+
+    def run(self, network: nn.Module) -> Tensor:
+        """Logits that a network of the method's own gives for this batch, M×C, in its own precision."""
+        inputs = self.inputs
+        logits: Tensor = network(**inputs) if isinstance(inputs, Mapping) else network(inputs)
+        return logits if self._mask is None else logits[self._mask]
 
     @property
     def indices(self) -> Tensor:

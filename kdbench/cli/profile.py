@@ -127,20 +127,22 @@ def _subjects(
     from kdbench.plugins.manager import load_registry
     from kdbench.seeding import digest
     from kdbench.suite.schema import ModelSpec
+    from kdbench.tasks.interface import Interface
 
     small: Literal["small", "default"] = _names("--stem", stem, ["default", "small"])[0]  # type: ignore[assignment]
     registry = load_registry(plugins)
+    interface = Interface(registry.tasks["classification"](), list(shape), classes)
     subjects, profiles = [], []
     for name in dict.fromkeys(models):
         spec = ModelSpec(model=name)
-        network = create_model(spec, num_classes=classes, input_shape=shape, seed=0, factories=registry.models)
+        network = create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
         if small == "small" and has_stem(network):
             spec = ModelSpec(model=name, stem="small")
-            network = create_model(spec, num_classes=classes, input_shape=shape, seed=0, factories=registry.models)
+            network = create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
         # As profiles of a suite's networks are called.
         key = digest([spec.model_dump(mode="json", exclude={"weights"}), classes, list(shape), []])
-        subjects.append(Subject(key, name, spec, shape, classes))
-        profiles.append(cost(network, name=_called(spec), input_shape=shape, num_classes=classes, id=key))
+        subjects.append(Subject(key, name, spec, interface.task.name, interface.spec, classes))
+        profiles.append(cost(network, name=_called(spec), interface=interface, id=key))
     return subjects, profiles
 
 

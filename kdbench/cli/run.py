@@ -44,12 +44,12 @@ def run(
     import torch
 
     from kdbench.cli.display import make_display
-    from kdbench.data.load import data_root as find_data_root
     from kdbench.report.columns import check_report
     from kdbench.report.formats import parse_formats
     from kdbench.results.store import Store
     from kdbench.run.engine import choose_device, prepare, run_suite
     from kdbench.suite.load import load_suite
+    from kdbench.tasks.load import data_root as find_data_root
 
     if threads:
         torch.set_num_threads(threads)

@@ -36,9 +36,9 @@ def make_plan(
         max_members: largest number of trials in a cohort.
         folder: what relative paths of weights are relative to.
     """
-    builder = _Builder(
-        suite, registry, DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint), folder
-    )
+    task = registry.find("task", registry.tasks, suite.task)()
+    key = DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint)
+    builder = _Builder(suite, registry, task, key, folder)
     for pair in suite.pairs:
         for seed in suite.seeds:
             builder.pair(pair, seed)
@@ -48,6 +48,7 @@ def make_plan(
         title=suite.title,
         report=suite.report,
         description=suite.description,
+        task=task.info(),
         trials=builder.trials,
         entries=tuple({e.model_dump_json(): e for e in builder.entries}.values()),
         cohorts=groups,
@@ -65,6 +66,7 @@ def needs_of(method: str, params: Mapping[str, Any], registry: Registry) -> Need
 class _Builder:
     suite: Suite
     registry: Registry
+    task: Any
     data: DataKey
     folder: Path | None
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -119,14 +121,18 @@ class _Builder:
         needs: Needs = cls(full).needs
         taken = teachers if needs.more_teachers else teachers[: needs.teachers]
         weights, digest = self._weights(network)
+        spec = ModelSpec(**{**network.model_dump(include=set(ModelSpec.model_fields)), "weights": weights})
+        recipe = Recipe(**{**self.suite.recipe.model_dump(), **network.recipe})
         trial = Trial(
+            task=self.task.name,
             data=self.data,
-            model=ModelSpec(**{**network.model_dump(include=set(ModelSpec.model_fields)), "weights": weights}),
+            model=spec,
             weights_digest=digest,
+            preprocessing=self.task.preprocessing(network.preprocessing, spec),
             method=method,
             params=full.model_dump(mode="json"),
             teachers=tuple(t.id for t in taken),
-            recipe=Recipe(**{**self.suite.recipe.model_dump(), **network.recipe}),
+            recipe=recipe.model_copy(update={"augmentation": self.task.augmentation(recipe.augmentation)}),
             seed=seed,
         )
         return self.trials.setdefault(trial.id, trial)
@@ -164,7 +170,16 @@ def _stream(trial: Trial, needs: Needs) -> str:
     """What decides the batches, and the precision of the teachers' pass on them."""
     recipe = trial.recipe
     return repr(
-        (trial.data, trial.seed, recipe.data_side(), recipe.epochs, recipe.precision, recipe.channels_last, needs.sampler)
+        (
+            trial.task,
+            trial.data,
+            trial.seed,
+            recipe.data_side(),
+            recipe.epochs,
+            recipe.precision,
+            recipe.channels_last,
+            needs.sampler,
+        )
     )
 
 

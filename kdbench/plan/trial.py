@@ -26,9 +26,11 @@ class Trial(Frozen):
     """One network trained once.
 
     Args:
+        task: name of the task.
         data: what it learns.
         model: the architecture and its initial weights.
         weights_digest: SHA-256 of the weights' file, where ``model.weights`` names one.
+        preprocessing: how it wants its inputs, as the task describes it; ``None`` where it goes by the data.
         method: name of the method.
         params: all hyper-parameters of the method, defaults included, as JSON.
         teachers: ids of the trials that its teachers come from, in order.
@@ -36,9 +38,11 @@ class Trial(Frozen):
         seed: the seed.
     """
 
+    task: str = "classification"
     data: DataKey
     model: ModelSpec
     weights_digest: str | None = None
+    preprocessing: dict[str, Any] | None = None
     method: str
     params: dict[str, Any] = {}
     teachers: tuple[str, ...] = ()
@@ -51,6 +55,10 @@ class Trial(Frozen):
         own = self.model_dump(mode="json")
         if self.weights_digest is not None:
             own["model"]["weights"] = "file"
+        if self.task == "classification":
+            del own["task"]
+        if self.preprocessing is None:
+            del own["preprocessing"]
         return digest(own)
 
 

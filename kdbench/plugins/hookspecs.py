@@ -45,6 +45,11 @@ def kdbench_datasets() -> Iterable[type[Any]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def kdbench_tasks() -> Iterable[type[Any]]:  # type: ignore[empty-body]
+    """Return subclasses of ``kdbench.Task``; each is known by its ``name``."""
+
+
+@hookspec
 def kdbench_metrics() -> Mapping[str, Callable[[Tensor, Tensor], float]]:  # type: ignore[empty-body]
     """Return metrics by name: functions of test logits (float32, N×C) and targets (int64, N), kept with each record."""
 

@@ -23,7 +23,7 @@ from kdbench.plugins import hookspecs
 from kdbench.seeding import digest
 
 ENTRY_POINT_GROUP = "kdbench"
-BUILT_INS = ("kdbench.models.small", "kdbench.data.catalog", "kdbench.run.executors", "kdbench.report.formats")
+BUILT_INS = ("kdbench.models.small", "kdbench.tasks.images.catalog", "kdbench.run.executors", "kdbench.report.formats")
 """Modules of kdbench that come in through the same hooks as a stranger's plugin."""
 
 T = TypeVar("T")
@@ -60,6 +60,11 @@ class Registry:
         return self._classes("kdbench_datasets", "data set", object)
 
     @cached_property
+    def tasks(self) -> Mapping[str, type[Any]]:
+        """Task classes by name."""
+        return self._classes("kdbench_tasks", "task", object)
+
+    @cached_property
     def metrics(self) -> Mapping[str, Callable[..., float]]:
         """Extra metrics by name."""
         return self._collect("kdbench_metrics", "metric", lambda given: dict(given).items())
@@ -80,7 +85,7 @@ class Registry:
         Raises:
             PluginError: a hook raises, provides something else than it should, or claims a taken name.
         """
-        for kind in ("methods", "models", "datasets", "metrics", "executors", "reporters"):
+        for kind in ("methods", "models", "datasets", "tasks", "metrics", "executors", "reporters"):
             getattr(self, kind)
 
     def find(self, kind: str, table: Mapping[str, T], name: str, place: Place | None = None) -> T:

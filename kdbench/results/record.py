@@ -121,7 +121,7 @@ class Profile(Frozen):
     Args:
         id: digest of model, classes, input shape (and of the method, where it changes the student).
         model: name of the model, for people.
-        input_shape: of one sample.
+        inputs: what the network takes, as its task describes it: ``[channels, height, width]`` for images.
         num_classes: C.
         parameters: number of parameters.
         trainable_parameters: those that are trained.
@@ -136,7 +136,7 @@ class Profile(Frozen):
 
     id: str
     model: str
-    input_shape: tuple[int, ...]
+    inputs: Any
     num_classes: int
     parameters: int
     trainable_parameters: int

@@ -9,18 +9,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdbench.data.stream import TrainStream, evaluation_batches
 from kdbench.data.types import Batch, Split
 from kdbench.models import observe
 from kdbench.plan.trial import Cohort, Trial
 from kdbench.results.record import Costs, Record
 from kdbench.run.session import Session
 from kdbench.seeding import named_seed
+from kdbench.tasks.stream import StreamSettings, TrainStream, unit_targets
+from kdbench.tasks.task import Task
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.cohort import EpochSeconds, member_recoverable, train_cohort
-from kdbench.train.evaluate import predict, scores
+from kdbench.train.evaluate import predict
 from kdbench.train.member import Member
-from kdbench.train.networks import build_context, initial_student, make_method, profile_id, teacher_shapes, trained_network
+from kdbench.train.networks import (
+    build_context,
+    initial_student,
+    interface_of,
+    make_method,
+    profile_id,
+    task_of,
+    teacher_shapes,
+    trained_network,
+)
+from kdbench.train.presentation import Presentation
 from kdbench.train.teacher import Teacher
 
 EVALUATION_BATCH = 500
@@ -46,7 +57,7 @@ def run_cohort(session: Session, cohort: Cohort) -> None:
     if not trials:
         return
     stream = _stream(session, trials[0], cohort)
-    keeper = Keeper(session, stream.samples_per_epoch)
+    keeper = Keeper(session, task_of(trials[0], session.registry), stream.samples_per_epoch)
     trials = [t for t in trials if keeper.has_teachers(t)]
     members = [m for t in trials if (m := keeper.admit(t, stream))]
     if not members:
@@ -70,8 +81,9 @@ def run_cohort(session: Session, cohort: Cohort) -> None:
 class Keeper:
     """Listens to the trainer: evaluates, keeps the history, writes checkpoints and records."""
 
-    def __init__(self, session: Session, samples_per_epoch: int) -> None:
+    def __init__(self, session: Session, task: Task, samples_per_epoch: int) -> None:
         self.session = session
+        self.task = task
         self.tally: dict[str, Tally] = {}
         self.samples_per_epoch = samples_per_epoch
 
@@ -136,8 +148,8 @@ class Keeper:
                 "epoch": float(member.epoch),
                 "lr": float(member.optimizer.param_groups[0]["lr"]),
                 **rows[trial.id],
-                **_prefixed("validation_", scores(logits["validation"], self.session.data.validation.targets)),
-                **_prefixed("test_", scores(logits["test"], self.session.data.test.targets)),
+                **_prefixed("validation_", self.task.scores(logits["validation"], unit_targets(self.session.data.validation))),
+                **_prefixed("test_", self.task.scores(logits["test"], unit_targets(self.session.data.test))),
                 "train_seconds": spent,
                 "images_per_second": self.samples_per_epoch / spent if spent else 0.0,
             }
@@ -164,7 +176,8 @@ class Keeper:
         student = initial_student(trial, data, registry)
         shapes = teacher_shapes(trial, session.plan.trials, data, registry, method)
         context = build_context(trial, student, shapes, data, registry, method, stream.steps_per_epoch)
-        return Member(trial, method, student, context, session.device)
+        presentation = Presentation.of(trial, self.task, data, session.device)
+        return Member(trial, method, student, context, presentation, self.task.metrics, session.device)
 
     def _evaluate(self, members: Sequence[Member]) -> dict[str, dict[str, Tensor]]:
         """Logits on validation and test split by trial id; members that fail here are recorded and left out."""
@@ -190,12 +203,13 @@ class Keeper:
         self, members: Sequence[Member], networks: dict[str, torch.nn.Module], split: Split, channels_last: bool, precision: str
     ) -> dict[str, Tensor]:
         def batches() -> Iterator[Batch]:
-            return evaluation_batches(
-                split, self.session.data, batch_size=EVALUATION_BATCH, device=self.session.device, channels_last=channels_last
+            return self.task.batches(
+                split, batch_size=EVALUATION_BATCH, device=self.session.device, channels_last=channels_last
             )
 
+        presentations = {m.trial.id: m.presentation for m in members}
         try:
-            return predict(networks, batches(), precision)[0]
+            return predict(networks, batches(), presentations, precision)[0]
         except Exception:  # find out whose fault it is
             found: dict[str, Tensor] = {}
             for member in members:
@@ -203,7 +217,7 @@ class Keeper:
                 if key not in networks:
                     continue
                 try:
-                    found.update(predict({key: networks[key]}, batches(), precision)[0])
+                    found.update(predict({key: networks[key]}, batches(), presentations, precision)[0])
                 except Exception as error:
                     del networks[key]
                     self.failed(member, error)
@@ -211,12 +225,12 @@ class Keeper:
 
     def _finish(self, member: Member, logits: Mapping[str, Tensor]) -> None:
         session, trial, tally = self.session, member.trial, self.tally[member.trial.id]
-        test = session.data.test.targets
+        test = unit_targets(session.data.test)
         last = member.history[-1] if member.history else {}
         metrics = {
-            **({"train_accuracy": last["train_accuracy"]} if "train_accuracy" in last else {}),
-            **_prefixed("validation_", scores(logits["validation"], session.data.validation.targets)),
-            **_prefixed("test_", scores(logits["test"], test)),
+            **{f"train_{name}": last[f"train_{name}"] for name in self.task.metrics if f"train_{name}" in last},
+            **_prefixed("validation_", self.task.scores(logits["validation"], unit_targets(session.data.validation))),
+            **_prefixed("test_", self.task.scores(logits["test"], test)),
         }
         for name, metric in session.registry.metrics.items():
             try:
@@ -249,7 +263,7 @@ class Keeper:
         record = session.store.save(
             record,
             history=member.history,
-            predictions={"logits": logits["test"].numpy(), "targets": test.cpu().numpy()},
+            predictions=self.task.predictions(logits["test"], test),
             student=member.deployed().state_dict(),
         )
         session.store.checkpoint_path(trial.id).unlink(missing_ok=True)
@@ -266,8 +280,7 @@ def _has_teachers(session: Session, trial: Trial) -> bool:
 
 def _stream(session: Session, trial: Trial, cohort: Cohort) -> TrainStream:
     recipe = trial.recipe
-    return TrainStream(
-        session.data,
+    settings = StreamSettings(
         batch_size=recipe.batch_size,
         drop_last=recipe.drop_last,
         augmentation=recipe.augmentation,
@@ -276,6 +289,7 @@ def _stream(session: Session, trial: Trial, cohort: Cohort) -> TrainStream:
         device=session.device,
         channels_last=recipe.channels_last,
     )
+    return task_of(trial, session.registry).stream(session.data, settings)
 
 
 def _teachers(session: Session, members: Sequence[Member]) -> dict[str, Teacher]:
@@ -285,11 +299,12 @@ def _teachers(session: Session, members: Sequence[Member]) -> dict[str, Teacher]
         taught = [m for m in members if name in m.trial.teachers]
         recipe = taught[0].trial.recipe
         network = trained_network(trial, session.plan.trials, session.data, session.registry, session.store.student(name))
-        stages = observe.num_stages(network, session.data.input_shape)
+        stages = observe.num_stages(network, interface_of(trial, session.data, session.registry).example())
+        presentation = Presentation.of(trial, task_of(trial, session.registry), session.data, session.device)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         network.to(session.device)
         network.to(memory_format=layout)
-        found[name] = Teacher(name, network, [m.needs for m in taught], stages, recipe.precision)
+        found[name] = Teacher(name, network, [m.needs for m in taught], stages, presentation, recipe.precision)
     return found
 
 

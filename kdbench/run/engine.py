@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.load import load_data
 from kdbench.data.types import TaskData
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
@@ -24,7 +23,8 @@ from kdbench.run.latency import measure_plan
 from kdbench.run.session import Session
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files, resolve
-from kdbench.train.networks import changes_student, initial_student, profile_id, trained_network
+from kdbench.tasks.load import load_data
+from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id, trained_network
 from kdbench.train.optim import check_recipe
 from kdbench.train.progress import Progress
 
@@ -101,7 +101,8 @@ def prepare(
     registry = load_registry([*files, *plugins], places)
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
-    data = load_data(loaded.suite.dataset, data_root, registry.datasets)
+    task = registry.tasks[loaded.suite.task]()
+    data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
     plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.path.parent)
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
         check_recipe(recipe)
@@ -197,8 +198,7 @@ def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registr
             found[key] = profile(
                 network,
                 name=trial.model.model,
-                input_shape=data.input_shape,
-                num_classes=data.num_classes,
+                interface=interface_of(trial, data, registry),
                 id=key,
                 batch_size=loaded.suite.measure.batch_size,
             )
@@ -216,8 +216,7 @@ def _profile_changed_students(prepared: Prepared, store: Store) -> None:
                 profile(
                     network,
                     name=f"{trial.model.model} ({trial.method})",
-                    input_shape=data.input_shape,
-                    num_classes=data.num_classes,
+                    interface=interface_of(trial, data, registry),
                     id=record.profile,
                     batch_size=prepared.loaded.suite.measure.batch_size,
                 )

@@ -11,7 +11,7 @@ from kdbench.measure.latency_process import Subject
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
-from kdbench.train.networks import changes_student, profile_id
+from kdbench.train.networks import changes_student, interface_of, profile_id
 from kdbench.train.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def subjects_of(prepared: Prepared) -> list[Subject]:
             continue
         key = profile_id(trial, data, registry)
         spec = trial.model.model_copy(update={"weights": "scratch"})
-        found.setdefault(key, Subject(key, trial.model.model, spec, tuple(data.input_shape), data.num_classes))
+        interface = interface_of(trial, data, registry)
+        found.setdefault(key, Subject(key, trial.model.model, spec, trial.task, interface.spec, data.num_classes))
     return list(found.values())
 
 

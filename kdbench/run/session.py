@@ -73,7 +73,7 @@ class Session:
             "name": data.name,
             "fingerprint": data.fingerprint,
             "classes": list(data.class_names),
-            "input_shape": list(data.input_shape),
+            "statistics": {name: values.tolist() for name, values in data.statistics.items()},
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdbench.errors import Place, SuiteError, did_you_mean
 from kdbench.suite.places import Places, parse_value, parse_yaml
-from kdbench.suite.schema import Augmentation, DatasetSpec, Latency, Measure, MethodEntry, Network, Pair, Recipe, Suite
+from kdbench.suite.schema import DatasetSpec, Latency, Measure, MethodEntry, Network, Pair, Recipe, Suite
 
 BASELINE = "supervised"
 """The method that every suite holds: what all others are measured against."""
@@ -152,7 +152,6 @@ def _check_key(parents: list[str], key: str, setting: str) -> None:
     model: dict[tuple[str, ...], type[BaseModel]] = {
         (): Suite,
         ("recipe",): Recipe,
-        ("recipe", "augmentation"): Augmentation,
         ("dataset",): DatasetSpec,
         ("measure",): Measure,
         ("measure", "latency"): Latency,
@@ -288,8 +287,6 @@ def plain(finding: Any) -> str:
 def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
     if len(location) > 1 and location[-2] == "recipe":
         return Recipe
-    if "augmentation" in location[:-1]:
-        return Augmentation
     if location[:2] == ("measure", "latency") and len(location) > 2:
         return Latency
     if location[0] == "pairs" and any(part in ("student", "teacher", "teachers") for part in location[1:-1]):

@@ -89,6 +89,7 @@ class _Resolver:
 
     def check(self) -> None:
         """All checks, those first that a reader of the file would expect first."""
+        self.task = self._find("task", self.registry.tasks, self.suite.task, self.at("task"))
         self._dataset()
         self._recipe(self.suite.recipe, "recipe")
         for name, network in self.suite.networks.items():
@@ -117,6 +118,7 @@ class _Resolver:
         if recipe.schedule not in SCHEDULES:
             hint = did_you_mean(recipe.schedule, SCHEDULES) or f"; known are {', '.join(SCHEDULES)}"
             raise SuiteError(f'unknown schedule "{recipe.schedule}"{hint}', self.at(*path, "schedule"))
+        self._validate(self.task.Augmentation, recipe.augmentation, *path, "augmentation")
 
     def _network(self, network: Network, *path: str | int) -> None:
         base = network.model.partition(".")[0]  # timm's names may carry a pretrained tag
@@ -128,6 +130,7 @@ class _Resolver:
             Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe
         )
         self._recipe(recipe, *path, "recipe")
+        self._validate(self.task.Preprocessing, network.preprocessing or {}, *path, "preprocessing")
         method = self._method(network.method, network.params, self.at(*path, "method"), *path)
         for index, teacher in enumerate(network.teachers):
             if teacher not in self.suite.networks:

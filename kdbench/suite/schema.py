@@ -58,20 +58,6 @@ class DatasetSpec(Frozen):
     split_seed: int = 0
 
 
-class Augmentation(Frozen):
-    """Batched augmentation of training images, parameters drawn per sample.
-
-    Args:
-        crop_padding: pad by this many pixels on each side and crop back at a random place; 0 is none.
-        crop_mode: what the padding holds: ``zeros`` (black in the original image) or ``reflect``.
-        flip: mirror left-right with probability 1/2.
-    """
-
-    crop_padding: NonNegativeInt = 0
-    crop_mode: Literal["zeros", "reflect"] = "zeros"
-    flip: bool = False
-
-
 class Recipe(Frozen):
     """How a network is trained.
 
@@ -90,9 +76,9 @@ class Recipe(Frozen):
         warmup_epochs: epochs of linear warm-up.
         min_lr: the schedule's floor.
         clip_grad: largest norm of the gradient.
-        augmentation: of training samples.
+        augmentation: of training samples; what it may hold is the task's: for images ``crop_padding``, ``crop_mode`` and ``flip``.
         precision: of forward passes; losses are float32 always.
-        channels_last: memory format of images and weights.
+        channels_last: memory format of inputs and weights that have channels.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -111,7 +97,7 @@ class Recipe(Frozen):
     warmup_epochs: NonNegativeInt = 0
     min_lr: NonNegativeFloat = 0.0
     clip_grad: PositiveFloat | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: dict[str, Any] = {}
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
 
@@ -144,6 +130,8 @@ class Network(ModelSpec):
         method: method it is trained with; ``supervised`` by default.
         params: parameters of that method.
         teachers: names in ``networks:`` of its own teachers.
+        preprocessing: how it wants its inputs, where that is not as the data say; what it may hold is the task's: for images ``mean``,
+            ``std`` and ``size``. Networks with timm's pretrained weights take their own mean and deviation.
         seed: seed of the network when it serves as teacher: a number (trained once for the whole suite), or ``same`` (once for each seed).
     """
 
@@ -151,6 +139,7 @@ class Network(ModelSpec):
     method: str = "supervised"
     params: dict[str, Any] = {}
     teachers: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] | None = None
     seed: int | Literal["same"] = 0
 
 
@@ -285,6 +274,7 @@ class Suite(Frozen):
         name: short name; the file's stem by default.
         title: heading of the report.
         description: a paragraph for the report.
+        task: what is learnt: ``classification`` (of images), or a plugin's.
         dataset: what is learnt.
         networks: networks by name, for use in pairs, assistants and as each other's teachers.
         pairs: student/teacher pairs.
@@ -299,6 +289,7 @@ class Suite(Frozen):
     name: str
     title: str | None = None
     description: str | None = None
+    task: str = "classification"
     dataset: DatasetSpec
     networks: dict[str, Network] = {}
     pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from kdbench.data.stream import TrainStream
+from kdbench.data.inputs import tensors
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError, StoreError
 from kdbench.method import Outputs
+from kdbench.tasks.stream import TrainStream
 from kdbench.train.member import Member
+from kdbench.train.presentation import present
 from kdbench.train.teacher import Teacher, versions
 from kdbench.train.timing import Stopwatch, peak_memory_mb, reset_peak_memory
 
@@ -120,27 +123,34 @@ class _Run:
         batches = self.stream.epoch(epoch)
         for step in range(self.stream.steps_per_epoch):
             with self.shared.running():
-                batch = next(batches)
+                drawn = next(batches)
+                batch = self._present(drawn)
                 outputs = self._teach(batch)
             self._step(epoch, step, batch, outputs)
             if not self.active:
                 break
-            self.listener.batch(epoch, len(batch.targets), self.active)
+            self.listener.batch(epoch, len(drawn.indices), self.active)
         own = {m.trial.id: m.stopwatch.take() for m in self.active}
         return EpochSeconds(self.shared.take(), own, self.peak)
 
-    def _teach(self, batch: Batch) -> dict[str, Outputs]:
+    def _teach(self, batch: Mapping[str, Batch]) -> dict[str, Outputs]:
         wanted = {t for m in self.active for t in m.trial.teachers}
-        return {name: teacher(batch.inputs) for name, teacher in self.teachers.items() if name in wanted}
+        return {name: teacher(batch[teacher.presentation.key]) for name, teacher in self.teachers.items() if name in wanted}
 
-    def _step(self, epoch: int, step: int, batch: Batch, outputs: dict[str, Outputs]) -> None:
-        shared = [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
+    def _present(self, batch: Batch) -> dict[str, Batch]:
+        """The batch as each network that is run on it wants it, by the presentation's key."""
+        wanted = {t for m in self.active for t in m.trial.teachers}
+        teachers = [t.presentation for name, t in self.teachers.items() if name in wanted]
+        return present(batch, [*(m.presentation for m in self.active), *teachers])
+
+    def _step(self, epoch: int, step: int, batch: dict[str, Batch], outputs: dict[str, Outputs]) -> None:
+        shared = _shared(batch, outputs)
         before = versions(shared)
         for member in list(self.active):
             try:
                 reset_peak_memory(self.device)
                 mine = tuple(self.teachers[t].select(outputs[t], member.needs) for t in member.trial.teachers)
-                member.train_step(batch, mine, step)
+                member.train_step(batch[member.presentation.key], mine, step)
                 self.peak[member.trial.id] = max(self.peak.get(member.trial.id, 0.0), peak_memory_mb(self.device))
                 if versions(shared) != before:
                     raise MethodError("in place")
@@ -151,10 +161,19 @@ class _Run:
                 member.alive = False
                 self.listener.failed(member, _blame(error, member, versions(shared) != before))
                 if versions(shared) != before:  # make what was spoilt anew for the members that follow
-                    batch = next(itertools.islice(self.stream.epoch(epoch), step, None))
+                    batch = self._present(next(itertools.islice(self.stream.epoch(epoch), step, None)))
                     outputs = self._teach(batch) if self.active else {}
-                    shared = [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
+                    shared = _shared(batch, outputs)
                     before = versions(shared)
+
+
+def _shared(batch: Mapping[str, Batch], outputs: Mapping[str, Outputs]) -> list[Tensor]:
+    """Every tensor that members share."""
+    found = [t for o in outputs.values() for t in o.tensors()]
+    for one in batch.values():
+        found += [*tensors(one.inputs).values(), one.targets, one.indices]
+        found += [] if one.mask is None else [one.mask]
+    return found
 
 
 def _blame(error: Exception, member: Member, tampered: bool) -> Exception:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from kdbench.data.types import Batch
 from kdbench.method import Needs, Outputs, Stages
 from kdbench.models import observe
+from kdbench.train.presentation import Presentation
 
 
 def pick_stages(stages: Stages, count: int) -> tuple[int, ...]:
@@ -25,11 +27,21 @@ class Teacher:
         model: the network; put in evaluation mode.
         needs: what each member that it teaches reads.
         num_stages: how many feature stages it has.
+        presentation: how it wants its inputs.
         precision: ``fp32`` or ``bf16``, of the forward pass.
     """
 
-    def __init__(self, trial: str, model: nn.Module, needs: Iterable[Needs], num_stages: int, precision: str) -> None:
+    def __init__(
+        self,
+        trial: str,
+        model: nn.Module,
+        needs: Iterable[Needs],
+        num_stages: int,
+        presentation: Presentation,
+        precision: str,
+    ) -> None:
         needs = list(needs)
+        self.presentation = presentation
         self.trial = trial
         self.model = model.eval().requires_grad_(False)
         self._num_stages = num_stages
@@ -42,10 +54,13 @@ class Teacher:
             embedding=any(n.teacher_embedding for n in needs),
         )
 
-    def __call__(self, inputs: Tensor) -> Outputs:
-        """Outputs for a batch, in float32, with all that any member needs. They are ordinary tensors (not inference tensors)."""
-        with torch.inference_mode(), torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bf16):
-            outputs = self._observe(inputs)
+    def __call__(self, batch: Batch) -> Outputs:
+        """Outputs for the units of a batch (in this teacher's presentation), in float32, with all that any member needs.
+
+        They are ordinary tensors (not inference tensors).
+        """
+        with torch.inference_mode(), torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self._bf16):
+            outputs = units_of(self._observe(batch.inputs), batch)
         # An inference tensor cannot be saved for backward, so a loss could not use it: copies made outside are ordinary.
         return outputs.map(lambda t: t.clone().float())
 
@@ -60,6 +75,16 @@ class Teacher:
             features,
             outputs.embedding if needs.teacher_embedding else None,
         )
+
+
+def units_of(outputs: Outputs, batch: Batch) -> Outputs:
+    """Outputs whose logits (M×C) and embedding (M×D) have a row for each unit that counts; features stay as they are."""
+    logits, features, embedding = outputs._logits, outputs._features, outputs._embedding
+    return Outputs(
+        None if logits is None else batch.units(logits),
+        features,
+        None if embedding is None else batch.units(embedding).flatten(1),
+    )
 
 
 def versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:

@@ -134,7 +134,7 @@ class KDCL(Method):
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy and divergence from the common target of the student, and the same summed over the peers."""
         p = self.params
-        logits = [step.student.logits, *(peer(step.inputs) for peer in self.peers)]
+        logits = [step.student.logits, *(step.run(peer) for peer in self.peers)]
         target = ensemble_logits(logits, step.targets, p.ensemble)
         ce = [cross_entropy(z, step.targets) for z in logits]
         kd = [p.kd_weight * kdcl_loss(z, target, p.temperature) for z in logits]

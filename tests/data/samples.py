@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from kdbench.data.catalog import kdbench_datasets
-from kdbench.data.content import channel_statistics
-from kdbench.data.load import load_data
+from kdbench.tasks.images.catalog import kdbench_datasets
+from kdbench.tasks.images.statistics import channel_statistics
+from kdbench.tasks.load import load_data
 from kdbench.data.types import Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdbench.data.content import channel_statistics, fingerprint
+from kdbench.tasks.images.statistics import channel_statistics, fingerprint
 from kdbench.data.types import Split
 
 NAMES = ("a", "b")

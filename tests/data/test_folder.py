@@ -53,7 +53,7 @@ def test_the_fingerprint_does_not_depend_on_where_the_folder_lies(tmp_path: Path
 def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "x")
     first = load("folder", tmp_path, options={"path": "x"})
-    monkeypatch.setattr("kdbench.data.folder.decode_images", None)
+    monkeypatch.setattr("kdbench.tasks.images.folder.decode_images", None)
     assert load("folder", tmp_path, options={"path": "x"}).fingerprint == first.fingerprint
 
 

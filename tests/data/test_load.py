@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdbench.data.load import data_root, load_data
+from kdbench.tasks.load import data_root, load_data
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec

@@ -106,7 +106,7 @@ def test_size_cuts_the_centre_of_the_longer_side_out(tmp_path: Path) -> None:
 def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_both(tmp_path)
     first = load("parquet", tmp_path, options=options())
-    monkeypatch.setattr("kdbench.data.parquet.decode_images", None)
+    monkeypatch.setattr("kdbench.tasks.images.parquet.decode_images", None)
     again = load("parquet", tmp_path, options=options())
     assert again.fingerprint == first.fingerprint
 

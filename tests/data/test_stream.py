@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kdbench.data.resident import ResidentImages
-from kdbench.data.stream import TrainStream, evaluation_batches
+from kdbench.tasks.images.resident import ResidentImages
+from kdbench.tasks.images.stream import TrainStream, evaluation_batches
 from kdbench.data.types import TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import Augmentation

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from kdbench.data.cache import cached
 from kdbench.data.files import find
-from kdbench.data.images import Channels, decode_images, guess_channels
 from kdbench.data.types import Dataset, RawData, Split
 from kdbench.errors import DataError, Place, did_you_mean
+from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_FOLDERS = ("test", "val", "validation")

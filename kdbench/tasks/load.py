@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from kdbench.data.content import channel_statistics, fingerprint
+from kdbench.data.content import fingerprint
+from kdbench.data.inputs import concatenate, map_inputs, select
 from kdbench.data.split import stratified_cut
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError, did_you_mean
 from kdbench.suite.schema import DatasetSpec
+from kdbench.tasks.task import Task
 
 
 def data_root(given: Path | None) -> Path:
@@ -39,7 +40,7 @@ def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Da
         raise DataError(f'data set "{spec.name}": {_explain(error, list(cls.Options.model_fields))}') from error
 
 
-def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]]) -> TaskData:
+def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]], task: Task) -> TaskData:
     """Read a data set, take the subsets that the suite asks for, and cut the validation split.
 
     The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split.
@@ -48,12 +49,13 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
         spec: what the suite says.
         root: the data root.
         datasets: data set classes by name.
+        task: what is learnt.
 
     Raises:
         DataError: the data are missing, damaged or not what the suite says.
     """
     raw = make_dataset(spec, datasets).load(root)
-    _check(spec.name, raw)
+    task.check(spec.name, raw)
     if spec.classes is not None:
         raw = _keep_classes(spec.name, raw, spec.classes)
     train, test = raw.train, raw.test
@@ -65,7 +67,6 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise DataError(f'data set "{spec.name}": no {name} samples are left after the cuts that the suite asks for')
-    mean, std = channel_statistics(train.inputs)
     return TaskData(
         name=spec.label or spec.name,
         train=train,
@@ -73,8 +74,7 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
         test=test,
         class_names=raw.class_names,
         fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, raw.class_names),
-        mean=mean,
-        std=std,
+        statistics=task.statistics(train),
     )
 
 
@@ -91,29 +91,13 @@ def _explain(error: ValidationError, known: list[str]) -> str:
     return f'option "{where}": {what}, not {first["input"]!r}' if where else what
 
 
-def _check(name: str, raw: RawData) -> None:
-    """Hold a data set (which may be a plugin's) to the contract of ``RawData``."""
-    classes = len(raw.class_names)
-    for which, split in (("training", raw.train), ("test", raw.test)):
-        inputs, targets = split.inputs, split.targets
-        wrong: Any = None
-        if inputs.dtype != torch.uint8 or inputs.dim() != 4:
-            wrong = f"inputs are {inputs.dtype} with {inputs.dim()} dimensions, not uint8 N×C×H×W"
-        elif targets.dtype != torch.int64 or targets.shape != inputs.shape[:1]:
-            wrong = f"targets are {targets.dtype} of shape {tuple(targets.shape)}, not int64 of length {len(inputs)}"
-        elif inputs.shape[1:] != raw.train.inputs.shape[1:]:
-            wrong = f"images are of shape {tuple(inputs.shape[1:])}, training images of {tuple(raw.train.inputs.shape[1:])}"
-        elif len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-            wrong = f"labels run from {int(targets.min())} to {int(targets.max())}, and there are {classes} class names"
-        if wrong:
-            raise DataError(f'data set "{name}": the {which} {wrong}')
-
-
 def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
     last = len(raw.class_names) - 1
     wrong = [c for c in classes if c > last]
     if wrong:
         raise DataError(f'data set "{name}": classes names {wrong[0]}, and the classes run from 0 to {last}')
+    if raw.train.targets.dim() != 1:
+        raise DataError(f'data set "{name}": classes can be chosen only where a sample has one target')
     if not classes or len(set(classes)) < len(classes):
         raise DataError(f'data set "{name}": classes must name each class once, not {list(classes)}')
     renumber = torch.full((last + 1,), -1, dtype=torch.int64)
@@ -121,27 +105,33 @@ def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
 
     def keep(split: Split) -> Split:
         targets = renumber[split.targets]
-        return Split(split.inputs[targets >= 0], targets[targets >= 0])
+        kept = torch.nonzero(targets >= 0)[:, 0]
+        return Split(select(split.inputs, kept), targets[kept])
 
     return RawData(keep(raw.train), keep(raw.test), tuple(raw.class_names[c] for c in classes))
 
 
 def _pool(a: Split, b: Split) -> Split:
-    return Split(torch.cat([a.inputs, b.inputs]), torch.cat([a.targets, b.targets]))
+    return Split(concatenate(a.inputs, b.inputs), torch.cat([a.targets, b.targets]))
 
 
 def _cut(split: Split, share: float, purpose: str, seed: int) -> tuple[Split, Split]:
     """The share that is cut off (at least one sample, unless it is 0), and the rest."""
     size = min(max(1, round(share * len(split))), len(split)) if share else 0
-    cut, rest = stratified_cut(split.targets, size, purpose, seed)
+    cut, rest = stratified_cut(_strata(split), size, purpose, seed)
     return _take(split, cut), _take(split, rest)
 
 
 def _limit(split: Split, limit: int, purpose: str, seed: int) -> Split:
-    return split if len(split) <= limit else _take(split, stratified_cut(split.targets, limit, purpose, seed)[0])
+    return split if len(split) <= limit else _take(split, stratified_cut(_strata(split), limit, purpose, seed)[0])
+
+
+def _strata(split: Split) -> Tensor:
+    """The classes that a cut keeps in proportion; samples of many targets are all of one."""
+    return split.targets if split.targets.dim() == 1 else torch.zeros(len(split), dtype=torch.int64)
 
 
 def _take(split: Split, positions: Tensor) -> Split:
     if len(positions) == len(split):
-        return Split(split.inputs.contiguous(), split.targets)
-    return Split(split.inputs.index_select(0, positions), split.targets[positions])
+        return Split(map_inputs(Tensor.contiguous, split.inputs), split.targets)
+    return Split(select(split.inputs, positions), split.targets[positions])

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
 from kdbench.data.cache import cached
 from kdbench.data.files import find
-from kdbench.data.images import Channels, decode_images, guess_channels
 from kdbench.data.types import Dataset, RawData, Split
 from kdbench.errors import DataError, Place
+from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
 
 if TYPE_CHECKING:
-    from kdbench.data.parquet_table import Table
+    from kdbench.tasks.images.parquet_table import Table
 
 Paths = str | tuple[str, ...]
 
@@ -85,7 +85,7 @@ class ImageParquet(Dataset):
         return train, test
 
     def _decode(self, train: Sequence[Path], test: Sequence[Path]) -> RawData:
-        from kdbench.data.parquet_table import read_table  # pyarrow takes a while to import
+        from kdbench.tasks.images.parquet_table import read_table  # pyarrow takes a while to import
 
         o = self.options
         tables = [[read_table(f, o.image_column, o.label_column) for f in files] for files in (train, test)]

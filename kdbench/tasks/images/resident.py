@@ -1,4 +1,4 @@
-"""A set of images that lies on the device, and gives whole batches of crops, mirrored and normalised.
+"""A set of images that lies on the device, and gives whole batches of crops, mirrored on request.
 
 Images lie there as uint8 bytes, padded once, in the memory order that batches shall have. A line of a crop is then a run of
 bytes that starts anywhere, so that a batch of crops is one gather of lines: see ``benchmarks/bench_stream.py``.
@@ -10,41 +10,12 @@ import torch
 from torch import Tensor
 
 from kdbench.data.types import TaskData
-from kdbench.suite.schema import Augmentation
+from kdbench.tasks.images.preprocess import image_shape
+from kdbench.tasks.images.settings import Augmentation
+from kdbench.tasks.stream import Parameters
 
 CHUNK = 4096
 """Images laid out at a time, which bounds the memory of intermediate results."""
-
-
-class Normalise:
-    """Turns bytes into ``(x / 255 - mean) / std``, float32.
-
-    Args:
-        data: whose mean and deviation are meant.
-        device: where.
-        channels_last: whether the bytes come as N×H×W×C rather than N×C×H×W.
-    """
-
-    def __init__(self, data: TaskData, device: torch.device, channels_last: bool) -> None:
-        self.shape = data.input_shape
-        self.channels_last = channels_last
-        # One factor and one summand a byte of an image: long vectors are three times as fast as broadcasting three channels.
-        area = self.shape[1] * self.shape[2]
-
-        def spread(per_channel: Tensor) -> Tensor:
-            return (per_channel.repeat(area) if channels_last else per_channel.repeat_interleave(area)).to(device)
-
-        mean, std = data.mean.double(), data.std.double()
-        self.factor = spread((1 / (255 * std)).float())
-        self.summand = spread((-mean / std).float())
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Float32 N×C×H×W (in channels-last memory order if so asked), from uint8 with as many bytes an image."""
-        channels, height, width = self.shape
-        flat = images.reshape(len(images), -1).float().mul_(self.factor).add_(self.summand)
-        if self.channels_last:
-            return flat.view(-1, height, width, channels).permute(0, 3, 1, 2)
-        return flat.view(-1, channels, height, width)
 
 
 class ResidentImages:
@@ -58,30 +29,45 @@ class ResidentImages:
     """
 
     def __init__(self, data: TaskData, augmentation: Augmentation, device: torch.device, channels_last: bool) -> None:
-        self.channels, self.height, self.width = data.input_shape
+        assert isinstance(data.train.inputs, Tensor)
+        self.channels, self.height, self.width = image_shape(data)
+        self.augmentation = augmentation
         self.padding = augmentation.crop_padding
         self.channels_last = channels_last
-        self.normalise = Normalise(data, device, channels_last)
         self.pixels = self._lay_out(data.train.inputs, augmentation, device)
         self._lines = self._line_starts().to(device)
 
-    def batch(self, indices: Tensor, offsets: Tensor | None, mirrored: Tensor | None) -> Tensor:
-        """Some images, cropped, mirrored and normalised.
+    def draw(self, shape: torch.Size, generator: torch.Generator) -> Parameters:
+        """Draw an epoch's crops and mirroring for samples of a shape K×N.
+
+        Returns:
+            Top and left edge of each crop in the padded image (int64, K×N×2; ``None`` without padding), and whether each crop is
+            mirrored left-right (bool, K×N; ``None`` mirrors none).
+        """
+        offsets = mirrored = None
+        if self.padding:
+            offsets = torch.randint(2 * self.padding + 1, (*shape, 2), generator=generator)
+        if self.augmentation.flip:
+            mirrored = torch.randint(2, shape, generator=generator).bool()
+        return offsets, mirrored
+
+    def batch(self, indices: Tensor, parameters: Parameters) -> Tensor:
+        """Some images, cropped and mirrored.
 
         Args:
             indices: which images, int64, N, on the device.
-            offsets: top and left edge of each crop in the padded image, int64, N×2; ``None`` without padding.
-            mirrored: whether each crop is mirrored left-right, bool, N; ``None`` mirrors none.
+            parameters: edges of the crops N×2 and mirroring N, as :meth:`draw` gives them.
 
         Returns:
-            float32, N×C×H×W.
+            uint8, N×H×W×C with channels last, else N×C×H×W.
         """
+        offsets, mirrored = parameters
         crops = self.pixels.index_select(0, indices) if offsets is None else self._crop(indices, offsets)
-        if mirrored is not None:
-            # Choosing rows from both copies takes a third of the time of torch.where, which goes byte by byte.
-            both = torch.cat([crops, crops.flip(2 if self.channels_last else 3)])
-            crops = both.index_select(0, torch.arange(len(crops), device=both.device) + len(crops) * mirrored)
-        return self.normalise(crops)
+        if mirrored is None:
+            return crops
+        # Choosing rows from both copies takes a third of the time of torch.where, which goes byte by byte.
+        both = torch.cat([crops, crops.flip(2 if self.channels_last else 3)])
+        return both.index_select(0, torch.arange(len(crops), device=both.device) + len(crops) * mirrored)
 
     def _lay_out(self, inputs: Tensor, augmentation: Augmentation, device: torch.device) -> Tensor:
         p, C, H, W = self.padding, self.channels, self.height + 2 * self.padding, self.width + 2 * self.padding
