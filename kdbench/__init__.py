@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-    from kdbench.data.types import Dataset, RawData, Split
+    from kdbench.data.types import Dataset, RawData, Split, TaskData
     from kdbench.errors import KdbenchError, MethodError
     from kdbench.method import (
         BuildContext,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         full_precision,
     )
     from kdbench.plugins.hookspecs import hookimpl
+    from kdbench.tasks.metrics import Metric
+    from kdbench.tasks.task import Task
 
 try:
     __version__ = version("kdbench")
@@ -33,7 +35,9 @@ except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "kdbench.data.types": ("Dataset", "RawData", "Split"),
+    "kdbench.data.types": ("Dataset", "RawData", "Split", "TaskData"),
+    "kdbench.tasks.metrics": ("Metric",),
+    "kdbench.tasks.task": ("Task",),
     "kdbench.errors": ("KdbenchError", "MethodError"),
     "kdbench.method": (
         "BuildContext",
@@ -66,6 +70,7 @@ __all__ = [
     "KdbenchError",
     "Method",
     "MethodError",
+    "Metric",
     "Needs",
     "NonNegativeFloat",
     "NonNegativeInt",
@@ -77,6 +82,8 @@ __all__ = [
     "Split",
     "Stages",
     "Step",
+    "Task",
+    "TaskData",
     "UnitInterval",
     "__version__",
     "full_precision",

@@ -97,6 +97,6 @@ def _per_channel(name: str, values: tuple[float, ...], channels: int) -> Tensor:
         return torch.tensor(values)
     if len(values) == 1:
         return torch.tensor(values * channels)
-    if channels == 1:  # timm sums the first convolution's weights over the channels: grey is their mean
+    if channels == 1 and len(values) == 3:  # timm sums the first convolution's weights over the channels: grey is their mean
         return torch.tensor([sum(values) / len(values)])
     raise DataError(f"preprocessing gives {name} for {len(values)} channels, and the images have {channels}")
