@@ -7,14 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kdbench.method import Needs, Outputs, Stages
+from kdbench.method import Needs, Outputs, pick_stages
 from kdbench.models import observe
-
-
-def pick_stages(stages: Stages, count: int) -> tuple[int, ...]:
-    """The stages meant, as indices from 0 in ascending order, among ``count``; those that are missing are left out."""
-    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
-    return tuple(sorted(i for i in wanted if 0 <= i < count))
 
 
 class Teacher:
