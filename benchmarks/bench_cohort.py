@@ -12,8 +12,8 @@ import time
 
 import pytest
 import torch
-
 from kdbench.tasks.images.stream import TrainStream
+
 from kdbench.data.types import Split, TaskData
 from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial

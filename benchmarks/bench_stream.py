@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from kdbench.tasks.images.stream import TrainStream
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from kdbench.tasks.images.statistics import channel_statistics
-from kdbench.tasks.images.stream import TrainStream
 from kdbench.data.types import Split, TaskData
 from kdbench.suite.schema import Augmentation
+from kdbench.tasks.images.statistics import channel_statistics
 
 BATCH = 128
 ROUNDS = 3

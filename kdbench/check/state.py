@@ -139,8 +139,4 @@ def _shared(step: fake.WatchedStep) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {"inputs": cast(Tensor, step.inputs), "targets": step.targets}
     for k, outputs in enumerate(step.teachers):
         found |= {f"outputs of teacher {k + 1} ({i + 1})": t for i, t in enumerate(outputs.tensors())}
-    if step._indices is not None:
-        found["indices"] = step._indices
-    if step._past_logits is not None:
-        found["past logits"] = step._past_logits
-    return found
+    return found | {name.replace("_", " "): tensor for name, tensor in step.extras.items()}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kdbench.data.inputs import Inputs
 from kdbench.errors import KdbenchError, did_you_mean
-from kdbench.method import Outputs, Shapes, Stages
+from kdbench.method import Outputs, Shapes, Stages, pick_stages
 from kdbench.models.call import call, placed, shape_text
 from kdbench.models.taps import Tap, as_tensor, run_until, tapped
 
@@ -173,8 +173,7 @@ def _pick(model: nn.Module, stages: Stages) -> tuple[int, ...]:
     if stages == ():
         return ()
     count = _count(model)
-    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
-    found = tuple(sorted(i for i in wanted if 0 <= i < count))
+    found = pick_stages(stages, count)
     if not found:
         asked = "all" if stages == "all" else ", ".join(map(str, stages))
         raise KdbenchError(

@@ -13,6 +13,7 @@ from tabulate import tabulate
 from kdbench.analysis.contrasts import Runs, contrast_columns
 from kdbench.analysis.frame import SuiteFrame, grid_choice
 from kdbench.analysis.statistics import LEVEL, holm
+from kdbench.method.source import sources_differ
 from kdbench.report.columns import MARKS
 from kdbench.report.text import flat, percent, points
 from kdbench.results.record import Record
@@ -130,7 +131,7 @@ def _note(a: SuiteFrame, b: SuiteFrame, part_a: pd.DataFrame, part_b: pd.DataFra
     most = max(part_a["seed"].nunique(), part_b["seed"].nunique())
     if paired < most:
         notes.append(f"{paired or 'no'} of {most} seeds in common")
-    if {r.provenance.method_digest for r in records_a} != {r.provenance.method_digest for r in records_b}:
+    if sources_differ(*({r.provenance.method_digest for r in records} for records in (records_a, records_b))):
         notes.append("the method's source changed")
     trials_a, trials_b = (dict(zip(p["seed"], p["trial"], strict=True)) for p in (part_a, part_b))
     if any(trials_b.get(seed, trial) != trial for seed, trial in trials_a.items()):

@@ -230,7 +230,5 @@ def _samples(trial: Trial, data: TaskData) -> int:
 
 
 def _stale(records: Mapping[str, Record], registry: Registry) -> tuple[str, ...]:
-    digests = {name: cls.source_digest() for name, cls in registry.methods.items()}
-    return tuple(
-        i for i, r in records.items() if r.status == "finished" and r.provenance.method_digest != digests.get(r.trial.method)
-    )
+    finished = {i: r for i, r in records.items() if r.status == "finished"}
+    return tuple(i for i, r in finished.items() if not registry.methods[r.trial.method].has_source(r.provenance.method_digest))

@@ -11,14 +11,13 @@ from torch.optim import Optimizer
 
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
-from kdbench.method import BuildContext, Method, Needs, Outputs, Step
+from kdbench.method import BuildContext, Method, Needs, Outputs, Step, total_of
 from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
 from kdbench.tasks.metrics import Metric
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.presentation import Presentation
-from kdbench.train.teacher import units_of
 from kdbench.train.timing import Stopwatch
 
 
@@ -177,10 +176,10 @@ class Member:
             self.schedule.set(taken)
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
-                outputs = units_of(self.observer(batch.inputs), batch)
+                outputs = self.observer(batch.inputs).units(batch.mask)
             outputs = outputs.map(Tensor.float)
             terms = self.method.loss(self._step(batch, outputs, teachers, taken))
-            total = _sum(terms, self.method.name)
+            total = total_of(terms, self.method.name)
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
@@ -211,6 +210,9 @@ class Member:
         return means
 
     def _step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
+        extras = {"indices": batch.indices} if self.needs.indices else {}
+        if self.past_logits is not None:
+            extras["past_logits"] = self.past_logits[batch.indices]
         return Step(
             student=student,
             teachers=teachers,
@@ -218,19 +220,6 @@ class Member:
             targets=batch.targets,
             epoch=self.epoch,
             progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
-            _indices=batch.indices if self.needs.indices else None,
-            _past_logits=None if self.past_logits is None else self.past_logits[batch.indices],
-            _mask=batch.mask,
+            mask=batch.mask,
+            extras=extras,
         )
-
-
-def _sum(terms: object, name: str) -> Tensor:
-    """Add up the terms, and refuse what is no dict of scalars."""
-    if not isinstance(terms, dict) or not terms:
-        raise MethodError(f'method "{name}": loss(step) must return a dict of named terms, not {type(terms).__name__}')
-    for key, value in terms.items():
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise MethodError(f'method "{name}": loss term "{key}" must be a scalar tensor, not {shape}')
-    values = list(terms.values())
-    return torch.stack([v.float() for v in values]).sum()

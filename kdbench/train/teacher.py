@@ -8,15 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.data.types import Batch
-from kdbench.method import Needs, Outputs, Stages
+from kdbench.method import Needs, Outputs, pick_stages
 from kdbench.models import observe
 from kdbench.train.presentation import Presentation
-
-
-def pick_stages(stages: Stages, count: int) -> tuple[int, ...]:
-    """The stages meant, as indices from 0 in ascending order, among ``count``; those that are missing are left out."""
-    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
-    return tuple(sorted(i for i in wanted if 0 <= i < count))
 
 
 class Teacher:
@@ -60,7 +54,7 @@ class Teacher:
         They are ordinary tensors (not inference tensors).
         """
         with torch.inference_mode(), torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self._bf16):
-            outputs = units_of(self._observe(batch.inputs), batch)
+            outputs = self._observe(batch.inputs).units(batch.mask)
         # An inference tensor cannot be saved for backward, so a loss could not use it: copies made outside are ordinary.
         return outputs.map(lambda t: t.clone().float())
 
@@ -75,16 +69,6 @@ class Teacher:
             features,
             outputs.embedding if needs.teacher_embedding else None,
         )
-
-
-def units_of(outputs: Outputs, batch: Batch) -> Outputs:
-    """Outputs whose logits (M×C) and embedding (M×D) have a row for each unit that counts; features stay as they are."""
-    logits, features, embedding = outputs._logits, outputs._features, outputs._embedding
-    return Outputs(
-        None if logits is None else batch.units(logits),
-        features,
-        None if embedding is None else batch.units(embedding).flatten(1),
-    )
 
 
 def versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:

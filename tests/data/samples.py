@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from kdbench.tasks.images.catalog import kdbench_datasets
-from kdbench.tasks.images.statistics import channel_statistics
-from kdbench.tasks.load import load_data
 from kdbench.data.types import Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec
+from kdbench.tasks.images.catalog import kdbench_datasets
+from kdbench.tasks.images.statistics import channel_statistics
+from kdbench.tasks.load import load_data
 
 CATALOG = {cls.name: cls for cls in kdbench_datasets()}
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdbench.tasks.images.statistics import channel_statistics, fingerprint
 from kdbench.data.types import Split
+from kdbench.tasks.images.statistics import channel_statistics, fingerprint
 
 NAMES = ("a", "b")
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from kdbench.tasks.load import data_root, load_data
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec
+from kdbench.tasks.load import data_root, load_data
 from tests.data.samples import load, sentence
 
 ROOT = Path("there is no such folder")

@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kdbench.tasks.images.stream import TrainStream, evaluation_batches
 from torch import Tensor
 
-from kdbench.tasks.images.resident import ResidentImages
-from kdbench.tasks.images.stream import TrainStream, evaluation_batches
 from kdbench.data.types import TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import Augmentation
+from kdbench.tasks.images.resident import ResidentImages
 from tests.data.samples import sentence, task
 
 CPU = torch.device("cpu")
