@@ -12,7 +12,8 @@ from timm.optim import list_optimizers
 from kdbench.errors import Place, SuiteError, did_you_mean
 from kdbench.method import Method, Needs
 from kdbench.plugins.manager import Registry
-from kdbench.suite.load import LoadedSuite, plain
+from kdbench.suite.explain import plain
+from kdbench.suite.load import LoadedSuite
 from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
 
 SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
@@ -20,8 +21,8 @@ SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
 
 
 def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Place]]:
-    """Plugin files that the suite names, relative to its own file, and where it does."""
-    files = [(loaded.path.parent / name).resolve() for name in loaded.suite.plugins]
+    """Plugin files that the suite names, and where it names them."""
+    files = [(loaded.folder / name).resolve() for name in loaded.suite.plugins]
     return files, {str(f): loaded.places.of("plugins", i) for i, f in enumerate(files)}
 
 
@@ -79,7 +80,8 @@ def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], I
 class _Resolver:
     def __init__(self, loaded: LoadedSuite, registry: Registry, model_names: Callable[[], Iterable[str]]) -> None:
         self.suite = loaded.suite
-        self.path = loaded.path
+        self.folder = loaded.folder
+        self.places = loaded.places
         self.at = loaded.places.of
         self.registry = registry
         self._model_names = model_names
@@ -136,7 +138,7 @@ class _Resolver:
         self._enough(method, len(network.teachers), f'network "{path[-1]}"', self.at(*path, "method"))
 
     def _weights(self, network: Network, *path: str | int) -> None:
-        if network.weights not in ("scratch", "pretrained") and not (self.path.parent / network.weights).is_file():
+        if network.weights not in ("scratch", "pretrained") and not (self.folder / network.weights).is_file():
             hint = did_you_mean(network.weights, ["scratch", "pretrained"])
             raise SuiteError(
                 f'weights "{network.weights}" is neither scratch, nor pretrained, nor a file{hint}', self.at(*path, "weights")
@@ -169,10 +171,8 @@ class _Resolver:
                 self._reference(teacher, "pairs", index, "teachers", number)
             name = pair_name(pair)
             if name in names:
-                first = self.at("pairs", names[name])
-                raise SuiteError(
-                    f'two pairs are called "{name}", the other in line {first.line}', self.at("pairs", index, "name")
-                )
+                other = self.places.reference("pairs", names[name])
+                raise SuiteError(f'two pairs are called "{name}", the other {other}', self.at("pairs", index, "name"))
             names[name] = index
 
     def _reference(self, reference: str | Network, *path: str | int) -> None:
@@ -195,7 +195,7 @@ class _Resolver:
             name = entry_name(entry)
             if name in names:
                 index = self._entry_index[name][-1]
-                other = f"the other in line {self.at('methods', names[name]).line}"
+                other = f"the other {self.places.reference('methods', names[name])}"
                 if len(self._entry_index[name]) == 1:
                     other = "the other is the student without a teacher and without parameters, which every suite holds"
                 raise SuiteError(
