@@ -92,7 +92,7 @@ def _replaced(here: Any, keys: Sequence[str], value: Any, walked: tuple[str | in
         inner = _written_out(here.get(key), (*walked, key)) if rest else None
         return {**here, key: _replaced(inner, rest, value, (*walked, key)) if rest else value}
     if isinstance(here, Sequence) and not isinstance(here, str):
-        if not key.isdigit() or int(key) >= len(here):
+        if not key.isdecimal() or int(key) >= len(here):
             raise _Refused(f'"{key}" is not an index into a list of {len(here)}')
         index = int(key)
         inner = _written_out(here[index], (*walked, index)) if rest else None

@@ -361,12 +361,12 @@ WRONG = {
         "teachers",
         "either teacher or teachers, not both",
     ),
-    "too few teachers": (METHODS, "\n- mean_teachers", "mean_", 'needs at least 2 teachers, and pair "pair" gives 1'),
+    "too few teachers": (METHODS, "\n- mean_teachers", "mean_", 'needs at least 2 teachers, but pair "pair" has 1'),
     "a teacher without its own": (
         NETWORK,
         "{model: mnist_mlp, method: kd}",
         "kd}",
-        'needs 1 teacher, and network "big" gives 0',
+        'needs 1 teacher, but network "big" has 0',
     ),
     "two methods of one name": (METHODS, "\n- kd\n- {method: dkd, name: kd}", "dkd", '"kd", the other on line 7'),
     "a second baseline": (
