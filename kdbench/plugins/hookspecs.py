@@ -7,7 +7,7 @@ Two plugins that claim one name are an error that names both. A hook may leave o
 
 Hooks that provide things return iterables or mappings; hooks that are events return nothing, and must not change what
 they are given. An exception in an event is reported as a warning that names the plugin; it never costs a trial, and the other
-plugins are told of the event all the same.
+plugins still receive the event.
 """
 
 from __future__ import annotations

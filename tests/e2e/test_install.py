@@ -43,7 +43,7 @@ def test_the_wheel_holds_every_package_and_suite(wheel: Path) -> None:
         assert "kdbench_methods/" + path.relative_to(REPOSITORY / "methods").as_posix() in names
     for path in REPOSITORY.glob("suites/*.yaml"):
         assert f"kdbench_suites/{path.name}" in names
-    assert {"kdbench/py.typed", "kdbench_methods/py.typed"} <= names
+    assert {"kdbench/py.typed", "kdbench_methods/py.typed", "kdbench_suites/schema.json"} <= names
     for path in REPOSITORY.glob("kdbench/report/page/*"):
         assert path.is_dir() or path.suffix == ".pyc" or path.relative_to(REPOSITORY).as_posix() in names
     tops = {name.partition("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
