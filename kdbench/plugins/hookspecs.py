@@ -1,11 +1,13 @@
 """Every hook of kdbench, on one page.
 
-A plugin is a module (or object) with functions named like these, marked with ``kdbench.hookimpl``. It is found among the
-built-ins, through the entry-point group ``kdbench``, or as a file named by ``--plugin FILE.py`` or by ``plugins:`` in a suite.
+A plugin is a module (or object) with functions named like these, marked with ``kdbench.hookimpl``. It is found through the
+entry-point group ``kdbench`` (kdbench's own methods, models and data sets are), as a file named by ``--plugin FILE.py`` or by
+``plugins:`` in a suite, or handed over as an object in Python. A file that only defines Method, Dataset or Task classes needs no hook.
 Two plugins that claim one name are an error that names both. A hook may leave out arguments that it does not use.
 
 Hooks that provide things return iterables or mappings; hooks that are events return nothing, and must not change what
-they are given. An exception in an event is reported as a warning and never costs a trial.
+they are given. An exception in an event is reported as a warning that names the plugin; it never costs a trial, and the other
+plugins still receive the event.
 """
 
 from __future__ import annotations

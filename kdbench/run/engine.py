@@ -99,6 +99,7 @@ def prepare(
     progress = progress or Progress()
     files, places = plugin_files(loaded)
     registry = load_registry([*files, *plugins], places)
+    registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
     task = registry.tasks[loaded.suite.task]()

@@ -101,7 +101,4 @@ class Session:
 
     def event(self, hook: str, **arguments: Any) -> None:
         """Call an event; a plugin that fails in it is named, and costs nothing else."""
-        try:
-            getattr(self.registry.hook, hook)(**arguments)
-        except Exception as error:
-            self.progress.warn(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+        self.registry.notify(hook, self.progress.warn, **arguments)

@@ -45,6 +45,7 @@ class Task(ABC):
     what ``preprocessing`` of a network may.
     """
 
+    plugin_hook: ClassVar[str] = "kdbench_tasks"
     name: ClassVar[str]
     unit: ClassVar[str] = "sample"
     metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": ACCURACY}
