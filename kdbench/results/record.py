@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from kdbench.plan.trial import Trial
 from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
@@ -136,7 +136,7 @@ class Profile(Frozen):
 
     id: str
     model: str
-    inputs: Any
+    inputs: Any = Field(validation_alias=AliasChoices("inputs", "input_shape"))  # its name in version 1
     num_classes: int
     parameters: int
     trainable_parameters: int

@@ -11,6 +11,7 @@ from kdbench.plan.trial import Trial
 from tests.suite import made
 
 SPELLED_OUT: dict[str, Any] = {
+    "task": "classification",
     "data": {
         "spec": {
             "name": "digits",
@@ -26,6 +27,7 @@ SPELLED_OUT: dict[str, Any] = {
     },
     "model": {"model": "tiny_cnn", "kwargs": {"width": 4, "depth": 2}, "stem": "default", "weights": "scratch"},
     "weights_digest": None,
+    "preprocessing": None,
     "method": "kd",
     "params": {"temperature": 4.0, "alpha": 0.9, "scale_by_t2": True},
     "teachers": ["fedcba9876543210"],
@@ -78,6 +80,12 @@ def test_the_spelled_out_trial_says_everything() -> None:
     assert Trial.model_validate(SPELLED_OUT).model_dump(mode="json") == SPELLED_OUT
 
 
+@pytest.mark.parametrize("key", ["task", "preprocessing"])
+def test_the_id_of_a_trial_of_version_1_is_that_of_its_defaults(key: str) -> None:
+    """Plans and records of version 1 know neither the task nor the preprocessing."""
+    assert Trial.model_validate({k: v for k, v in SPELLED_OUT.items() if k != key}).id == GOLDEN
+
+
 def test_the_id_does_not_depend_on_the_order_of_keys() -> None:
     assert Trial.model_validate(backwards(SPELLED_OUT)).id == GOLDEN
 
@@ -97,6 +105,9 @@ OTHERS = {
     "stem": changed("model", "stem", to="small"),
     "pretrained weights": changed("model", "weights", to="pretrained"),
     "content of the weights' file": changed("weights_digest", to="ab" * 32),
+    "task": changed("task", to="tagging"),
+    "preprocessing": changed("preprocessing", to={"mean": [0.5]}),
+    "other preprocessing": changed("preprocessing", to={"mean": [0.25]}),
     "method": changed("method", to="dkd"),
     "method's parameter": changed("params", "temperature", to=4.5),
     "epochs": changed("recipe", "epochs", to=3),

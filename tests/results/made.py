@@ -63,7 +63,7 @@ def profile(model: str = "tiny_cnn", parameters: int = 106_826, **changes: Any) 
     known: dict[str, Any] = {
         "id": model,
         "model": model,
-        "input_shape": (1, 8, 8),
+        "inputs": [1, 8, 8],
         "num_classes": 10,
         "parameters": parameters,
         "trainable_parameters": parameters,

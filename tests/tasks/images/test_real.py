@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.samples import load
+from tests.tasks.images.samples import load, shape_of
 
 pytestmark = pytest.mark.data
 
@@ -15,8 +15,10 @@ def test_mnist_is_the_published_one(real_data: Path) -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (54_000, 6_000, 10_000)
     assert torch.bincount(data.test.targets).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert data.fingerprint == "fa432652a9a62a69"
-    torch.testing.assert_close(data.mean, torch.tensor([0.1307]), atol=1e-3, rtol=0)  # the numbers that everyone uses
-    torch.testing.assert_close(data.std, torch.tensor([0.3081]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        data.statistics["mean"], torch.tensor([0.1307]), atol=1e-3, rtol=0
+    )  # the numbers that everyone uses
+    torch.testing.assert_close(data.statistics["std"], torch.tensor([0.3081]), atol=1e-3, rtol=0)
 
 
 def test_three_classes_of_mnist_with_a_hold_out_of_one_s_own(real_data: Path) -> None:
@@ -29,6 +31,6 @@ def test_cifar10_is_read_from_hugging_face_parquet(real_data: Path, tmp_path: Pa
     monkeypatch.setenv("KDBENCH_CACHE", str(tmp_path))
     file = "cifar10-jpeg/test.parquet"  # the smaller of the two serves for both here
     data = load("parquet", real_data, options={"train": file, "test": file}, limit=2_000)
-    assert data.input_shape == (3, 32, 32)
+    assert shape_of(data) == (3, 32, 32)
     assert data.class_names[:3] == ("airplane", "automobile", "bird")
     assert torch.bincount(data.test.targets).tolist() == [200] * 10

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdbench.errors import DataError
-from tests.data.samples import load, picture, sentence, write_folder
+from tests.tasks.images.samples import load, picture, sentence, shape_of, write_folder
 
 
 @pytest.mark.parametrize("test", ["test", "val", "validation"])
@@ -13,7 +13,7 @@ def test_classes_are_the_sub_folders_in_the_order_of_their_names(tmp_path: Path,
     write_folder(tmp_path / "insects", classes=["bee", "ant"], test=test)
     data = load("folder", tmp_path, options={"path": "insects"}, validation=0.0)
     assert data.class_names == ("ant", "bee")
-    assert data.input_shape == (3, 5, 5)
+    assert shape_of(data) == (3, 5, 5)
     assert data.train.targets.tolist() == [0] * 4 + [1] * 4
     assert data.train.inputs[:, 0, 0, 0].tolist() == [10, 11, 12, 13, 0, 1, 2, 3]
     assert data.test.targets.tolist() == [0, 0, 1, 1]
@@ -33,12 +33,12 @@ def test_other_files_and_hidden_folders_are_passed_over(tmp_path: Path) -> None:
 def test_size_and_channels_are_as_asked(tmp_path: Path) -> None:
     write_folder(tmp_path, size=(11, 7))
     data = load("folder", tmp_path, options={"path": ".", "size": 6, "channels": 1})
-    assert data.input_shape == (1, 6, 6)
+    assert shape_of(data) == (1, 6, 6)
 
 
 def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     write_folder(tmp_path, mode="L")
-    assert load("folder", tmp_path, options={"path": "."}).input_shape == (1, 5, 5)
+    assert shape_of(load("folder", tmp_path, options={"path": "."})) == (1, 5, 5)
 
 
 def test_the_fingerprint_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:

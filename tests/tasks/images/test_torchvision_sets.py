@@ -14,7 +14,7 @@ import torchvision.datasets
 from torchvision.datasets import cifar, mnist
 
 from kdbench.errors import DataError
-from tests.data.samples import load, sentence, write_mnist
+from tests.tasks.images.samples import load, sentence, shape_of, write_mnist
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_mnist_is_read_from_its_idx_files(tmp_path: Path) -> None:
     write_mnist(tmp_path, train=40, test=20)
     data = load("mnist", tmp_path, validation=0.25)
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 20)
-    assert data.input_shape == (1, 28, 28)
+    assert shape_of(data) == (1, 28, 28)
     assert data.class_names == tuple("0123456789")
     expected = np.random.default_rng(20).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     assert torch.equal(data.test.inputs[:, 0], torch.from_numpy(expected))

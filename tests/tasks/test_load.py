@@ -10,7 +10,8 @@ from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec
 from kdbench.tasks.load import data_root, load_data
-from tests.data.samples import load, sentence
+from tests.support.images import TASK
+from tests.tasks.images.samples import load, sentence, shape_of
 
 ROOT = Path("there is no such folder")
 
@@ -22,7 +23,7 @@ def counts(split: Split, classes: int = 10) -> list[int]:
 def test_digits_need_no_files_and_are_the_same_everywhere() -> None:
     data = load("digits", ROOT)
     assert (len(data.train), len(data.validation), len(data.test)) == (1294, 144, 359)
-    assert data.input_shape == (1, 8, 8)
+    assert shape_of(data) == (1, 8, 8)
     assert data.class_names == tuple("0123456789")
     assert (int(data.train.inputs.min()), int(data.train.inputs.max())) == (0, 255)
     assert data.fingerprint == "89505138d9e52d15"
@@ -77,8 +78,8 @@ def test_split_seeds_change_the_fingerprint_and_labels_do_not() -> None:
 def test_mean_and_deviation_are_of_the_training_split_alone() -> None:
     data = load("digits", ROOT, limit=100, validation=0.5)
     values = data.train.inputs.double() / 255
-    torch.testing.assert_close(data.mean, values.mean((0, 2, 3)).float())
-    torch.testing.assert_close(data.std, values.std((0, 2, 3), correction=0).float())
+    torch.testing.assert_close(data.statistics["mean"], values.mean((0, 2, 3)).float())
+    torch.testing.assert_close(data.statistics["std"], values.std((0, 2, 3), correction=0).float())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def from_plugin(train: Split, test: Split, names: tuple[str, ...] = ("a", "b")) 
         def load(self, root: Path) -> RawData:
             return RawData(train, test, names)
 
-    return load_data(DatasetSpec(name="mine"), ROOT, {"mine": Mine})
+    return load_data(DatasetSpec(name="mine"), ROOT, {"mine": Mine}, TASK)
 
 
 def good(count: int = 8, shape: tuple[int, ...] = (1, 2, 2)) -> Split:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from kdbench.data import images
 from kdbench.errors import DataError
-from tests.data.samples import load, picture, png, sentence, write_parquet
+from kdbench.tasks.images import decode
+from tests.tasks.images.samples import load, picture, png, sentence, shape_of, write_parquet
 
 
 def write_both(root: Path, **kwargs: Any) -> Path:
@@ -30,7 +30,7 @@ def test_images_labels_and_names_are_read(tmp_path: Path) -> None:
     data = load("parquet", write_both(tmp_path, names=["x", "y", "z"]), options=options(), validation=0.0)
     assert data.class_names == ("x", "y", "z")
     assert data.train.targets.tolist() == [i % 3 for i in range(12)]
-    assert data.input_shape == (3, 5, 5)
+    assert shape_of(data) == (3, 5, 5)
     expected = np.asarray(picture(7)).transpose(2, 0, 1)
     assert torch.equal(data.train.inputs[7], torch.from_numpy(expected.copy()))
 
@@ -42,8 +42,8 @@ def test_without_metadata_classes_are_called_by_number(tmp_path: Path) -> None:
 def test_grey_images_have_one_channel_unless_asked(tmp_path: Path) -> None:
     for part in ("train", "test"):
         write_parquet(tmp_path / "set" / f"{part}.parquet", [png(i, mode="L") for i in range(10)], [0, 1] * 5)
-    assert load("parquet", tmp_path, options=options()).input_shape == (1, 5, 5)
-    assert load("parquet", tmp_path, options=options(channels=3)).input_shape == (3, 5, 5)
+    assert shape_of(load("parquet", tmp_path, options=options())) == (1, 5, 5)
+    assert shape_of(load("parquet", tmp_path, options=options(channels=3))) == (3, 5, 5)
 
 
 def test_shards_are_joined_in_the_order_of_their_names_and_validation_serves_as_test(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_size_brings_all_images_to_one_square(tmp_path: Path) -> None:
     for part in ("train", "test"):
         sizes = [(9, 5), (6, 12), (4, 4)]
         write_parquet(tmp_path / "set" / f"{part}.parquet", [png(i, size=s) for i, s in enumerate(sizes)], [0, 1, 2])
-    assert load("parquet", tmp_path, options=options(size=4)).input_shape == (3, 4, 4)
+    assert shape_of(load("parquet", tmp_path, options=options(size=4))) == (3, 4, 4)
     with pytest.raises(DataError, match="6×12 pixels and the first has 9×5: set the option size") as caught:
         load("parquet", tmp_path, options=options())
     assert "row 1" in sentence(caught.value)
@@ -99,7 +99,7 @@ def test_size_cuts_the_centre_of_the_longer_side_out(tmp_path: Path) -> None:
     wide.paste((0, 255, 0), (4, 0, 8, 4))
     buffer = io.BytesIO()
     wide.save(buffer, "PNG")
-    decoded = images.decode_images([buffer.getvalue()], str, 4, 3)
+    decoded = decode.decode_images([buffer.getvalue()], str, 4, 3)
     assert decoded[0].flatten(1).unique(dim=1).flatten().tolist() == [0, 255, 0]
 
 
@@ -193,10 +193,10 @@ def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path: Path) -> N
     buffer = io.BytesIO()
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(buffer, "PNG")
     with pytest.raises(DataError, match="more than 8 bits"):
-        images.decode_images([buffer.getvalue()], lambda i: f"image {i}", None, 1)
+        decode.decode_images([buffer.getvalue()], lambda i: f"image {i}", None, 1)
 
 
 def test_images_that_do_not_fit_in_memory_are_an_error_before_they_are_decoded() -> None:
     with pytest.raises(DataError, match="GB of memory are free") as caught:
-        images.decode_images([png(0)] * 10_000, str, 100_000, 3)
+        decode.decode_images([png(0)] * 10_000, str, 100_000, 3)
     sentence(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+from torch import Tensor
 
-from kdbench.data.types import Split, TaskData
+from kdbench.data.types import Batch, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec
 from kdbench.tasks.images.catalog import kdbench_datasets
 from kdbench.tasks.images.statistics import channel_statistics
 from kdbench.tasks.load import load_data
+from kdbench.tasks.stream import StreamSettings, TrainStream
+from tests.support.images import TASK
 
+CPU = torch.device("cpu")
 CATALOG = {cls.name: cls for cls in kdbench_datasets()}
 
 
 def load(name: str, root: Path, **spec: Any) -> TaskData:
-    return load_data(DatasetSpec(name=name, **spec), root, CATALOG)
+    return load_data(DatasetSpec(name=name, **spec), root, CATALOG, TASK)
 
 
 def task(count: int = 20, shape: tuple[int, int, int] = (3, 6, 6), classes: int = 4, seed: int = 0) -> TaskData:
@@ -35,7 +39,48 @@ def task(count: int = 20, shape: tuple[int, int, int] = (3, 6, 6), classes: int 
     train = Split(inputs, torch.arange(count) % classes)
     empty = Split(inputs[:0], train.targets[:0])
     mean, std = channel_statistics(inputs) if count else (torch.zeros(shape[0]), torch.ones(shape[0]))
-    return TaskData("random", train, empty, train, tuple(f"c{i}" for i in range(classes)), "0" * 16, mean, std)
+    names = tuple(f"c{i}" for i in range(classes))
+    return TaskData("random", train, empty, train, names, "0" * 16, {"mean": mean, "std": std})
+
+
+def shape_of(data: TaskData) -> tuple[int, ...]:
+    """C, H and W of the images of every split, which must be the same."""
+    (shape,) = {tuple(split.inputs.shape[1:]) for split in (data.train, data.validation, data.test)}
+    return shape
+
+
+def stream(data: TaskData, **changes: Any) -> TrainStream:
+    """Batches of four raw images on the CPU, in an order of their own, not augmented."""
+    settings: dict[str, Any] = {
+        "batch_size": 4,
+        "drop_last": True,
+        "augmentation": {},
+        "sampler": "shuffle",
+        "seed": 7,
+        "device": CPU,
+        "channels_last": True,
+    }
+    return TASK.stream(data, StreamSettings(**(settings | changes)))
+
+
+def batches(split: Split, *, batch_size: int, channels_last: bool) -> Iterator[Batch]:
+    """Batches of raw images for evaluation."""
+    return TASK.batches(split, batch_size=batch_size, device=CPU, channels_last=channels_last)
+
+
+def normalised(data: TaskData, batch: Batch, channels_last: bool = True, device: torch.device = CPU) -> Tensor:
+    """A batch's images as a network takes them that goes by the data."""
+    inputs = TASK.preprocess(data, None, device=device, channels_last=channels_last)(batch.inputs)
+    assert isinstance(inputs, Tensor)
+    return inputs
+
+
+def pixels(data: TaskData, inputs: Tensor) -> Tensor:
+    """Normalised inputs, turned back into bytes."""
+    mean, std = (data.statistics[name].view(-1, 1, 1) for name in ("mean", "std"))
+    levels = (inputs.double() * std + mean) * 255
+    assert (levels - levels.round()).abs().max() < 1e-3
+    return levels.round().to(torch.uint8)
 
 
 def picture(value: int, size: tuple[int, int] = (5, 5), mode: str = "RGB") -> Image.Image:
