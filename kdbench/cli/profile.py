@@ -124,6 +124,7 @@ def _subjects(
     from kdbench.measure.latency_process import Subject
     from kdbench.models.factory import create_model
     from kdbench.models.stem import has_stem
+    from kdbench.plan.identity import architecture_identity
     from kdbench.plugins.manager import load_registry
     from kdbench.seeding import digest
     from kdbench.suite.schema import ModelSpec
@@ -138,7 +139,7 @@ def _subjects(
             spec = ModelSpec(model=name, stem="small")
             network = create_model(spec, num_classes=classes, input_shape=shape, seed=0, factories=registry.models)
         # As profiles of a suite's networks are called.
-        key = digest([spec.model_dump(mode="json", exclude={"weights"}), classes, list(shape), []])
+        key = digest([architecture_identity(spec), classes, list(shape), []])
         subjects.append(Subject(key, name, spec, shape, classes))
         profiles.append(cost(network, name=_called(spec), input_shape=shape, num_classes=classes, id=key))
     return subjects, profiles

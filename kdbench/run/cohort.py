@@ -12,6 +12,7 @@ from torch import Tensor
 from kdbench.data.stream import TrainStream, evaluation_batches
 from kdbench.data.types import Batch, Split
 from kdbench.models import observe
+from kdbench.plan.identity import data_side
 from kdbench.plan.trial import Cohort, Trial
 from kdbench.results.record import Costs, Record
 from kdbench.run.session import Session
@@ -272,7 +273,7 @@ def _stream(session: Session, trial: Trial, cohort: Cohort) -> TrainStream:
         drop_last=recipe.drop_last,
         augmentation=recipe.augmentation,
         sampler=cohort.sampler,
-        seed=named_seed("data", trial.seed, session.data.fingerprint, recipe.data_side()),
+        seed=named_seed("data", trial.seed, session.data.fingerprint, data_side(recipe)),
         device=session.device,
         channels_last=recipe.channels_last,
     )
