@@ -179,7 +179,7 @@ def _row(result: LatencyResult, speedup: Speedup | None) -> list[str]:
     if result.skipped or not result.stable:  # no number to believe in
         shown = ["–"] * 5
     else:
-        shown = [*(_milliseconds(n) for n in numbers), _number(result.images_per_second, ",.0f")]
+        shown = [*(_milliseconds(n) for n in numbers), _number(result.samples_per_second, ",.0f")]
     ratio = "" if speedup is None else f"{speedup.ratio:.2f} [{speedup.low:.2f}, {speedup.high:.2f}]"
     return [*setting, *shown, ratio, result.note]
 
@@ -194,11 +194,11 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _keep(path: Path, profiles: Iterable[Profile], report: LatencyReport) -> None:
-    from kdbench.results.files import told, write_whole
+    from kdbench.results.files import disk_errors, write_whole
 
     content: Mapping[str, object] = {
         "profiles": [p.model_dump(mode="json") for p in profiles],
         "latency": report.model_dump(mode="json"),
     }
-    with told(path.parent):
+    with disk_errors(path.parent):
         write_whole(path, json.dumps(content, indent=2).encode())

@@ -140,7 +140,7 @@ class Keeper:
                 **_prefixed("validation_", scores(logits["validation"], self.session.data.validation.targets)),
                 **_prefixed("test_", scores(logits["test"], self.session.data.test.targets)),
                 "train_seconds": spent,
-                "images_per_second": self.samples_per_epoch / spent if spent else 0.0,
+                "samples_per_second": self.samples_per_epoch / spent if spent else 0.0,
             }
             member.history.append(row)
             save_checkpoint(member, self.session.store.checkpoint_path(trial.id), vars(tally))
@@ -214,15 +214,11 @@ class Keeper:
         session, trial, tally = self.session, member.trial, self.tally[member.trial.id]
         test = session.data.test.targets
         last = member.history[-1] if member.history else {}
-        metrics = {
-            **({"train_accuracy": last["train_accuracy"]} if "train_accuracy" in last else {}),
-            **_prefixed("validation_", scores(logits["validation"], session.data.validation.targets)),
-            **_prefixed("test_", scores(logits["test"], test)),
-        }
+        own = scores(logits["test"], test)
         for name, metric in session.registry.metrics.items():
             try:
                 value = float(metric(logits["test"], test))
-                metrics[name if name not in metrics else f"metric_{name}"] = value
+                own[name if name not in own else f"metric_{name}"] = value
             except Exception as error:
                 session.progress.warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
         wall = tally.train + tally.shared_share + tally.evaluate
@@ -230,14 +226,18 @@ class Keeper:
         record = Record(
             trial=trial,
             status="finished",
-            metrics=metrics,
+            metrics={
+                "train": {"accuracy": last["train_accuracy"]} if "train_accuracy" in last else {},
+                "validation": scores(logits["validation"], session.data.validation.targets),
+                "test": own,
+            },
             profile=profile_id(trial, session.data, session.registry),
             costs=Costs(
                 train_seconds=tally.train,
                 shared_seconds=tally.shared,
                 evaluate_seconds=tally.evaluate,
                 wall_seconds=wall,
-                images_per_second=trial.recipe.epochs * self.samples_per_epoch / trained if trained else 0.0,
+                samples_per_second=trial.recipe.epochs * self.samples_per_epoch / trained if trained else 0.0,
                 cohort_members=tally.cohort_members,
                 peak_memory_mb=tally.peak_memory_mb,
                 peak_memory_scope="device" if session.device.type == "cuda" else "process",

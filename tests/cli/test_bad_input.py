@@ -187,7 +187,7 @@ def test_a_damaged_record_is_set_aside_reported_and_done_again(kdbench_command: 
     assert outcome.status == 0
     for victim in victims[:2]:
         assert victim.name in outcome.err
-        assert list((tmp_path / "runs" / "set-aside").glob(f"{victim.name}*"))
+        assert list((tmp_path / "runs" / "quarantine").glob(f"{victim.name}*"))
     assert small.bits(tmp_path / "runs") == before
 
 

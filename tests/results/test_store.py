@@ -65,7 +65,7 @@ def test_a_record_comes_back_with_its_companions(store: Store) -> None:
     save(store)
     found = Store(store.root).record(TRIAL.id)
     assert found is not None
-    assert found.metrics["test_accuracy"] == 0.9
+    assert found.metrics["test"]["accuracy"] == 0.9
     assert set(found.files) == {"trial.json", "history.csv", "predictions.npz", "student.safetensors"}
     history = store.history(TRIAL.id)
     assert history["loss"][0] == 1 / 3  # to the last bit
@@ -227,7 +227,7 @@ def test_a_damaged_record_is_set_aside_whole_and_told_once(store: Store, warning
     assert TRIAL.id in warning
     assert reason in warning
     assert "\n" not in warning
-    aside = store.root / "set-aside" / f"{TRIAL.id}-1"
+    aside = store.root / "quarantine" / f"{TRIAL.id}-1"
     assert content(aside) == left
     assert str(aside) in warning
 
@@ -237,7 +237,7 @@ def test_what_is_set_aside_never_overwrites_what_was_before(store: Store) -> Non
         save(store)
         remove_record(store.root / "trials" / TRIAL.id)
         assert store.record(TRIAL.id) is None
-    assert len(list((store.root / "set-aside").iterdir())) == 2
+    assert len(list((store.root / "quarantine").iterdir())) == 2
 
 
 def test_damaged_profiles_and_plans_are_set_aside(store: Store, warnings: list[str]) -> None:
@@ -277,7 +277,7 @@ def test_damage_in_a_folder_that_is_only_to_be_read_is_passed_over(
 
     monkeypatch.setattr(os, "replace", refuse)
     assert store.record(TRIAL.id) is None
-    assert "passed over; it cannot be set aside: Read-only file system" in warnings[0]
+    assert "ignored; it cannot be quarantined: Read-only file system" in warnings[0]
 
 
 def test_a_record_replaced_while_it_is_read_is_not_taken_for_damaged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_a_full_disk_costs_nothing_that_was_finished(
         with pytest.raises(StoreError, match="no space left"):
             store.save_plan(made.plan()) if function != "mkdir" else save(store)
     assert content(store.root) == before
-    assert store.records()[TRIAL.id].metrics["test_accuracy"] == 0.8
+    assert store.records()[TRIAL.id].metrics["test"]["accuracy"] == 0.8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
@@ -455,7 +455,7 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(
     store.open()
     with store.lock():
         pass
-    assert "knows no locks" in warnings[0]
+    assert "does not support locks" in warnings[0]
 
 
 def test_file_systems_that_cannot_flush_are_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
