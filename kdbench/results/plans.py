@@ -45,6 +45,7 @@ def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_recor
     now = {row_of(new, e): e for e in new.entries}
     before = {row_of(stored, e): e for e in stored.entries}
     replaced = {e.trial for row, e in before.items() if row in now and now[row].trial != e.trial}
+    helpers = {row: e for row, e in before.items() if row not in now and e.role != "student"}
     belongs = _belonging(new, names)
     kept: dict[Row, Entry] = {}
     for row, entry in before.items():
@@ -53,13 +54,13 @@ def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_recor
             continue
         if has_record(entry.trial):
             kept[row] = entry
-            helpers = {r: e for r, e in before.items() if e.role != "student" and e.pair == entry.pair and e.trial in behind}
-            kept |= {r: e for r, e in helpers.items() if r not in now and has_record(e.trial)}
+            mine = {r: e for r, e in helpers.items() if e.pair == entry.pair and e.trial in behind}
+            kept |= {r: e for r, e in mine.items() if has_record(e.trial)}
     if not kept:
         return new
-    needed = with_teachers(stored, (e.trial for e in kept.values())) - set(new.trials)
+    needed = with_teachers(stored, (e.trial for e in kept.values()))
     rows = {row: now.get(row, e) for row, e in before.items() if row in now or row in kept}
-    parts = ((c, tuple(t for t in c.trials if t in needed)) for c in stored.cohorts)
+    parts = ((c, tuple(t for t in c.trials if t in needed and t not in new.trials)) for c in stored.cohorts)
     return new.model_copy(
         update={
             "trials": {**{i: t for i, t in stored.trials.items() if i in needed}, **new.trials},

@@ -8,32 +8,26 @@ that a newer version wrote are left as they are, and needing one is an error.
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Plan
 from kdbench.results.companions import read_history, read_predictions, read_student, write_companions
 from kdbench.results.files import disk_errors, flush, remove, replace_folder, sha256, temporary, tidy, write_whole
-from kdbench.results.migrations import Kind, NewerFormat, Renamed, upgrade, version_of
+from kdbench.results.json_files import JsonFiles
+from kdbench.results.migrations import NewerFormat
 from kdbench.results.plans import with_earlier_rows
 from kdbench.results.record import LatencyReport, Profile, Record
-from kdbench.results.renaming import find_renamed, rename_trials
+from kdbench.results.renaming import rename_trials
 
-M = TypeVar("M", bound=BaseModel)
 PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
@@ -41,7 +35,7 @@ class DamagedRecord(Exception):
     """A stored record is not what was written."""
 
 
-class Store:
+class Store(JsonFiles):
     """Records, checkpoints, profiles and plans in one folder.
 
     Args:
@@ -50,14 +44,8 @@ class Store:
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda message: None) -> None:
-        self.root = root
-        self.warn = warn
+        super().__init__(root, warn)
         self._checked: dict[str, tuple[int, Record]] = {}
-
-    @cached_property
-    def renamed(self) -> Renamed:
-        """Ids of version 1 that depended on a label → the ids that these trials have now."""
-        return find_renamed(self.root)
 
     def open(self) -> None:
         """Create the folders, check that they can be written, and clear away what dead processes left half-written.
@@ -118,8 +106,8 @@ class Store:
             rename_trials(self.root, self.renamed)
             self.__dict__.pop("renamed", None)
             for trial_id in ids:
-                self._refuse_newer("record", self.folder(trial_id) / "record.json")
-                self._refuse_newer("checkpoint", self.checkpoint_path(trial_id))
+                self.refuse_newer("record", self.folder(trial_id) / "record.json")
+                self.refuse_newer("checkpoint", self.checkpoint_path(trial_id))
 
     def record(self, trial_id: str) -> Record | None:
         """The record of a trial, or ``None``; a damaged one is quarantined with a warning.
@@ -137,7 +125,7 @@ class Store:
             try:
                 return self._whole_record(trial_id)  # a run may have replaced it while it was being read
             except DamagedRecord as error:
-                self._quarantine(folder, f"the record of trial {trial_id}", str(error))
+                self.quarantine(folder, f"the record of trial {trial_id}", str(error))
                 return None
 
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
@@ -221,21 +209,21 @@ class Store:
 
     def save_profile(self, profile: Profile) -> None:
         """Write a profile."""
-        self._save_json(self.root / "profiles" / f"{profile.id}.json", "profile", profile)
+        self.save_json(self.root / "profiles" / f"{profile.id}.json", "profile", profile)
 
     def profile(self, profile_id: str) -> Profile | None:
         """A profile, or ``None``; a damaged one is quarantined."""
         path = self.root / "profiles" / f"{profile_id}.json"
-        return self._load_json(path, "profile", Profile, f"the profile {profile_id}")
+        return self.load_json(path, "profile", Profile, f"the profile {profile_id}")
 
     def save_latency(self, report: LatencyReport) -> None:
         """Write what latencies were measured; :meth:`latency_data_path` is where its raw data go."""
-        self._save_json(self.root / "latency" / f"{report.id}.json", "latency", report)
+        self.save_json(self.root / "latency" / f"{report.id}.json", "latency", report)
 
     def latency(self, report_id: str) -> LatencyReport | None:
         """A report of latencies, or ``None``; a damaged one is quarantined."""
         path = self.root / "latency" / f"{report_id}.json"
-        return self._load_json(path, "latency", LatencyReport, f"the latency report {report_id}")
+        return self.load_json(path, "latency", LatencyReport, f"the latency report {report_id}")
 
     def latencies(self) -> list[LatencyReport]:
         """All reports of latencies, the oldest first; those that a newer version of kdbench wrote are left out, with a warning."""
@@ -274,12 +262,12 @@ class Store:
         shown = plan
         if keep is not None and stored is not None:
             shown = with_earlier_rows(plan, stored, keep, lambda trial: self.record(trial) is not None)
-        self._save_json(self.root / "suites" / f"{plan.suite}.json", "plan", shown)
+        self.save_json(self.root / "suites" / f"{plan.suite}.json", "plan", shown)
         return len(shown.entries) - len(plan.entries)
 
     def plan(self, suite: str) -> Plan | None:
         """The rows that a suite's report shows, with their trials, or ``None``."""
-        return self._load_json(self.root / "suites" / f"{suite}.json", "plan", Plan, f"the plan of suite {suite}")
+        return self.load_json(self.root / "suites" / f"{suite}.json", "plan", Plan, f"the plan of suite {suite}")
 
     def plans(self) -> list[str]:
         """Names of the suites that were run here."""
@@ -302,7 +290,7 @@ class Store:
             known = self._checked.get(trial_id)
             if known is not None and known[0] == stamp:
                 return known[1]
-            record = Record.model_validate(self._read("record", folder / "record.json"))
+            record = Record.model_validate(self.read_json("record", folder / "record.json"))
             changed = [name for name, expected in record.files.items() if sha256(folder / name) != expected]
         except ValueError as error:  # of json, of a migration, of pydantic
             raise DamagedRecord("record.json is not valid") from error
@@ -314,53 +302,6 @@ class Store:
             raise DamagedRecord(f"{changed[0]} is not what it was when it was written")
         self._checked[trial_id] = (stamp, record)
         return record
-
-    def _read(self, kind: Kind, path: Path) -> dict[str, Any]:
-        """The content of a JSON file in the present version.
-
-        Raises:
-            NewerFormat: a newer version of kdbench wrote it.
-            ValueError: it is damaged.
-        """
-        data = json.loads(path.read_bytes())
-        old_record = kind == "record" and version_of(kind, data) == 1
-        return upgrade(kind, data, path, self.renamed) if old_record else upgrade(kind, data, path)
-
-    def _refuse_newer(self, kind: Kind, path: Path) -> None:
-        """Raise :class:`NewerFormat` if a newer version of kdbench wrote a file; what is damaged or absent is no concern here."""
-        with suppress(ValueError, KeyError, SafetensorError, FileNotFoundError):
-            if kind == "checkpoint":
-                with safe_open(path, framework="pt") as file:
-                    upgrade(kind, json.loads((file.metadata() or {})["kdbench"]), path)
-            else:
-                upgrade(kind, json.loads(path.read_bytes()), path)
-
-    def _save_json(self, path: Path, kind: Kind, value: BaseModel) -> None:
-        with disk_errors(self.root):
-            self._refuse_newer(kind, path)
-            write_whole(path, value.model_dump_json(indent=2).encode())
-
-    def _load_json(self, path: Path, kind: Kind, model: type[M], what: str) -> M | None:
-        with disk_errors(self.root, "read"):
-            if not path.exists():
-                return None
-            try:
-                return model.model_validate(self._read(kind, path))
-            except ValueError:  # of json, of a migration, of pydantic
-                self._quarantine(path, what, "it is not valid")
-                return None
-
-    def _quarantine(self, path: Path, what: str, reason: str) -> None:
-        folder = self.root / "quarantine"
-        free = next(n for n in itertools.count(1) if not (folder / f"{path.name}-{n}").exists())
-        target = folder / f"{path.name}-{free}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
-        except OSError as error:  # a report may be made of a folder that is read-only
-            self.warn(f"{what} is damaged ({reason}) and ignored; it cannot be quarantined: {error.strerror or error}")
-        else:
-            self.warn(f"{what} is damaged ({reason}); quarantined as {target}")
 
 
 def _process(holder: Path) -> str:

@@ -144,7 +144,8 @@ def run_suite(
             for trial_id in plan.trials:
                 store.discard(trial_id)
         if kept := store.save_plan(plan, keep=prepared.loaded.written):
-            progress.note(f"the report also shows {kept} rows of earlier runs of this suite")
+            rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
+            progress.note(f"the report also shows {rows} of this suite")
         for known in prepared.profiles.values():
             store.save_profile(known)
         done = tuple(i for i, r in store.records(plan.trials).items() if r.status == "finished")

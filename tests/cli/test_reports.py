@@ -132,7 +132,7 @@ def test_a_merge_names_conflicts_and_overwrites_nothing(kdbench_command: Any, he
     assert {k: after[k] for k in before} == before
 
 
-def test_a_merge_of_what_is_no_runs_folder(kdbench_command: Any, here: Path) -> None:
+def test_a_merge_of_what_is_not_a_runs_folder(kdbench_command: Any, here: Path) -> None:
     (here / "empty").mkdir()
     said = kdbench_command("merge", "empty", "--into", "both")
     assert said.status == 2
