@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,11 @@ from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.errors import KdbenchError
 from kdbench.plan.trial import Plan, Trial
 from kdbench.results.files import write_whole
+from kdbench.results.migrations import RENAMED_COLUMNS, Kind, Renamed, renamed_trials, upgrade
 from kdbench.results.record import LatencyReport, Profile, Record
 
 FOLDER = "records"
+M = TypeVar("M", bound=BaseModel)
 
 
 def is_archive(path: Path) -> bool:
@@ -59,20 +61,25 @@ def load_archive(report: Path) -> SuiteFrame:
     """The frame of a report folder.
 
     Raises:
-        KdbenchError: the copy is missing, incomplete or damaged.
+        KdbenchError: the copy is missing, incomplete, damaged, or was written by a newer version of kdbench.
     """
     folder = report / FOLDER
     try:
-        records = json.loads((folder / "records.json").read_bytes())
-        profiles = [Profile.model_validate(p) for p in json.loads((folder / "profiles.json").read_bytes())]
-        latencies = [LatencyReport.model_validate(p) for p in json.loads((folder / "latencies.json").read_bytes())]
-        plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
+        written = json.loads((folder / "plan.json").read_bytes())
+        plan = Plan.model_validate(upgrade("plan", written, folder / "plan.json"))
+        renamed = renamed_trials(written["trials"])
+        records = {renamed.get(i, i): r for i, r in json.loads((folder / "records.json").read_bytes()).items()}
+        profiles = _load_all("profile", Profile, folder / "profiles.json")
         return frame_of(
             plan,
-            {trial: Record.model_validate(records[trial]) for trial in plan.trials if trial in records},
+            {
+                i: Record.model_validate(upgrade("record", records[i], folder / "records.json", renamed))
+                for i in plan.trials
+                if i in records
+            },
             {p.id: p for p in profiles},
-            _evidence(folder),
-            tuple(latencies),
+            _evidence(folder, renamed),
+            _load_all("latency", LatencyReport, folder / "latencies.json"),
         )
     except OSError as error:
         name = Path(str(error.filename)).name
@@ -91,6 +98,10 @@ def load_archive(report: Path) -> SuiteFrame:
         raise KdbenchError(
             f"the records of the report {report} are damaged ({said}); make the report again from its runs"
         ) from error
+
+
+def _load_all(kind: Kind, model: type[M], path: Path) -> tuple[M, ...]:
+    return tuple(model.model_validate(upgrade(kind, data, path)) for data in json.loads(path.read_bytes()))
 
 
 def _portable(record: Record) -> Record:
@@ -140,16 +151,17 @@ def _predictions(evidence: Evidence) -> bytes:
     return content.getvalue()
 
 
-def _evidence(folder: Path) -> Evidence:
+def _evidence(folder: Path, renamed: Renamed) -> Evidence:
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         parts: dict[str, dict[str, np.ndarray]] = {"targets": {}, "classes": {}, "confidences": {}}
         for name in arrays.files:
             part, _, key = name.partition("/")
-            parts[part][key] = arrays[name]
+            parts[part][renamed.get(key, key)] = arrays[name]
     table = pd.read_csv(folder / "history.csv", engine="python", dtype={"trial": str})  # which reads every float exactly
+    table = table.rename(columns=RENAMED_COLUMNS)
     histories = {
-        str(trial): part.drop(columns="trial").dropna(axis="columns", how="all").reset_index(drop=True)
+        renamed.get(str(trial), str(trial)): part.drop(columns="trial").dropna(axis="columns", how="all").reset_index(drop=True)
         for trial, part in table.groupby("trial", sort=False)
     }
-    scores = json.loads((folder / "scores.json").read_bytes())
+    scores = {renamed.get(i, i): s for i, s in json.loads((folder / "scores.json").read_bytes()).items()}
     return Evidence(parts["targets"], parts["classes"], parts["confidences"], histories, scores)

@@ -15,6 +15,8 @@ from kdbench.plan.trial import Entry, Plan, Trial
 from kdbench.results.record import Costs, LatencyReport, Profile, Record
 from kdbench.results.store import Store
 
+EVERY_SPLIT = ("accuracy", "loss")
+"""Metrics of every split, whose columns are called after their split; plugins' metrics are of the test split alone."""
 ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 PROFILE = ("parameters", "macs", "size_mb")
 COSTS = tuple(name for name in Costs.model_fields if name != "peak_memory_scope")
@@ -167,12 +169,14 @@ def _row(entry: Entry, trial: Trial, records: Mapping[str, Record], profiles: Ma
     if profile is not None:
         row.update(profile.model_dump(include=set(PROFILE)))
         row["uncounted"] = ", ".join(f"{name} ×{calls}" for name, calls in sorted(profile.uncounted.items()))
-    for name, value in record.metrics.items():
-        # A plugin's metric may be called anything, "status" too.
-        row[f"metric_{name}" if (name in row and name not in ACCURACIES) or name in SCORES else name] = value
+    for split, metrics in record.metrics.items():
+        for short, value in metrics.items():
+            name = f"{split}_{short}" if short in EVERY_SPLIT or split != "test" else short
+            # A plugin's metric may be called anything, "status" too.
+            row[f"metric_{name}" if (name in row and name not in ACCURACIES) or name in SCORES else name] = value
     return row
 
 
 def _teacher_accuracy(entry: Entry, records: Mapping[str, Record]) -> float:
-    known = [records[t].metrics.get("test_accuracy", NOTHING) for t in entry.teachers if t in records]
+    known = [records[t].metrics.get("test", {}).get("accuracy", NOTHING) for t in entry.teachers if t in records]
     return sum(known) / len(known) if known and len(known) == len(entry.teachers) else NOTHING

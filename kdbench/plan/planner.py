@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.method import Needs
+from kdbench.plan import identity
 from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
+from kdbench.seeding import canonical_json
 from kdbench.suite.load import BASELINE
 from kdbench.suite.resolve import entry_name, network_of, pair_entries, pair_name, teachers_of
 from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
@@ -169,18 +171,8 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 def _stream(trial: Trial, needs: Needs) -> str:
     """What decides the batches, and the precision of the teachers' pass on them."""
     recipe = trial.recipe
-    return repr(
-        (
-            trial.task,
-            trial.data,
-            trial.seed,
-            recipe.data_side(),
-            recipe.epochs,
-            recipe.precision,
-            recipe.channels_last,
-            needs.sampler,
-        )
-    )
+    stream = [trial.task, identity.canonical(trial.data), trial.seed, identity.data_side(recipe), recipe.epochs, needs.sampler]
+    return canonical_json([*stream, recipe.precision, recipe.channels_last])
 
 
 def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> tuple[Cohort, ...]:

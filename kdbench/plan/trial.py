@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from kdbench.method import Sampler
+from kdbench.plan.identity import trial_identity
 from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
 
@@ -51,15 +52,8 @@ class Trial(Frozen):
 
     @cached_property
     def id(self) -> str:
-        """Digest of all the above, 16 hexadecimal digits; its teachers' ids are included, paths of weights are not."""
-        own = self.model_dump(mode="json")
-        if self.weights_digest is not None:
-            own["model"]["weights"] = "file"
-        if self.task == "classification":
-            del own["task"]
-        if self.preprocessing is None:
-            del own["preprocessing"]
-        return digest(own)
+        """Digest of what the trial is, 16 hexadecimal digits: see :mod:`kdbench.plan.identity` for what counts."""
+        return digest(trial_identity(self))
 
 
 Role = Literal["student", "teacher", "assistant", "generation"]
@@ -139,6 +133,7 @@ class Plan(Frozen):
     """Everything that a suite asks for, in an order that can be run.
 
     Args:
+        version: of this format.
         suite: the suite's name.
         trials: id → trial, teachers before their students.
         entries: the rows of the report.
@@ -147,6 +142,7 @@ class Plan(Frozen):
         task: what reports must know of the task; plans of version 1 are of image classification.
     """
 
+    version: Literal[2] = 2
     suite: str
     title: str | None = None
     description: str | None = None

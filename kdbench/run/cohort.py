@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdbench.data.types import Batch, Split
 from kdbench.models import observe
+from kdbench.plan.identity import data_side
 from kdbench.plan.trial import Cohort, Trial
 from kdbench.results.record import Costs, Record
 from kdbench.run.session import Session
@@ -151,7 +152,7 @@ class Keeper:
                 **_prefixed("validation_", self.task.scores(logits["validation"], unit_targets(self.session.data.validation))),
                 **_prefixed("test_", self.task.scores(logits["test"], unit_targets(self.session.data.test))),
                 "train_seconds": spent,
-                "images_per_second": self.samples_per_epoch / spent if spent else 0.0,
+                "samples_per_second": self.samples_per_epoch / spent if spent else 0.0,
             }
             member.history.append(row)
             save_checkpoint(member, self.session.store.checkpoint_path(trial.id), vars(tally))
@@ -227,15 +228,11 @@ class Keeper:
         session, trial, tally = self.session, member.trial, self.tally[member.trial.id]
         test = unit_targets(session.data.test)
         last = member.history[-1] if member.history else {}
-        metrics = {
-            **{f"train_{name}": last[f"train_{name}"] for name in self.task.metrics if f"train_{name}" in last},
-            **_prefixed("validation_", self.task.scores(logits["validation"], unit_targets(session.data.validation))),
-            **_prefixed("test_", self.task.scores(logits["test"], test)),
-        }
+        own = self.task.scores(logits["test"], test)
         for name, metric in session.registry.metrics.items():
             try:
                 value = float(metric(logits["test"], test))
-                metrics[name if name not in metrics else f"metric_{name}"] = value
+                own[name if name not in own else f"metric_{name}"] = value
             except Exception as error:
                 session.progress.warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
         wall = tally.train + tally.shared_share + tally.evaluate
@@ -243,14 +240,18 @@ class Keeper:
         record = Record(
             trial=trial,
             status="finished",
-            metrics=metrics,
+            metrics={
+                "train": {name: last[f"train_{name}"] for name in self.task.metrics if f"train_{name}" in last},
+                "validation": self.task.scores(logits["validation"], unit_targets(session.data.validation)),
+                "test": own,
+            },
             profile=profile_id(trial, session.data, session.registry),
             costs=Costs(
                 train_seconds=tally.train,
                 shared_seconds=tally.shared,
                 evaluate_seconds=tally.evaluate,
                 wall_seconds=wall,
-                images_per_second=trial.recipe.epochs * self.samples_per_epoch / trained if trained else 0.0,
+                samples_per_second=trial.recipe.epochs * self.samples_per_epoch / trained if trained else 0.0,
                 cohort_members=tally.cohort_members,
                 peak_memory_mb=tally.peak_memory_mb,
                 peak_memory_scope="device" if session.device.type == "cuda" else "process",
@@ -285,7 +286,7 @@ def _stream(session: Session, trial: Trial, cohort: Cohort) -> TrainStream:
         drop_last=recipe.drop_last,
         augmentation=recipe.augmentation,
         sampler=cohort.sampler,
-        seed=named_seed("data", trial.seed, session.data.fingerprint, recipe.data_side()),
+        seed=named_seed("data", trial.seed, session.data.fingerprint, data_side(recipe)),
         device=session.device,
         channels_last=recipe.channels_last,
     )

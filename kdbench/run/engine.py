@@ -141,10 +141,13 @@ def run_suite(
     run_cohort = registry.find("executor", registry.executors, executor)
     store.open()
     with store.lock():
+        store.bring_up_to_date(plan.trials)
         if fresh:
             for trial_id in plan.trials:
                 store.discard(trial_id)
-        store.save_plan(plan)
+        if kept := store.save_plan(plan, keep=prepared.loaded.written):
+            rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
+            progress.note(f"the report also shows {rows} of this suite")
         for known in prepared.profiles.values():
             store.save_profile(known)
         done = tuple(i for i, r in store.records(plan.trials).items() if r.status == "finished")

@@ -81,6 +81,32 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
         load_archive(tmp_path)
 
 
+def test_a_copy_of_a_newer_version_is_named_and_not_called_damaged(tmp_path: Path) -> None:
+    save_archive(full(), tmp_path)
+    path = tmp_path / "records" / "plan.json"
+    path.write_text(path.read_text().replace('"version": 2', '"version": 3', 1))
+    with pytest.raises(
+        KdbenchError, match=r"plan\.json is a plan of format version 3, but this kdbench reads versions up to 2"
+    ):
+        load_archive(tmp_path)
+
+
+def test_a_copy_of_version_1_is_read_with_the_ids_of_today() -> None:
+    """The label of this report's data set counted in version 1; everything keyed by trial follows the new ids."""
+    report = Path(__file__).resolve().parents[2] / "reports" / "cifar10-jpeg"
+    found = load_archive(report)
+    assert all(trial.id == i for i, trial in found.plan.trials.items())
+    assert set(found.records) == set(found.plan.trials) == set(found.rows["trial"])
+    assert all(r.trial.id == i for i, r in found.records.items())
+    for part in (found.evidence.classes, found.evidence.confidences, found.evidence.scores, found.evidence.histories):
+        assert set(part) == set(found.plan.trials)
+    trials = pd.read_csv(report / "trials.csv")
+    assert found.rows["test_accuracy"].tolist() == trials["test_accuracy"].tolist()
+    assert (
+        found.rows["samples_per_second"].tolist() == trials.get("samples_per_second", trials.get("images_per_second")).tolist()
+    )
+
+
 def test_softmax_by_hand_and_without_overflow() -> None:
     assert softmax(np.array([[0.0, np.log(3.0)]])).tolist() == [pytest.approx([0.25, 0.75])]
     assert softmax(np.array([[1000.0, 0.0]])).tolist() == [[1.0, 0.0]]

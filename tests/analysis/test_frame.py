@@ -56,23 +56,23 @@ def test_teacher_accuracy_is_the_mean_over_all_teachers_and_unknown_if_one_is() 
 
 
 def test_a_plugin_s_metric_never_hides_a_column() -> None:
-    one = row("kd", 0.9, metrics={"test_accuracy": 0.9, "status": 3.0, "wall_seconds": 4.0, "test_f1": 0.5})
+    one = row("kd", 0.9, metrics={"test": {"accuracy": 0.9, "status": 3.0, "wall_seconds": 4.0, "f1": 0.5}})
     found = frame(one).rows.iloc[0]
     assert found["status"] == "finished"
     assert found["metric_status"] == 3.0
     assert found["wall_seconds"] == 15.5
     assert found["metric_wall_seconds"] == 4.0
-    assert found["test_f1"] == 0.5
+    assert found["f1"] == 0.5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_metrics_that_are_no_numbers_come_back_from_the_store(tmp_path: Path, value: float) -> None:
     store = Store(tmp_path)
     store.open()
-    store.save(made.record(made.trial(), metrics={"odd": value}))
+    store.save(made.record(made.trial(), metrics={"test": {"odd": value}}))
     found = Store(tmp_path).record(made.trial().id)
     assert found is not None
-    assert found.metrics["odd"] == pytest.approx(value, nan_ok=True)
+    assert found.metrics["test"]["odd"] == pytest.approx(value, nan_ok=True)
 
 
 def grid(points: dict[float, list[tuple[float, float] | None]]) -> list[made.Row]:

@@ -133,12 +133,6 @@ class TestProfile:
         model = make("resnet20")
         assert measure(model) == measure(model.to(memory_format=torch.channels_last))
 
-    def test_of_version_1_can_be_read(self) -> None:
-        found = measure(make("tiny_cnn"))
-        old = found.model_dump(mode="json")
-        old["input_shape"] = old.pop("inputs")
-        assert Profile.model_validate(old) == found
-
 
 class TestSize:
     def test_is_that_of_a_file_which_can_be_loaded(self) -> None:

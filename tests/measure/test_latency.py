@@ -68,7 +68,7 @@ class TestStatistics:
         assert found.min_ms == pytest.approx(1.0)
         assert found.mean_ms == pytest.approx(6.0)
         assert found.rounds == 11
-        assert found.images_per_second == pytest.approx(8 / 0.006)
+        assert found.samples_per_second == pytest.approx(8 / 0.006)
         assert (found.model, found.device_name, found.threads) == ("Net", "a CPU", 2)
 
     def test_quantiles_are_those_of_scipy(self) -> None:
@@ -432,7 +432,7 @@ class TestARun:
         file.write_text(file.read_text()[:-20])
         small.run(path, tmp_path / "runs")
         assert len(calls) == 2
-        assert list((tmp_path / "runs" / "set-aside").glob(f"{file.name}*"))
+        assert list((tmp_path / "runs" / "quarantine").glob(f"{file.name}*"))
         assert len(Store(tmp_path / "runs").latencies()) == 1
 
     def test_that_does_not_want_latency_measures_none(self, calls: list[dict[str, Any]], tmp_path: Path) -> None:

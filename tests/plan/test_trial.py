@@ -75,9 +75,13 @@ def test_the_id_of_a_trial_never_changes() -> None:
     assert Trial.model_validate(SPELLED_OUT).id == GOLDEN
 
 
-def test_the_spelled_out_trial_says_everything() -> None:
-    """A key added to the schema changes every id: it belongs in ``SPELLED_OUT``, and the change in the changelog."""
-    assert Trial.model_validate(SPELLED_OUT).model_dump(mode="json") == SPELLED_OUT
+def test_the_spelled_out_trial_says_everything_that_version_1_knew() -> None:
+    """A key that is added to the schema belongs neither here nor in the id, as long as it has its default."""
+
+    def within(part: Any, whole: Any) -> bool:
+        return all(k in whole and within(v, whole[k]) for k, v in part.items()) if isinstance(part, dict) else part == whole
+
+    assert within(SPELLED_OUT, Trial.model_validate(SPELLED_OUT).model_dump(mode="json"))
 
 
 @pytest.mark.parametrize("key", ["task", "preprocessing"])
@@ -131,7 +135,7 @@ def test_all_ids_differ() -> None:
     assert len({Trial.model_validate(other).id for other in OTHERS.values()}) == len(OTHERS)
 
 
-def test_teachers_are_told_apart_by_their_order() -> None:
+def test_the_order_of_teachers_counts() -> None:
     one, two = "0" * 16, "1" * 16
     assert (
         Trial.model_validate(changed("teachers", to=[one, two])).id

@@ -121,7 +121,7 @@ def test_with_few_seeds_places_and_marks_come_from_the_test_images() -> None:
     """Of 100 images kd has 90 right, at 88 of the same, supervised 60: kd and at are not told apart, and share the first place."""
     rows = [row("supervised", 0.60), row("kd", 0.90), row("at", 0.88)]
     plain = frame(*rows)
-    evidence = predicted({t.id: round(100 * r.metrics["test_accuracy"]) for t, _, r in rows if r})
+    evidence = predicted({t.id: round(100 * r.metrics["test"]["accuracy"]) for t, _, r in rows if r})
     both = frame_of(plain.plan, plain.records, plain.profiles, evidence)
     found = standings(both).set_index("label")
     assert found["place"].to_dict() == {"kd": 1, "at": 1, "supervised": 3}
@@ -386,7 +386,7 @@ def test_the_terminal_gets_plain_text() -> None:
 def test_a_metric_of_a_plugin_never_takes_a_column_s_place() -> None:
     """Whatever it is called: the table's own numbers stay, and the metric is there beside them."""
     names = ("place", "finished", "efficiency", "ece", "delta", "trials")
-    metrics = {"test_accuracy": 0.9, "validation_accuracy": 0.9, **dict.fromkeys(names, 0.5)}
+    metrics = {"test": {"accuracy": 0.9, **dict.fromkeys(names, 0.5)}, "validation": {"accuracy": 0.9}}
     found = line(board(row("supervised", 0.8), row("kd", 0.9, metrics=metrics)), "kd")
     assert (found["place"], found["finished"], found["delta"]) == (1, 1, pytest.approx(0.1))
     assert all(found[f"metric_{name}"] == 0.5 for name in names)

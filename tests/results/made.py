@@ -41,10 +41,10 @@ def provenance(**changes: Any) -> Provenance:
 
 def record(of: Trial, test: float | None = 0.9, validation: float | None = None, *, error: str = "", **changes: Any) -> Record:
     """A record with this test accuracy, or a failed one."""
-    metrics = {"train_accuracy": 1.0}
+    metrics = {"train": {"accuracy": 1.0}}
     if test is not None:
-        metrics["test_accuracy"] = test
-        metrics["validation_accuracy"] = test if validation is None else validation
+        metrics["test"] = {"accuracy": test}
+        metrics["validation"] = {"accuracy": test if validation is None else validation}
     known: dict[str, Any] = {
         "trial": of,
         "status": "failed" if error else "finished",

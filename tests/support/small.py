@@ -15,7 +15,7 @@ from kdbench.run.engine import Prepared, Summary, prepare, run_suite
 from kdbench.suite.load import load_suite
 from kdbench.train.progress import Progress
 
-TIMES = ["train_seconds", "images_per_second"]
+TIMES = ["train_seconds", "samples_per_second"]
 """Columns of a history that differ from run to run."""
 
 
@@ -52,7 +52,7 @@ def run(path: Path, runs: Path, *, progress: Progress | None = None, fresh: bool
     )
 
 
-def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, float]]]:
+def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, dict[str, float]]]]:
     """What must not depend on how a trial was run: id → digest of the weights, of the predictions, the metrics."""
     store = Store(runs)
     return {
