@@ -1,4 +1,4 @@
-"""Trial, Entry, Cohort, Plan: what a suite comes down to."""
+"""Trial, Entry, Cohort, Plan: what a suite is expanded into."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DataKey(Frozen):
     """The data of a trial, by what they are and not by where they lie.
 
     Args:
-        spec: the data set as the suite names it, without ``options`` (paths differ between machines).
+        spec: the data set as the suite describes it, without ``options`` (paths differ between machines).
         fingerprint: digest of the content of all splits.
     """
 
@@ -64,14 +64,14 @@ class Entry(Frozen):
 
     Args:
         pair: name of the pair.
-        label: how reports call the row: a method entry's name, or a teacher's network name.
+        label: name of the row in reports: a method entry's name, or a teacher's network name.
         method: the method's name.
         family: the method's family.
         grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without a grid.
         role: what the trial is for; only ``student`` entries are compared.
         seed: the seed of the row.
         trial: the trial's id.
-        teachers: ids of the trials whose students taught it.
+        teachers: ids of the trials whose students taught its student.
     """
 
     pair: str
@@ -153,7 +153,7 @@ class Plan(Frozen):
     cohorts: tuple[Cohort, ...]
 
     def names(self) -> dict[str, str]:
-        """Names of trials for people: the label of the first row that a trial stands in, with its grid point; or its method."""
+        """Names of trials for people: the label and grid point of the first row that a trial is in, or its method."""
         found: dict[str, str] = {}
         for entry in self.entries:
             point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())

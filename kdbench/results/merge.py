@@ -1,4 +1,4 @@
-"""Records of several runs folders in one, nothing overwritten."""
+"""Merge the records of several runs folders into one, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kdbench.results.renaming import copy_record
 from kdbench.results.store import Store
 
 OUTCOME = ("predictions.npz", "student.safetensors")
-"""The files that are the same whenever a trial came to the same end."""
+"""The files that are identical whenever a trial had the same outcome."""
 
 
 @dataclass
@@ -39,10 +39,10 @@ class Merged:
 
 
 def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
-    """Take over what other runs folders hold: records with their companions, profiles, latencies and plans.
+    """Copy what other runs folders hold into one: records with their companions, profiles, latencies and plans.
 
     A record conflicts with one of the same trial that has other weights or predictions (times always differ); a finished record
-    takes the place of a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
+    replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
     method, grid point and seed mean another trial (other epochs, for example).
 
     Raises:

@@ -22,6 +22,7 @@ from kdbench.results.record import LatencyReport, Profile, Record
 from kdbench.results.store import Store
 from tests.results import made
 from tests.results.test_store import content
+from tests.support import small
 
 V1 = Path(__file__).with_name("v1")
 
@@ -268,6 +269,17 @@ def test_a_newer_checkpoint_stops_a_run_before_anything_trains(tmp_path: Path) -
     save_file({"x": torch.ones(1)}, path, metadata={"kdbench": json.dumps({"version": 3})})
     with pytest.raises(NewerFormat, match=rf"{trial.id}\.safetensors is a checkpoint of format version 3"):
         store.bring_up_to_date([trial.id])
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_run_stops_at_a_newer_record_before_anything_trains_or_is_forgotten(tmp_path: Path, fresh: bool) -> None:
+    path = small.write_suite(tmp_path)
+    small.run(path, tmp_path / "runs")
+    newer(sorted((tmp_path / "runs" / "trials").glob("*/record.json"))[-1])
+    before = content(tmp_path / "runs" / "trials")
+    with pytest.raises(NewerFormat, match=r"record\.json is a record of format version 3"):
+        small.run(path, tmp_path / "runs", fresh=fresh)
+    assert content(tmp_path / "runs" / "trials") == before
 
 
 def test_a_newer_latency_report_of_another_suite_does_not_matter(tmp_path: Path) -> None:
