@@ -275,7 +275,7 @@ class ReportSpec(Frozen):
     """
 
     columns: tuple[str, ...] = ()
-    sort: str = "accuracy"
+    sort: str = "place"
 
 
 class Suite(Frozen):

@@ -1,4 +1,4 @@
-"""The compact copy of records that a report folder carries, so that the report can be made again on any machine.
+"""The compact copy of a suite's records that a report folder carries, so that any machine can render the report again.
 
 ``<report>/records/``: ``plan.json``, ``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
 epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no paths of the machine.
@@ -10,7 +10,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,32 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from kdbench.analysis.evidence import Evidence
-from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.errors import KdbenchError
 from kdbench.plan.trial import Plan, Trial
+from kdbench.results.evidence import Evidence
 from kdbench.results.files import write_whole
 from kdbench.results.record import LatencyReport, Profile, Record
 
 FOLDER = "records"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """All that is kept of a suite.
+
+    Args:
+        plan: the suite's plan.
+        records: by trial id, in the plan's order.
+        profiles: by profile id.
+        evidence: predictions, curves and scores.
+        latencies: measurements of the profiles' latencies, the oldest first.
+    """
+
+    plan: Plan
+    records: Mapping[str, Record]
+    profiles: Mapping[str, Profile]
+    evidence: Evidence
+    latencies: tuple[LatencyReport, ...]
 
 
 def is_archive(path: Path) -> bool:
@@ -33,19 +52,19 @@ def is_archive(path: Path) -> bool:
     return (path / FOLDER / "plan.json").is_file()
 
 
-def save_archive(frame: SuiteFrame, report: Path) -> list[Path]:
-    """Write the copy under ``report``; the same frame always gives the same bytes.
+def save_archive(archive: Archive, report: Path) -> list[Path]:
+    """Write the copy under ``report``; the same archive always gives the same bytes.
 
     Returns:
         The files.
     """
     folder = report / FOLDER
-    evidence = frame.evidence
+    evidence = archive.evidence
     files = {
-        "plan.json": _dump(_portable_plan(frame.plan)),
-        "records.json": _json({i: _portable(r).model_dump(mode="json") for i, r in sorted(frame.records.items())}),
-        "profiles.json": _dump_all(p for _, p in sorted(frame.profiles.items())),
-        "latencies.json": _dump_all(frame.latencies),
+        "plan.json": _dump(_portable_plan(archive.plan)),
+        "records.json": _json({i: _portable(r).model_dump(mode="json") for i, r in sorted(archive.records.items())}),
+        "profiles.json": _dump_all(p for _, p in sorted(archive.profiles.items())),
+        "latencies.json": _dump_all(archive.latencies),
         "scores.json": _json({trial: dict(scores) for trial, scores in sorted(evidence.scores.items())}),
         "history.csv": _histories(evidence),
         "predictions.npz": _predictions(evidence),
@@ -55,25 +74,20 @@ def save_archive(frame: SuiteFrame, report: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def load_archive(report: Path) -> SuiteFrame:
-    """The frame of a report folder.
+def load_archive(report: Path) -> Archive:
+    """Read the copy under ``report``.
 
     Raises:
         KdbenchError: the copy is missing, incomplete or damaged.
     """
     folder = report / FOLDER
     try:
-        records = json.loads((folder / "records.json").read_bytes())
-        profiles = [Profile.model_validate(p) for p in json.loads((folder / "profiles.json").read_bytes())]
-        latencies = [LatencyReport.model_validate(p) for p in json.loads((folder / "latencies.json").read_bytes())]
-        plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
-        return frame_of(
-            plan,
-            {trial: Record.model_validate(records[trial]) for trial in plan.trials if trial in records},
-            {p.id: p for p in profiles},
-            _evidence(folder),
-            tuple(latencies),
-        )
+        records = _read_records(folder / "records.json")
+        profiles = _read_profiles(folder / "profiles.json")
+        latencies = _read_latencies(folder / "latencies.json")
+        plan = _read_plan(folder / "plan.json")
+        own = {trial: records[trial] for trial in plan.trials if trial in records}
+        return Archive(plan, own, profiles, _read_evidence(folder), latencies)
     except OSError as error:
         name = Path(str(error.filename)).name
         raise KdbenchError(f"the records of the report {report} cannot be read: {name}: {error.strerror or error}") from error
@@ -87,14 +101,30 @@ def load_archive(report: Path) -> SuiteFrame:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        said = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
         raise KdbenchError(
-            f"the records of the report {report} are damaged ({said}); make the report again from its runs"
+            f"the records of the report {report} are damaged ({reason}); make the report again from its runs"
         ) from error
 
 
+def _read_plan(path: Path) -> Plan:
+    return Plan.model_validate(json.loads(path.read_bytes()))
+
+
+def _read_records(path: Path) -> dict[str, Record]:
+    return {trial: Record.model_validate(record) for trial, record in json.loads(path.read_bytes()).items()}
+
+
+def _read_profiles(path: Path) -> dict[str, Profile]:
+    return {p.id: p for p in map(Profile.model_validate, json.loads(path.read_bytes()))}
+
+
+def _read_latencies(path: Path) -> tuple[LatencyReport, ...]:
+    return tuple(map(LatencyReport.model_validate, json.loads(path.read_bytes())))
+
+
 def _portable(record: Record) -> Record:
-    """Without what only the machine that made it understands: a traceback's paths, the place of a weights file."""
+    """Leave out what means nothing on another machine: the paths in a traceback, and that of a weights file."""
     failure = record.failure and record.failure.model_copy(update={"traceback": ""})
     return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
 
@@ -140,7 +170,7 @@ def _predictions(evidence: Evidence) -> bytes:
     return content.getvalue()
 
 
-def _evidence(folder: Path) -> Evidence:
+def _read_evidence(folder: Path) -> Evidence:
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         parts: dict[str, dict[str, np.ndarray]] = {"targets": {}, "classes": {}, "confidences": {}}
         for name in arrays.files:
