@@ -72,7 +72,7 @@ def _settings(
     from pydantic import ValidationError
 
     from kdbench.measure.runtimes import unavailable
-    from kdbench.suite.load import plain
+    from kdbench.suite.explain import plain
     from kdbench.suite.schema import DeviceKind, Latency, Runtime
 
     kinds: tuple[DeviceKind, ...] = get_args(DeviceKind)

@@ -102,7 +102,7 @@ def prepare(
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
     data = load_data(loaded.suite.dataset, data_root, registry.datasets)
-    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.path.parent)
+    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
         check_recipe(recipe)
     progress.preparing("counting parameters and MACs")

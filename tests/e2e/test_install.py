@@ -43,6 +43,7 @@ def test_the_wheel_holds_every_package_and_suite(wheel: Path) -> None:
         assert "kdbench_methods/" + path.relative_to(REPOSITORY / "methods").as_posix() in names
     for path in REPOSITORY.glob("suites/*.yaml"):
         assert f"kdbench_suites/{path.name}" in names
+    assert "kdbench_suites/schema.json" in names
     assert "kdbench/py.typed" in names
 
 
