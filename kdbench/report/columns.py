@@ -72,7 +72,7 @@ def _primary(words: Wording) -> Callable[[Line], str]:
     def cell(line: Line) -> str:
         mean = words.value(line[key])
         if line["finished"] > 1:
-            return f"{mean} ± {words.value(line[f'{key}_sd'])}"
+            return f"{mean} ± {words.plain(line[f'{key}_sd'])}"
         return mean + _brackets(line, key, words.value)
 
     return cell

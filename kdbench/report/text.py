@@ -45,7 +45,7 @@ def points(difference: float) -> str:
 
 def signed(difference: float) -> str:
     """A difference with three digits and its sign."""
-    text = f"{difference:+.3g}"
+    text = f"{difference:+.0f}" if abs(difference) >= 1000 else f"{difference:+#.3g}".rstrip(".")
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 

@@ -84,8 +84,10 @@ class Wording:
         return points(value) if is_percent(self.task) else signed(value)
 
     def plain(self, value: float) -> str:
-        """A length on the metric's scale, without a sign of its own: the half of an interval."""
-        return f"{100 * value:.2f}" if is_percent(self.task) else f"{value:.3g}"
+        """A length on the metric's scale: a deviation, or half of an interval."""
+        if is_percent(self.task):
+            return percent(value)
+        return "–" if math.isnan(value) else f"{value:#.3g}".rstrip(".")
 
     def reason(self, reason: Reason) -> str:
         """Why a network is looked at closely."""
@@ -96,7 +98,7 @@ def metric_text(value: float, *, percentage: bool) -> str:
     """A metric as a number: a percentage with two decimals, or four digits."""
     if percentage:
         return percent(value)
-    return "–" if math.isnan(value) else f"{value:.4g}"
+    return "–" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".")
 
 
 def metrics_in_percent(task: TaskInfo) -> str:

@@ -62,13 +62,12 @@ def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> st
     """What the figure says."""
     best, worst = table.iloc[0], table.iloc[-1]
 
-    def ends(row: pd.Series, unit: str) -> str:
-        form = "+.2f" if words.points else "+.3g"
-        return f"{words.scale * row['delta']:{form}}{unit} ({short(str(row['label']))})"
+    def end(row: pd.Series, unit: str) -> str:
+        return f"{words.difference(row['delta'])}{unit} ({short(str(row['label']))})"
 
     return (
         f"Difference of test {words.metric} to the student trained alone, for the pair {short(board.name)}, with 95 % intervals "
-        f"over seeds: from {ends(best, words.points)} to {ends(worst, '')}."
+        f"over seeds: from {end(best, words.points)} to {end(worst, '')}."
     )
 
 
