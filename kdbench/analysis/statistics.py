@@ -1,4 +1,4 @@
-"""Means, deviations and intervals; comparisons paired by seed and by test image."""
+"""Means, deviations and intervals; comparisons paired by seed and by unit of the test set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 LEVEL = 0.95
 """Confidence level of every interval."""
 ROUNDING = 1e-9
-"""Differences of accuracies below this are rounding errors."""
+"""Differences below this are rounding errors."""
 RESAMPLES = 4000
 """Bootstrap samples; always the same ones, so that a report is always the same."""
 
@@ -26,7 +26,7 @@ class Estimate:
         deviation: sample standard deviation (n − 1 in the denominator); NaN for one value.
         low: lower end of the 95 % interval; NaN where none can be given.
         high: upper end.
-        count: how many values.
+        count: number of values.
     """
 
     mean: float
@@ -55,7 +55,7 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
     """The difference of values paired by seed, with the interval of the paired t test.
 
     Where all seeds have the same difference there is no deviation to judge by, and no interval (accuracies are multiples of 1/N, so
-    that comes by chance); only of no difference at all the interval is 0 to 0.
+    that happens by chance); only of no difference at all the interval is 0 to 0.
 
     Args:
         values: a method's, one a seed.
@@ -73,11 +73,11 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy: what it is known to within, for one trained network and ``samples`` test samples.
+    """Wilson's 95 % interval of the share that one trained network gets right, on units like those of the test set.
 
     Args:
-        share: share of the samples that are right, in [0, 1].
-        samples: how many were tested; without any there is no interval (NaN).
+        share: share of the units that are right, in [0, 1].
+        samples: number of units tested; without any there is no interval (NaN).
     """
     if samples == 0:
         return float("nan"), float("nan")
@@ -111,7 +111,7 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
 
     The model is y = row + seed + ε with ε of one variance for all (two-way analysis of variance without interaction; Montgomery,
     "Design and Analysis of Experiments", section 4.1). The residual variance is pooled over P + 1 rows, with P (S − 1) degrees of
-    freedom: with few seeds and many rows it tells apart what paired t tests, with S − 1 degrees of freedom each, cannot.
+    freedom: with few seeds and many rows it finds differences that paired t tests, with S − 1 degrees of freedom each, cannot.
 
     Args:
         values: P×S, a row for each of what is compared, a column a seed.
@@ -119,7 +119,7 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
 
     Returns:
         For each row its difference, whose deviation is that of one seed's difference by the model, with the 95 % interval of
-        Student's t; and the two-sided p values, not corrected for being many. NaN for fewer than two seeds, or where nothing varies.
+        Student's t; and the two-sided p values, not corrected for their number. NaN for fewer than two seeds, or where nothing varies.
 
     Raises:
         ValueError: the lengths differ.
@@ -140,7 +140,7 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for being many (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); same order.
+    """Correct p values for their number (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); same order.
 
     The smallest of m is multiplied by m, the next by m − 1, and so on; none becomes smaller than one before it. NaN stay, and do
     not count. (statsmodels has it too, and collects garbage at every call: a fifth of a second where torch is loaded.)
@@ -152,15 +152,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in numbers]
 
 
-def image_test(correct: np.ndarray, baseline: np.ndarray) -> float:
-    """Two-sided p value that two networks, or two sets of them, are right equally often on images like the test images.
+def units_test(correct: np.ndarray, baseline: np.ndarray) -> float:
+    """Two-sided p value that two networks, or two sets of them, are right equally often on units like those of the test set.
 
-    With one seed this is McNemar's exact test (Dietterich 1998). With several, an image counts with its mean difference over
+    With one seed this is McNemar's exact test (Dietterich 1998). With several, a unit counts with its mean difference over
     seeds, whose sign is random if there is no difference; the test is that of the sum over its standard deviation under random
     signs (McNemar's without continuity correction, were there one seed). It speaks of these trained networks, not of other seeds.
 
     Args:
-        correct: which samples are right, S×N, bool.
+        correct: which units are right, S×N, bool.
         baseline: the same of what it is compared with.
     """
     if len(correct) == 1:
@@ -171,23 +171,23 @@ def image_test(correct: np.ndarray, baseline: np.ndarray) -> float:
     return float(2 * stats.norm.sf(abs(difference.sum()) / spread)) if spread else 1.0
 
 
-def image_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
-    """Bootstrap interval, 95 %, of the difference of accuracies over images like the test images (percentiles, paired by image).
+def units_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
+    """Bootstrap interval, 95 %, of the difference of accuracies over units like those of the test set (percentiles, paired).
 
     Args:
-        correct: which samples are right, S×N, bool.
+        correct: which units are right, S×N, bool.
         baseline: the same of what it is compared with.
     """
     difference = correct.mean(0) - baseline.mean(0)
     values, counts = np.unique(difference.round(12), return_counts=True)
-    # Drawing N images with replacement is drawing how often each of the few different values comes.
+    # Drawing N units with replacement is drawing how often each of the few different values comes.
     drawn = np.random.default_rng(0).multinomial(len(difference), counts / len(difference), size=RESAMPLES)
     low, high = np.percentile(drawn @ values / len(difference), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
 
 
 def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
-    """Places that the data support: from the best downward, what is not told apart from the first of a place shares it.
+    """Places that the data support: what does not differ significantly from the first of a place shares it.
 
     Args:
         means: M, the higher the better; NaN for what has no place.
@@ -240,7 +240,7 @@ def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def critical_difference(methods: int, blocks: int) -> float:
-    """Mean ranks that differ by this much are told apart at the 5 % level (Demšar 2006, section 3.2.2)."""
+    """The least significant difference of mean ranks at the 5 % level (Demšar 2006, section 3.2.2)."""
     q = float(stats.studentized_range.ppf(LEVEL, methods, np.inf)) / 2**0.5
     return float(q * (methods * (methods + 1) / (6 * blocks)) ** 0.5)
 

@@ -63,7 +63,11 @@ def kdbench_executors() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 @hookspec
 def kdbench_reporters() -> Mapping[str, Callable[[Any, Path], list[Path]]]:  # type: ignore[empty-body]
-    """Return report formats by name: functions of (``kdbench.analysis.frame.SuiteFrame``, folder) that write files, and return paths."""
+    """Return report formats by name: functions of (report, folder) that write files into the folder, and return their paths.
+
+    ``report`` is a ``kdbench.report.report.Report``: ``report.standings`` is the leaderboard in raw numbers, ``report.rows`` has
+    a row a trial, ``report.charts`` holds the figures, ``report.plan.task`` says what the metrics are called.
+    """
 
 
 @hookspec

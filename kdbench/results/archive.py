@@ -1,4 +1,4 @@
-"""The compact copy of records that a report folder carries, so that the report can be made again on any machine.
+"""The compact copy of a suite's records that a report folder carries, so that any machine can render the report again.
 
 ``<report>/records/``: ``plan.json``, ``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
 epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no paths of the machine.
@@ -10,7 +10,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from kdbench.analysis.evidence import Evidence
-from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.errors import KdbenchError
 from kdbench.plan.trial import Plan, Trial
+from kdbench.results.evidence import Evidence
 from kdbench.results.files import write_whole
 from kdbench.results.migrations import RENAMED_COLUMNS, Kind, Renamed, renamed_trials, upgrade
 from kdbench.results.record import LatencyReport, Profile, Record
@@ -30,24 +30,43 @@ FOLDER = "records"
 M = TypeVar("M", bound=BaseModel)
 
 
+@dataclass(frozen=True)
+class Archive:
+    """All that is kept of a suite.
+
+    Args:
+        plan: the suite's plan.
+        records: by trial id, in the plan's order.
+        profiles: by profile id.
+        evidence: predictions, curves and scores.
+        latencies: measurements of the profiles' latencies, the oldest first.
+    """
+
+    plan: Plan
+    records: Mapping[str, Record]
+    profiles: Mapping[str, Profile]
+    evidence: Evidence
+    latencies: tuple[LatencyReport, ...]
+
+
 def is_archive(path: Path) -> bool:
     """Whether a folder is a report with a copy of its records."""
     return (path / FOLDER / "plan.json").is_file()
 
 
-def save_archive(frame: SuiteFrame, report: Path) -> list[Path]:
-    """Write the copy under ``report``; the same frame always gives the same bytes.
+def save_archive(archive: Archive, report: Path) -> list[Path]:
+    """Write the copy under ``report``; the same archive always gives the same bytes.
 
     Returns:
         The files.
     """
     folder = report / FOLDER
-    evidence = frame.evidence
+    evidence = archive.evidence
     files = {
-        "plan.json": _dump(_portable_plan(frame.plan)),
-        "records.json": _json({i: _portable(r).model_dump(mode="json") for i, r in sorted(frame.records.items())}),
-        "profiles.json": _dump_all(p for _, p in sorted(frame.profiles.items())),
-        "latencies.json": _dump_all(frame.latencies),
+        "plan.json": _dump(_portable_plan(archive.plan)),
+        "records.json": _json({i: _portable(r).model_dump(mode="json") for i, r in sorted(archive.records.items())}),
+        "profiles.json": _dump_all(p for _, p in sorted(archive.profiles.items())),
+        "latencies.json": _dump_all(archive.latencies),
         "scores.json": _json({trial: dict(scores) for trial, scores in sorted(evidence.scores.items())}),
         "history.csv": _histories(evidence),
         "predictions.npz": _predictions(evidence),
@@ -57,8 +76,8 @@ def save_archive(frame: SuiteFrame, report: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def load_archive(report: Path) -> SuiteFrame:
-    """The frame of a report folder.
+def load_archive(report: Path) -> Archive:
+    """Read the copy under ``report``.
 
     Raises:
         KdbenchError: the copy is missing, incomplete, damaged, or was written by a newer version of kdbench.
@@ -68,19 +87,11 @@ def load_archive(report: Path) -> SuiteFrame:
         written = json.loads((folder / "plan.json").read_bytes())
         plan = Plan.model_validate(upgrade("plan", written, folder / "plan.json"))
         renamed = renamed_trials(written["trials"])
-        records = {renamed.get(i, i): r for i, r in json.loads((folder / "records.json").read_bytes()).items()}
-        profiles = _load_all("profile", Profile, folder / "profiles.json")
-        return frame_of(
-            plan,
-            {
-                i: Record.model_validate(upgrade("record", records[i], folder / "records.json", renamed))
-                for i in plan.trials
-                if i in records
-            },
-            {p.id: p for p in profiles},
-            _evidence(folder, renamed),
-            _load_all("latency", LatencyReport, folder / "latencies.json"),
-        )
+        records = _read_records(folder / "records.json", renamed)
+        profiles = {p.id: p for p in _read_all("profile", Profile, folder / "profiles.json")}
+        latencies = _read_all("latency", LatencyReport, folder / "latencies.json")
+        own = {trial: records[trial] for trial in plan.trials if trial in records}
+        return Archive(plan, own, profiles, _read_evidence(folder, renamed), latencies)
     except OSError as error:
         name = Path(str(error.filename)).name
         raise KdbenchError(f"the records of the report {report} cannot be read: {name}: {error.strerror or error}") from error
@@ -94,18 +105,23 @@ def load_archive(report: Path) -> SuiteFrame:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        said = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
         raise KdbenchError(
-            f"the records of the report {report} are damaged ({said}); make the report again from its runs"
+            f"the records of the report {report} are damaged ({reason}); make the report again from its runs"
         ) from error
 
 
-def _load_all(kind: Kind, model: type[M], path: Path) -> tuple[M, ...]:
+def _read_records(path: Path, renamed: Renamed) -> dict[str, Record]:
+    found = json.loads(path.read_bytes()).items()
+    return {renamed.get(i, i): Record.model_validate(upgrade("record", r, path, renamed)) for i, r in found}
+
+
+def _read_all(kind: Kind, model: type[M], path: Path) -> tuple[M, ...]:
     return tuple(model.model_validate(upgrade(kind, data, path)) for data in json.loads(path.read_bytes()))
 
 
 def _portable(record: Record) -> Record:
-    """Without what only the machine that made it understands: a traceback's paths, the place of a weights file."""
+    """Leave out what means nothing on another machine: the paths in a traceback, and that of a weights file."""
     failure = record.failure and record.failure.model_copy(update={"traceback": ""})
     return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
 
@@ -151,7 +167,7 @@ def _predictions(evidence: Evidence) -> bytes:
     return content.getvalue()
 
 
-def _evidence(folder: Path, renamed: Renamed) -> Evidence:
+def _read_evidence(folder: Path, renamed: Renamed) -> Evidence:
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         parts: dict[str, dict[str, np.ndarray]] = {"targets": {}, "classes": {}, "confidences": {}}
         for name in arrays.files:

@@ -1,12 +1,12 @@
-"""Sentences that say where the numbers of a report come from."""
+"""Where the numbers of a report come from: data, machines, versions and commands."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kdbench.analysis.frame import SuiteFrame
-from kdbench.report.text import code, escape
+from kdbench.report.text import code, escape, flat
 from kdbench.results.record import Record
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -39,6 +39,31 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
     return ["\n".join(lines), *warnings]
 
 
+def environments(records: Mapping[str, Record]) -> dict[str, int]:
+    """Trial → number of the environment (command, machine, versions) that its record was made in; the same are one."""
+    numbers: dict[tuple[tuple[str, str], ...], int] = {}
+    return {t: numbers.setdefault(tuple(describe(r)), len(numbers) + 1) for t, r in sorted(records.items())}
+
+
+def describe(record: Record) -> list[tuple[str, str]]:
+    """Command, machine and versions behind a record."""
+    made = record.provenance
+    units = {"cores": " cores", "memory_gb": " GB memory"}
+    machine = [f"{value}{units.get(name, '')}" for name, value in made.machine.items()]
+    versions = [f"kdbench {made.kdbench}", *([f"commit {made.commit}"] if made.commit else [])]
+    versions += [f"{name} {version}" for name, version in made.libraries.items()]
+    return [
+        ("command", flat(made.command)),
+        ("machine", flat(", ".join([*machine, f"device {made.device}", _threads(record)]))),
+        ("versions", flat(", ".join(versions))),
+    ]
+
+
+def _threads(record: Record) -> str:
+    threads = record.provenance.threads
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def _each(records: Sequence[Record], describe: Callable[[Record], str]) -> str:
     return "; ".join(sorted({describe(record) for record in records}))
 
@@ -57,8 +82,7 @@ def _machine(record: Record) -> str:
         _unit(machine, "memory_gb", "GB"),
         machine.get("system"),
     ]
-    threads = "1 thread" if made.threads == 1 else f"{made.threads} threads"
-    return f"{', '.join(escape(text) for text in known if text)} (device {escape(made.device)}, {threads})"
+    return f"{', '.join(escape(text) for text in known if text)} (device {escape(made.device)}, {_threads(record)})"
 
 
 def _unit(machine: dict[str, str], name: str, unit: str) -> str:

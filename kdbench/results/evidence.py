@@ -1,6 +1,6 @@
-"""What lies behind the accuracies of a suite: predictions test sample by test sample, curves, and scores made from logits.
+"""What lies behind a suite's metrics: predictions unit by unit, curves, and scores computed from logits.
 
-It is kept small enough for a report folder: of a sample's probabilities, the highest and its class.
+It is kept small enough for a report folder: of a unit's probabilities, the highest and its class.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Evidence:
     """Predictions and curves by trial id. What a trial did not leave is absent.
 
     Args:
-        targets: fingerprint of the data → classes of the N test samples, int.
+        targets: fingerprint of the data → classes of the N units of the test set, int.
         classes: trial → predicted classes, N, int.
         confidences: trial → probability of the predicted class in units of 1/255, N, uint8.
         histories: trial → a row an epoch.
@@ -34,7 +34,7 @@ class Evidence:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def correct(self, trial: str, fingerprint: str) -> np.ndarray | None:
-        """Which test samples a trial got right, N, bool; ``None`` if its predictions are not known."""
+        """Which units of the test set a trial got right, N, bool; ``None`` if its predictions are not known."""
         if trial not in self.classes or fingerprint not in self.targets:
             return None
         return np.asarray(self.classes[trial] == self.targets[fingerprint])

@@ -1,19 +1,24 @@
-"""What figures are made of: the standings of each pair, and the networks that are looked at closely."""
+"""One pair at a time: its rows of the standings, and the networks that are looked at closely."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from kdbench.analysis.evidence import CONFIDENCE_LEVELS
 from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.standings import baseline_label, standings
+from kdbench.analysis.standings import baseline_label
+from kdbench.analysis.task import direction, metric_column
+from kdbench.results.evidence import CONFIDENCE_LEVELS
+
+Reason = Literal["teacher", "alone", "best"]
+"""Why a row is looked at closely: first teacher, student trained alone, best method on the validation set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Board:
     """One pair on one data set.
 
@@ -21,8 +26,9 @@ class Board:
         frame: the whole suite.
         pair: name of the pair.
         fingerprint: of the data.
-        name: the pair for people; with the fingerprint where the suite holds different data.
+        name: the pair's; with the fingerprint where the suite holds different data.
         table: its rows of the standings.
+        baseline: label of the student trained alone.
     """
 
     frame: SuiteFrame
@@ -30,15 +36,11 @@ class Board:
     fingerprint: str
     name: str
     table: pd.DataFrame
+    baseline: str | None
 
     def students(self) -> pd.DataFrame:
         """Rows of the methods, best first."""
         return self.table[self.table["role"] == "student"]
-
-    def baseline(self) -> str | None:
-        """Label of the student trained alone."""
-        rows = self.frame.rows
-        return baseline_label(self.frame, rows[(rows["pair"] == self.pair) & (rows["fingerprint"] == self.fingerprint)])
 
     def classes(self) -> list[str]:
         """Names of the classes; their numbers where they have none."""
@@ -49,22 +51,22 @@ class Board:
         return [str(i) for i in range(1 + max((int(s.max()) for s in seen if s is not None and len(s)), default=-1))]
 
 
-@dataclass(frozen=True)
-class Network:
-    """A row of a board, with the predictions of its seeds.
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The predictions of a row's seeds.
 
     Args:
         label: of the row.
-        what: why it is looked at: teacher, student alone, or best student by validation accuracy.
+        reason: why it is looked at.
         trials: those whose predictions are known.
-        targets: classes of the test samples, N.
+        targets: classes of the units of the test set, N.
         predicted: predicted classes, S×N.
         confidences: of the predicted classes, S×N, in [0, 1].
         ece: expected calibration error, mean over seeds; NaN if unknown.
     """
 
     label: str
-    what: str
+    reason: Reason
     trials: tuple[str, ...]
     targets: np.ndarray
     predicted: np.ndarray
@@ -72,16 +74,22 @@ class Network:
     ece: float
 
 
-def boards(frame: SuiteFrame) -> list[Board]:
-    """The boards of a suite in its order."""
-    table = standings(frame)
-    if table.empty:
+def boards(frame: SuiteFrame, standings: pd.DataFrame) -> list[Board]:
+    """The boards of a suite in its order.
+
+    Args:
+        frame: the records.
+        standings: its :func:`kdbench.analysis.standings.standings`.
+    """
+    if standings.empty:
         return []
-    several = table["fingerprint"].nunique() > 1
-    return [
-        Board(frame, str(pair), str(data), f"{pair} (data {data})" if several else str(pair), part)
-        for (pair, data), part in table.groupby(["pair", "fingerprint"], sort=False)
-    ]
+    several, rows = standings["fingerprint"].nunique() > 1, frame.rows
+    found = []
+    for (pair, data), part in standings.groupby(["pair", "fingerprint"], sort=False):
+        name = f"{pair} (data {data})" if several else str(pair)
+        baseline = baseline_label(frame, rows[(rows["pair"] == pair) & (rows["fingerprint"] == data)])
+        found.append(Board(frame, str(pair), str(data), name, part, baseline))
+    return found
 
 
 def column(table: pd.DataFrame, name: str) -> pd.Series[float]:
@@ -90,43 +98,46 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[float]:
     return pd.to_numeric(values, errors="coerce").astype(float)
 
 
-def networks(board: Board) -> list[Network]:
-    """The first teacher, the student trained alone, and the method with the best mean validation accuracy, as far as known."""
-    table = board.table
-    chosen: list[tuple[pd.DataFrame, str]] = [(table[table["role"] == "teacher"], "teacher")]
+def closeups(board: Board) -> list[Predictions]:
+    """Predictions of the first teacher, the student trained alone and the best method on the validation set, if known."""
     students = board.students()
-    chosen.append((students[students["label"] == board.baseline()], "student alone"))
-    chosen.append((_taught(board), "best by validation accuracy"))
-    return [found for rows, what in chosen if len(rows) and (found := _network(board, rows.iloc[0], what)) is not None]
+    rows: list[tuple[pd.DataFrame, Reason]] = [
+        (board.table[board.table["role"] == "teacher"], "teacher"),
+        (students[students["label"] == board.baseline], "alone"),
+        (_taught(board), "best"),
+    ]
+    found = [_predictions(board, part.iloc[0], reason) for part, reason in rows if len(part)]
+    return [predictions for predictions in found if predictions is not None]
 
 
 def summary(boards: Sequence[Board]) -> pd.DataFrame:
-    """Of each pair the teachers, the student trained alone and the best method by validation accuracy, named with the pair."""
+    """Of each pair the teachers, the student trained alone and the best method on the validation set, labelled with the pair."""
     parts = []
     for board in boards:
         students = board.students()
-        shown = pd.concat([students[students["label"] == board.baseline()], _taught(board)[:1]])
+        shown = pd.concat([students[students["label"] == board.baseline], _taught(board)[:1]])
         parts += [board.table[board.table["role"] == "teacher"], shown.assign(label=shown["label"] + f" · {board.pair}")]
     return pd.concat(parts).drop_duplicates(["label", "role", "trials"])
 
 
 def _taught(board: Board) -> pd.DataFrame:
-    """Rows of the methods that taught the student, best validation accuracy first."""
-    students = board.students()
-    taught = students[(students["label"] != board.baseline()) & (students["finished"] > 0)]
-    return taught.loc[column(taught, "validation_accuracy").sort_values(ascending=False, kind="stable").index]
+    """Rows of the methods that taught the student, the best on the validation set first."""
+    students, task = board.students(), board.frame.task
+    taught = students[(students["label"] != board.baseline) & (students["finished"] > 0)]
+    merit = direction(task) * column(taught, metric_column(task, "validation"))
+    return taught.loc[merit.sort_values(ascending=False, kind="stable").index]
 
 
-def _network(board: Board, row: pd.Series, what: str) -> Network | None:
+def _predictions(board: Board, row: pd.Series, reason: Reason) -> Predictions | None:
     evidence = board.frame.evidence
     targets = evidence.targets.get(board.fingerprint)
     trials = tuple(t for t in dict.fromkeys(str(row["trials"]).split()) if t in evidence.classes)
     if targets is None or not trials or not len(targets):
         return None
     known = [evidence.scores[t]["ece"] for t in trials if "ece" in evidence.scores.get(t, {})]
-    return Network(
+    return Predictions(
         label=str(row["label"]),
-        what=what,
+        reason=reason,
         trials=trials,
         targets=targets,
         predicted=_stack([evidence.classes[t] for t in trials]),
