@@ -40,7 +40,8 @@ PROFILES = (made.profile(), made.profile("big", 4_000_000), made.profile("wide",
 
 def said(label: str, perplexity: float, seed: int = 0, **changes: Any) -> Row:
     """A row of the task; its perplexity on the validation set is a little higher."""
-    metrics = {"train_perplexity": 9.0, "validation_perplexity": perplexity + 0.5, "test_perplexity": perplexity}
+    values = {"train": 9.0, "validation": perplexity + 0.5, "test": perplexity}
+    metrics = {split: {"perplexity": value} for split, value in values.items()}
     return row(label, 0.0, seed, **{"metrics": metrics, **changes})
 
 
@@ -66,7 +67,7 @@ def full(pairs: Sequence[str] = ("one", "two")) -> Analysis:
                 value = base - 3 + 0.2 * i + random.normal(0, 0.1)
                 rows.append(said("grid", value, seed, model=model, pair=pair, method="kd", grid_point=point))
     for trial, _, record in rows:
-        final = record.metrics["test_perplexity"] if record else math.nan
+        final = record.metrics["test"]["perplexity"] if record else math.nan
         curve = final + np.array([20.0, 5.0, 0.0])
         table = {"epoch": [1.0, 2.0, 3.0], "loss": np.log(curve), "train_perplexity": curve - 1}
         table |= {"validation_loss": np.log(curve), "validation_perplexity": curve + 0.5}
@@ -135,7 +136,7 @@ def test_sentences_are_compared_one_by_one_where_the_share_that_is_right_is_what
 
 def test_a_grid_is_decided_by_the_lowest_on_the_validation_set() -> None:
     def point(alpha: float, validation: float, test: float) -> Row:
-        metrics = {"validation_perplexity": validation, "test_perplexity": test}
+        metrics = {"validation": {"perplexity": validation}, "test": {"perplexity": test}}
         return row("kd", 0.0, grid_point={"alpha": alpha}, metrics=metrics)
 
     of = analysis(point(0.1, 9.0, 1.0), point(0.5, 8.0, 5.0), point(0.9, math.nan, 2.0))
@@ -210,7 +211,7 @@ def test_columns_are_named_after_the_task_s_metrics() -> None:
 
 def test_further_metrics_of_a_task_have_columns_of_their_own() -> None:
     both = {**SENTENCES.metrics, "exact_match": MetricInfo(label="exact match")}
-    metrics = {"test_perplexity": 20.0, "test_exact_match": 0.25}
+    metrics = {"test": {"perplexity": 20.0, "exact_match": 0.25}}
     rows = [row("kd", 0.0, metrics=metrics), row("at", 0.0, metrics=metrics)]
     of = Analysis(made.frame(*rows, task=SENTENCES.model_copy(update={"metrics": both})))
     assert of.standings["test_exact_match"].tolist() == [0.25, 0.25]
