@@ -21,7 +21,9 @@ from kdbench.results.record import Record
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What the records of a suite say. Tables are shared by all who ask: copy one before you change it.
+    """What the records of a suite say.
+
+    Tables are shared by everyone who asks for them: copy one before you change it.
 
     Args:
         frame: the records.
@@ -41,7 +43,7 @@ class Analysis:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """A row for each entry of the plan, grid points included (:class:`kdbench.analysis.frame.SuiteFrame`)."""
+        """A row for each entry of the plan, grid points included (``frame.py``)."""
         return self.frame.rows
 
     @property
@@ -51,32 +53,32 @@ class Analysis:
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        """A row for each grid point (:func:`kdbench.analysis.choice.grid_points`)."""
+        """A row for each grid point (``choice.py``)."""
         return grid_points(self.frame)
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
-        """The rows without grid points that were not chosen (:func:`kdbench.analysis.choice.chosen_rows`)."""
+        """The rows without grid points that were not chosen (``choice.py``)."""
         return chosen_rows(self.frame, self.points)
 
     @cached_property
     def standings(self) -> pd.DataFrame:
-        """A row for each pair and method, best first (:func:`kdbench.analysis.standings.standings`)."""
+        """A row for each pair and method, best first (``standings.py``)."""
         return standings(self.frame, self.chosen)
 
     @cached_property
     def grids(self) -> pd.DataFrame:
-        """Grid points against the student trained alone (:func:`kdbench.analysis.grids.grid_table`)."""
+        """Grid points against the student trained alone (``grids.py``)."""
         return grid_table(self.frame, self.points)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """A row for each row of the standings and epoch (:func:`kdbench.analysis.epochs.epochs_table`)."""
+        """A row for each row of the standings and epoch (``epochs.py``)."""
         return epochs_table(self.frame, self.chosen)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """A row for each row of the standings and class (:func:`kdbench.analysis.classes.classes_table`)."""
+        """A row for each row of the standings and class (``classes.py``)."""
         return classes_table(self.frame, self.chosen)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""One pair at a time: its rows of the standings, and the networks that are looked at closely."""
+"""One pair at a time: its rows of the standings, and close-ups of some networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdbench.analysis.task import direction, metric_column
 from kdbench.results.evidence import CONFIDENCE_LEVELS
 
 Reason = Literal["teacher", "alone", "best"]
-"""Why a row is looked at closely: first teacher, student trained alone, best method on the validation set."""
+"""First teacher, student trained alone, or best method on the validation set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,10 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[float]:
 
 
 def closeups(board: Board) -> list[Predictions]:
-    """Predictions of the first teacher, the student trained alone and the best method on the validation set, if known."""
+    """The rows whose predictions are shown in detail, as far as they are known.
+
+    The first teacher, the student trained alone, and the best method on the validation set.
+    """
     students = board.students()
     rows: list[tuple[pd.DataFrame, Reason]] = [
         (board.table[board.table["role"] == "teacher"], "teacher"),
@@ -111,7 +114,10 @@ def closeups(board: Board) -> list[Predictions]:
 
 
 def summary(boards: Sequence[Board]) -> pd.DataFrame:
-    """Of each pair the teachers, the student trained alone and the best method on the validation set, labelled with the pair."""
+    """The rows of each pair that matter most, labelled with the pair.
+
+    The teachers, the student trained alone, and the best method on the validation set.
+    """
     parts = []
     for board in boards:
         students = board.students()
@@ -121,7 +127,7 @@ def summary(boards: Sequence[Board]) -> pd.DataFrame:
 
 
 def _taught(board: Board) -> pd.DataFrame:
-    """Rows of the methods that taught the student, the best on the validation set first."""
+    """Rows of the methods that taught the student, best on the validation set first."""
     students, task = board.students(), board.frame.task
     taught = students[(students["label"] != board.baseline) & (students["finished"] > 0)]
     merit = direction(task) * column(taught, metric_column(task, "validation"))

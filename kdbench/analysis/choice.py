@@ -1,4 +1,4 @@
-"""Which point of a hyper-parameter grid stands for it: the best on the validation set."""
+"""Choosing the point of a grid: the best on the validation set."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from kdbench.plan.trial import Plan
 
 
 def grid_points(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each grid point of each student: pair, fingerprint, label, point, means over seeds, and whether it was chosen.
+    """Find all grid points of all students, and which of them is chosen.
 
-    The choice of a grid falls on the point that finished with the most seeds (one that diverges now and then is no better
-    for the rest); among these, on the best mean of the primary metric on the validation set; among these, on the first. The
-    test set has no say.
+    The columns are pair, fingerprint, label, point, seeds, finished, the primary metric's means
+    over seeds, and chosen. The choice of a grid falls on the point that finished with the most
+    seeds (one that diverges now and then is no better for the rest); among these, on the best mean
+    of the primary metric on the validation set; among these, on the first. The test set has no say.
     """
     students = frame.rows[frame.rows["role"] == "student"]
     validation, test = metric_column(frame.task, "validation"), metric_column(frame.task)
@@ -43,7 +44,9 @@ def grid_points(frame: SuiteFrame) -> pd.DataFrame:
 
 
 def chosen_rows(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """The rows without those of grid points that were not chosen, and without the assistants and generations made for them.
+    """Drop the rows of grid points that were not chosen.
+
+    Assistants and generations that were trained for them are dropped too.
 
     Args:
         frame: the records.

@@ -16,13 +16,14 @@ from kdbench.measure.accuracy import CALIBRATION_BINS, confusion, per_class, rel
 
 CLASS_SCORES = ("precision", "recall", "f1", "support")
 AVERAGE = "macro average"
-"""Stands in the place of a class for the plain mean of all."""
+"""Named like a class: the plain mean of all classes."""
 
 
 def classes_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and class: ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``.
+    """A row for each pair, data, role, label and class.
 
-    The class ``AVERAGE`` stands for the plain mean of all classes.
+    The columns are ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``. The
+    class ``AVERAGE`` is the plain mean of all classes.
 
     Args:
         frame: the records.
@@ -103,10 +104,11 @@ def mean_confusion(predictions: Predictions, classes: int) -> Confusion:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How often predictions are right by how confident they are, over the units of all seeds.
+    """How often predictions are right at each level of confidence, over all seeds.
 
     Args:
-        bins: ``low`` edge, ``count``, mean ``confidence`` and ``accuracy`` of each bin, NaN in empty ones.
+        bins: ``low`` edge, ``count``, mean ``confidence`` and ``accuracy`` of each bin, NaN in
+            empty ones.
         error: expected calibration error.
         excess: mean confidence less the share that is right.
     """
@@ -117,7 +119,10 @@ class Calibration:
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """The calibration of a row's predictions; its error from the bins, if it is not known from logits."""
+    """The calibration of a row's predictions.
+
+    Its error comes from the bins if it is not known from logits.
+    """
     correct = predictions.predicted == predictions.targets
     bins = reliability(predictions.confidences.flatten(), correct.flatten(), CALIBRATION_BINS)
     error = predictions.ece

@@ -1,4 +1,7 @@
-"""What changed between two runs of the same suites: another version of a method, another machine, another torch."""
+"""What changed between two runs of the same suite.
+
+The cause may be another version of a method, another machine, or another torch.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,13 @@ class Comparison:
 
     Args:
         task: what is learnt.
-        rows: a row for each pair, role and label that both have: ``value_a``, ``value_b`` (primary metric on the test set), and B
-            against A as in :mod:`kdbench.analysis.contrasts`: ``delta`` with its interval, ``p_seeds``, ``p_images`` (of the
-            task's units), ``significant``; ``time_ratio`` (B's training time over A's), ``failed_a``, ``failed_b`` (numbers of
-            trials), ``seeds`` (the larger number of seeds), ``paired`` (seeds in common), ``source_changed`` (whether the method's
-            source differs), ``other_trials`` (whether trials of one seed differ in recipe, parameters or teachers).
+        rows: a row for each pair, role and label that both have: ``value_a``, ``value_b`` (primary
+            metric on the test set), and B against A as in :mod:`kdbench.analysis.contrasts`:
+            ``delta`` with its interval, ``p_seeds``, ``p_images`` (of the task's units),
+            ``significant``; ``time_ratio`` (B's training time over A's), ``failed_a``, ``failed_b``
+            (numbers of trials), ``seeds`` (the larger number of seeds), ``paired`` (seeds in
+            common), ``source_changed`` (whether the method's source differs), ``other_trials``
+            (whether trials of one seed differ in recipe, parameters or teachers).
         only_a: rows that only A has.
         only_b: rows that only B has.
         other_data: number of rows that both have, of different data; they are not compared.
@@ -68,9 +73,10 @@ class Comparison:
 
 
 def compare_runs(a: Analysis, b: Analysis) -> Comparison:
-    """Compare two runs of one suite. Rows match by pair, role and label, and are paired by seed; different data are not compared.
+    """Compare two runs of one suite.
 
-    A row of a run that holds several data sets is of the first of them.
+    Rows match by pair, role and label, and are paired by seed; different data are not compared. A
+    row of a run that holds several data sets is of the first of them.
     """
     parts_a, parts_b = _parts(a), _parts(b)
     both = [key for key in parts_a if key in parts_b]
@@ -134,7 +140,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _corrected(rows: pd.DataFrame, units: str) -> pd.DataFrame:
-    """Correct the p values for the number of rows, and find again what is significant."""
+    """Correct the p values for the number of rows, and mark what is significant."""
     if rows.empty:
         return rows
     p_seeds = holm(rows["p_seeds"].tolist())

@@ -1,4 +1,4 @@
-"""Which rows differ significantly: comparisons paired by seed and by unit of the test set."""
+"""Comparisons of rows, paired by seed and by unit of the test set."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from kdbench.analysis.statistics import (
 from kdbench.analysis.task import counts_correct, metric_column
 
 FEW_SEEDS = 5
-"""With fewer seeds than this, places come from the units of the test set: Student's t can hardly find a difference."""
+"""With fewer seeds, places come from the test set's units: t tests find little."""
 SEEDS = "seeds"
-"""In ``significant``: the test over seeds says so. Otherwise it holds the task's units, or "" where nothing does."""
+"""In the column ``significant``: significant over seeds, not only over units."""
 NAN = float("nan")
 K = TypeVar("K", bound=Hashable)
 
@@ -38,8 +38,8 @@ class Runs:
 
     Args:
         values: seed → primary metric on the test set.
-        correct: seed → which units of the test set are right, N; empty where predictions were not kept, or where the primary
-            metric is not the share of these.
+        correct: seed → which units of the test set are right, N; empty where predictions were not
+            kept, or where the primary metric is not the share of these.
     """
 
     values: Mapping[int, float]
@@ -89,7 +89,7 @@ def contrast(own: Runs, other: Runs) -> Contrast:
 
 
 def difference_columns(found: Mapping[K, Contrast], prefix: str = "") -> dict[K, dict[str, float | str]]:
-    """Columns ``delta``, ``delta_low``, ``delta_high`` and ``delta_seeds`` of comparisons.
+    """Make the columns ``delta``, ``delta_low``, ``delta_high`` and ``delta_seeds``.
 
     Args:
         found: key of a row → its comparison.
@@ -107,7 +107,7 @@ def difference_columns(found: Mapping[K, Contrast], prefix: str = "") -> dict[K,
 
 
 def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dict[str, float | str]]:
-    """Columns of comparisons with one baseline: effect sizes, and p values corrected for their number (Holm).
+    """Make the columns of effect sizes and of p values, corrected (Holm).
 
     Args:
         found: key of a row → its comparison.
@@ -129,7 +129,9 @@ def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dic
 
 
 def significance(p_seeds: float, p_units: float, units: str) -> str:
-    """What makes a difference significant at the 5 % level: ``seeds``, the units (by name), or "" for nothing.
+    """What makes a difference significant at the 5 % level.
+
+    It is ``seeds``, the name of the units, or "" for nothing.
 
     Args:
         p_seeds: corrected p value of the test over seeds; NaN without one.
@@ -140,7 +142,7 @@ def significance(p_seeds: float, p_units: float, units: str) -> str:
 
 
 def shared_places(rows: Sequence[Runs], sign: int) -> list[int]:
-    """Places of rows, as :func:`kdbench.analysis.statistics.places` gives them; 0 for a row without a finished trial.
+    """Places of rows (:func:`places`); 0 without a finished trial.
 
     Args:
         rows: the rows.
@@ -165,7 +167,7 @@ def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[
 
 
 def _same_units(own: Runs, other: Runs) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which units are right of both, S×N each; ``None`` unless all are of the same test set."""
+    """Which units are right, S×N each; ``None`` unless all share one test set."""
     seeds = sorted(set(own.correct) & set(other.correct))
     if not seeds or len({len(runs.correct[s]) for runs in (own, other) for s in seeds}) > 1:
         return None

@@ -41,7 +41,9 @@ def epoch_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def epochs_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and epoch: losses (nats) and metrics, means over ``seeds``, ``train_seconds``.
+    """A row for each pair, data, role, label and epoch.
+
+    The columns are losses (nats), metrics and ``train_seconds``, means over ``seeds``.
 
     Args:
         frame: the records.
@@ -65,7 +67,7 @@ def rows_by_label(chosen: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.Dat
 
 
 def curves(board: Board, quantity: str) -> list[Curve]:
-    """The curves of a board's students on the validation and the test set, best student first.
+    """The curves of a board's students on validation and test set, best first.
 
     Args:
         board: a pair.

@@ -31,10 +31,12 @@ class SuiteFrame:
 
     Args:
         plan: the suite's plan.
-        rows: a row an entry: pair, label, method, family, role, seed, trial, teachers, point (the grid point as JSON, "" without a
-            grid), fingerprint (of the data), status (finished, failed, missing), error, the task's metrics (``test_accuracy``),
-            that of its teachers (``teacher_accuracy``, the mean over the test set), ``PROFILE``, uncounted (operators that the
-            MACs leave out), costs, and whatever other metrics the records hold. What is not known is NaN.
+        rows: a row an entry: pair, label, method, family, role, seed, trial, teachers, point (the
+            grid point as JSON, "" without a grid), fingerprint (of the data), status (finished,
+            failed, missing), error, the task's metrics (``test_accuracy``), that of its teachers
+            (``teacher_accuracy``, the mean over the test set), ``PROFILE``, uncounted (operators
+            that the MACs leave out), costs, and whatever other metrics the records hold. What is
+            not known is NaN.
         records: by trial id.
         profiles: by profile id.
         evidence: predictions, curves and scores.
@@ -141,7 +143,7 @@ def _metrics(record: Record, task: TaskInfo) -> Iterator[tuple[str, float]]:
 
 
 def _of_teachers(entry: Entry, task: TaskInfo, records: Mapping[str, Record]) -> float:
-    """Mean primary metric of all teachers on the test set; NaN if it is not known of one."""
+    """Mean primary metric of all teachers on the test set; NaN if one is unknown."""
     column = metric_column(task)
     known = [dict(_metrics(records[t], task)).get(column, NOTHING) for t in entry.teachers if t in records]
     return sum(known) / len(known) if known and len(known) == len(entry.teachers) else NOTHING

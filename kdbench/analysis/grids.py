@@ -1,4 +1,4 @@
-"""A grid's points against the student trained alone, and the slices of a grid that a figure shows."""
+"""A grid's points against the student trained alone, and slices for figures."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
         points: its :func:`kdbench.analysis.choice.grid_points`.
 
     Returns:
-        Their columns, and ``alone`` (its mean primary metric on the test set), ``delta``, ``delta_low``, ``delta_high``,
-        ``delta_seeds``, ``p_value`` (corrected, Holm) and ``significant``, over the seeds that it and at least half of the points
-        finished. A point without one of these seeds, or a grid without a student trained alone or with one seed, has NaN.
+        Their columns, and ``alone`` (its mean primary metric on the test set), ``delta``,
+        ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value`` (corrected, Holm) and
+        ``significant``, over the seeds that it and at least half of the points finished. A point
+        without one of these seeds, or a grid without a student trained alone or with one seed, has
+        NaN.
     """
     if points.empty or not (points["point"] != "").any():
         return pd.DataFrame()

@@ -1,4 +1,4 @@
-"""Methods against each other: differences to the student trained alone, and over several pairs, ranks and profiles."""
+"""Methods against each other: differences, ranks, and profiles over pairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ THRESHOLDS = 41
 
 
 def differences(board: Board) -> pd.DataFrame:
-    """Methods with a difference to the student trained alone, best first: ``delta``, ``low`` and ``high``."""
+    """Differences to the student trained alone, best first.
+
+    The standings' rows with ``delta``, ``low`` and ``high``.
+    """
     names = {"delta": "delta", "delta_low": "low", "delta_high": "high"}
     table = board.students().assign(**{new: column(board.students(), old) for old, new in names.items()})
     table = table[table["delta"].notna()]
@@ -34,7 +37,10 @@ def differences(board: Board) -> pd.DataFrame:
 
 
 def common_scores(boards: Sequence[Board]) -> pd.DataFrame:
-    """Mean primary metric on the test set, a row a pair, a column a method that all pairs have; empty where these are too few."""
+    """Mean primary metric on the test set by pair (rows) and method (columns).
+
+    The methods are those that all pairs have; the table is empty where there are too few of either.
+    """
     rows = {b.name: column(b.students().set_index("label"), metric_column(b.frame.task)) for b in boards}
     scores = pd.DataFrame(rows).T.dropna(axis="columns") if rows else pd.DataFrame()
     return scores if len(scores) >= BLOCKS and scores.shape[1] >= METHODS else pd.DataFrame()
@@ -62,7 +68,7 @@ class Ranking:
 
 
 def ranking(boards: Sequence[Board]) -> Ranking | None:
-    """Mean ranks of the methods that all pairs have; ``None`` where there are too few pairs or methods."""
+    """Mean ranks of the methods that all pairs have; ``None`` where too few."""
     scores = common_scores(boards)
     if scores.empty:
         return None
@@ -72,7 +78,10 @@ def ranking(boards: Sequence[Board]) -> Ranking | None:
 
 
 def seed_differences(boards: Sequence[Board], methods: Sequence[str]) -> dict[str, np.ndarray]:
-    """Method → runs × pairs of differences to the student trained alone, of the seeds that all have."""
+    """Method → runs × pairs of differences to the student trained alone.
+
+    Only seeds that all methods of all pairs finished count.
+    """
     tables = []
     for board in boards:
         rows = board.frame.rows
@@ -107,7 +116,7 @@ class Aggregate:
 
 
 def aggregate(boards: Sequence[Board], methods: Sequence[str]) -> Aggregate | None:
-    """The methods' differences to the student trained alone taken together; ``None`` without a seed that all have.
+    """Take differences together over pairs and seeds; ``None`` without common seeds.
 
     Args:
         boards: the pairs.

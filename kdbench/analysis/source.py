@@ -1,4 +1,4 @@
-"""Where a report's records come from: a runs folder, or the copy in a report folder."""
+"""Finding a report's records: in a runs folder, or in a report's folder."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def analysis_of_report(folder: Path) -> Analysis:
 
 
 def find_analysis(what: str | None, runs: Path, store: Store) -> tuple[Analysis, Path]:
-    """The analysis that a command line means, and the folder its report goes to unless another is named.
+    """The analysis that a command line means, and the default folder of its report.
 
     Args:
-        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one there by default.
+        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one
+            there by default.
         runs: the runs folder.
         store: the store of that folder.
 
@@ -57,7 +58,9 @@ def find_analysis(what: str | None, runs: Path, store: Store) -> tuple[Analysis,
 
 
 def analysis_in(folder: Path, suite: str | None, warn: Callable[[str], None]) -> Analysis:
-    """The analysis of a report folder, or of a suite (the only one by default) in a runs folder.
+    """The analysis of a report folder, or of a suite in a runs folder.
+
+    Without a name, the suite is the only one there.
 
     Raises:
         KdbenchError: nothing there, or several suites to choose from.

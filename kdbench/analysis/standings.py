@@ -1,4 +1,4 @@
-"""Who stands where: a row for each pair and method, in raw numbers, computed from records alone."""
+"""Who stands where: the leaderboard in raw numbers, from records alone."""
 
 from __future__ import annotations
 
@@ -32,22 +32,27 @@ NAN = float("nan")
 
 
 def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair and method, best first, after rows for the teachers, assistants and generations that it took.
+    """A row for each pair and method, best first, after those of its helpers.
 
-    The task's metrics are means over seeds; the primary one (``test_accuracy``) comes with ``test_accuracy_sd`` (n − 1) and a
-    95 % interval of the kind that ``interval`` names. ``place`` is shared by rows that do not differ significantly. ``delta`` is
-    the difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with both, ``delta_kd`` that to ``kd``;
-    ``p_seeds`` and ``p_images`` (of the task's units), with ``significant`` (seeds, images or nothing), are as in
-    :mod:`kdbench.analysis.contrasts`. ``gap_closed`` is the share of the difference between ``supervised`` and the row's teachers
-    that the row closes. ``compression`` is the first teacher's parameters over the row's, ``speedup`` the first teacher's latency
-    over the row's; ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`, ``step_ratio`` is
-    the time of the row's own training steps over that of ``supervised``; ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is
-    the primary metric (a share in percent) over (MB × ms), where higher is better. ``trials`` are the ids of the records behind
-    the row. Trials of different data (by fingerprint) never share a row, and are never compared.
+    Helpers are the teachers, assistants and earlier generations. The task's metrics are means over
+    seeds; the primary one (``test_accuracy``) comes with ``test_accuracy_sd`` (n − 1) and a 95 %
+    interval of the kind that ``interval`` names. ``place`` is shared by rows that do not differ
+    significantly. ``delta`` is the difference to ``supervised``, paired by the ``delta_seeds``
+    seeds that finished with both, ``delta_kd`` that to ``kd``; ``p_seeds`` and ``p_images`` (of the
+    task's units), with ``significant`` (seeds, images or nothing), are as in
+    :mod:`kdbench.analysis.contrasts`. ``gap_closed`` is the share of the difference between
+    ``supervised`` and the row's teachers that the row closes. ``compression`` is the first
+    teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
+    ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`,
+    ``step_ratio`` is the time of the row's own training steps over that of ``supervised``;
+    ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is the primary metric (a share in percent)
+    over (MB × ms), where higher is better. ``trials`` are the ids of the records behind the row.
+    Trials of different data (by fingerprint) never share a row, and are never compared.
 
     Args:
         frame: the records.
-        chosen: its rows without grid points that were not chosen (:func:`kdbench.analysis.choice.chosen_rows`).
+        chosen: its rows without grid points that were not chosen
+            (:func:`kdbench.analysis.choice.chosen_rows`).
     """
     found: list[dict[str, Any]] = []
     for _, group in chosen.groupby(["pair", "fingerprint"], sort=False):
@@ -67,7 +72,10 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
-    """Columns that compare a row with others; those of tests over units only where units can be compared."""
+    """Columns that compare a row with others.
+
+    Those of tests over units are there only where units can be compared.
+    """
     name = units(task)
     tests = (f"delta_{name}_low", f"delta_{name}_high", f"p_{name}") if counts_correct(task) else ()
     return (
@@ -77,7 +85,7 @@ def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def _order(line: dict[str, Any], task: TaskInfo) -> tuple[int, float]:
-    """Helpers first, as they come; then students, best first, those without a number last."""
+    """Helpers first; then students, best first, those without a number last."""
     if line["role"] != "student":
         return 0, 0.0
     value = line[metric_column(task)]
@@ -85,7 +93,7 @@ def _order(line: dict[str, Any], task: TaskInfo) -> tuple[int, float]:
 
 
 def _columns(lines: list[dict[str, Any]], task: TaskInfo) -> list[str]:
-    """All columns, comparisons beside the primary metric whether or not there are any."""
+    """All columns; comparisons stand beside the primary metric, even if empty."""
     comparisons = comparison_columns(task)
     names = list(dict.fromkeys(name for line in lines for name in line if name not in comparisons))
     at = names.index("interval") + 1
@@ -116,7 +124,10 @@ def _comparisons(
 
 
 def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
-    """Label of the student trained alone among rows of a frame; where several entries do that, of the one without options."""
+    """Label of the student trained alone among rows of a frame.
+
+    Where several entries train it alone, it is the one without options.
+    """
     alone = group[(group["role"] == "student") & (group["method"] == BASELINE)]
     plain = [e for e, t in zip(alone["label"], alone["trial"], strict=True) if not any(frame.plan.trials[t].params.values())]
     return next(iter([*(e for e in alone["label"] if e == BASELINE), *plain, *alone["label"]]), None)
@@ -204,7 +215,7 @@ def _test_samples(frame: SuiteFrame, finished: pd.DataFrame) -> int:
 
 
 def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
-    """Number of units of which the primary metric is the share that is right; 0 where it is another metric."""
+    """Number of units that accuracy is a share of; 0 for another metric."""
     if not counts_correct(frame.task):
         return 0
     right = frame.evidence.correct(finished["trial"].iloc[0], finished["fingerprint"].iloc[0])
@@ -212,7 +223,7 @@ def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
 
 
 def _gap_closed(task: TaskInfo, finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
-    """Of the difference between the student alone and the teachers, where these are better; over the seeds that both have."""
+    """Share of the gap to better teachers that is closed, over common seeds."""
     both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
     alone = float(both[f"{metric_column(task)}_alone"])
     gap = float(both[teacher_column(task)]) - alone

@@ -6,11 +6,11 @@ from kdbench.plan.trial import TaskInfo
 
 SPLITS = ("train", "validation", "test")
 ACCURACY = "accuracy"
-"""The one metric that is known by name: the share of units whose predicted class is right."""
+"""The one metric known by name: the share of units that are classified right."""
 
 
 def metric_column(task: TaskInfo, split: str = "test", metric: str | None = None) -> str:
-    """The column of a metric on a split, the primary metric by default: ``test_accuracy``."""
+    """The column of a metric (default: the primary) on a split: ``test_accuracy``."""
     return f"{split}_{metric or task.primary}"
 
 
@@ -25,7 +25,7 @@ def teacher_column(task: TaskInfo) -> str:
 
 
 def direction(task: TaskInfo) -> int:
-    """1 where a higher value of the primary metric is better, −1 where a lower one is."""
+    """1 where a higher primary metric is better, −1 where a lower one is."""
     return 1 if task.metrics[task.primary].higher_is_better else -1
 
 

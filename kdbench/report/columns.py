@@ -45,7 +45,7 @@ def show_point(point: str) -> str:
 
 
 def number(value: object) -> float:
-    """A value of a table as a number; NaN for text, and for what pandas calls missing."""
+    """A table's value as a number; NaN for text and for missing values."""
     try:
         return math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -53,7 +53,7 @@ def number(value: object) -> float:
 
 
 def mark(significant: str) -> str:
-    """What follows a difference: ‡ where seeds make it significant, † where only the units of the test set do."""
+    """The mark of a significant difference: ‡ by seeds, † only by test units."""
     return {"": "", "seeds": " ‡"}.get(significant, " †")
 
 
@@ -116,7 +116,7 @@ def _note(line: Line) -> str:
 
 
 def _cell(name: str, text: Callable[[float], str]) -> Callable[[Line], str]:
-    """A cell that shows one number; a column that the records do not fill is a row of dashes."""
+    """A cell that shows one number, or a dash."""
 
     def cell(line: Line) -> str:
         value = number(line.get(name))
@@ -142,7 +142,7 @@ def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
 
 
 def columns_of(task: TaskInfo) -> dict[str, Column]:
-    """All columns by name. Metrics have columns named after them, the primary one with its deviation or interval."""
+    """All columns by name; those of the task's metrics are named after them."""
     words = Wording(task)
     lower = not task.metrics[task.primary].higher_is_better
     return {
@@ -204,7 +204,10 @@ def _metrics(words: Wording) -> dict[str, Column]:
 
 
 def default_columns(task: TaskInfo) -> tuple[str, ...]:
-    """What a leaderboard shows unless the suite or ``--columns`` says otherwise; columns without a number are left out."""
+    """What a leaderboard shows unless the suite or ``--columns`` says otherwise.
+
+    Columns without a number are left out.
+    """
     return (
         *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary), "delta", "gap"),
         *(

@@ -37,7 +37,7 @@ def epochs_markdown(analysis: Analysis) -> str:
 
 
 def classes_markdown(analysis: Analysis) -> str:
-    """Tables of all classes, one a row of the leaderboard; "" where there are too many classes for a page."""
+    """Tables of all classes, one a row of the leaderboard; "" for too many classes."""
     table = analysis.classes
     if table.empty or table.loc[table["class"] != AVERAGE, "class"].nunique() > MOST_CLASSES:
         return ""
@@ -67,7 +67,7 @@ def _metric(name: str, task: TaskInfo) -> tuple[str, str] | None:
 
 
 def _heading(name: str, task: TaskInfo) -> str:
-    """``train %`` for the primary metric, ``train F1 %`` for another, ``validation loss`` for a loss."""
+    """The heading of a column: ``train %``, ``train F1 %``, ``validation loss``."""
     if (found := _metric(name, task)) is None:
         return name.replace("_", " ")
     split, metric = found

@@ -13,7 +13,10 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def provenance_lines(frame: SuiteFrame) -> list[str]:
-    """Data, machine, versions and commands of all records of a report; what differs among them stands side by side."""
+    """Data, machines, versions and commands of all records of a report.
+
+    What differs among them stands side by side.
+    """
     records = list(frame.records.values())
     if not records:
         return ["No trial of this suite was run yet."]
@@ -40,7 +43,7 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
 
 
 def environments(records: Mapping[str, Record]) -> dict[str, int]:
-    """Trial → number of the environment (command, machine, versions) that its record was made in; the same are one."""
+    """Trial → number of the environment (command, machine, versions) of its record."""
     numbers: dict[tuple[tuple[str, str], ...], int] = {}
     return {t: numbers.setdefault(tuple(describe(r)), len(numbers) + 1) for t, r in sorted(records.items())}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_markdown(report: Report, folder: Path) -> list[Path]:
-    """``leaderboard.md``, ``epochs.md``, and ``classes.md`` where the classes are few enough for a page."""
+    """Write ``leaderboard.md``, ``epochs.md``, and (of few classes) ``classes.md``."""
     from kdbench.report.details import classes_markdown, epochs_markdown
     from kdbench.report.leaderboard import leaderboard_markdown
 
@@ -37,10 +37,11 @@ def write_markdown(report: Report, folder: Path) -> list[Path]:
 
 
 def write_csv(report: Report, folder: Path) -> list[Path]:
-    """Tables with exact numbers.
+    """Write tables with exact numbers.
 
-    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks for, grid points included),
-    ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method has a grid.
+    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks
+    for, grid points included), ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method
+    has a grid.
     """
     analysis = report.analysis
     tables = {
@@ -57,7 +58,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
 
 
 def write_latex(report: Report, folder: Path) -> list[Path]:
-    """``leaderboard.tex``: tables for ``booktabs``."""
+    """Write ``leaderboard.tex``: tables for ``booktabs``."""
     from kdbench.report.leaderboard import leaderboard_latex
 
     path = folder / "leaderboard.tex"
@@ -66,7 +67,7 @@ def write_latex(report: Report, folder: Path) -> list[Path]:
 
 
 def write_json(report: Report, folder: Path) -> list[Path]:
-    """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
+    """Write ``leaderboard.json``: the leaderboard's rows and records' provenance."""
     path = folder / "leaderboard.json"
     rows = json.loads(report.standings.to_json(orient="records", double_precision=15))
     provenance = {i: r.provenance.model_dump(mode="json") for i, r in report.records.items()}
@@ -79,7 +80,7 @@ def write_json(report: Report, folder: Path) -> list[Path]:
 
 
 def write_html(report: Report, folder: Path) -> list[Path]:
-    """``index.html``: one file with tables, figures and links to the records behind them."""
+    """Write ``index.html``: tables, figures and links to the records behind them."""
     from kdbench.report.html import page
     from kdbench.results.files import write_whole
 
@@ -89,14 +90,14 @@ def write_html(report: Report, folder: Path) -> list[Path]:
 
 
 def write_svg(report: Report, folder: Path) -> list[Path]:
-    """``figures/*.svg``."""
+    """Write ``figures/*.svg``."""
     from kdbench.report.figures.style import svg, write_figures
 
     return write_figures(report.charts, folder, "svg", lambda figure: svg(figure).encode())
 
 
 def write_png(report: Report, folder: Path) -> list[Path]:
-    """``figures/*.png``."""
+    """Write ``figures/*.png``."""
     from kdbench.report.figures.style import png, write_figures
 
     return write_figures(report.charts, folder, "png", png)
@@ -133,7 +134,7 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
 
 
 def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
-    """Write a report in several formats, and beside them a compact copy of the records that it was made from.
+    """Write a report in several formats, and a compact copy of its records.
 
     Args:
         analysis: what the report shows.

@@ -1,4 +1,4 @@
-"""``index.html``: one file with tables, figures and the records behind them; it needs no network and no server."""
+"""``index.html``: tables and figures in one file, without network or server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 RECORDS = "records/records.json"
-"""The compact copy of the records, beside the page; a link into it is a JSON pointer (RFC 6901)."""
+"""The copy of the records beside the page; links into it are JSON pointers."""
 
 
 def sections(words: Wording) -> dict[str, tuple[str, str]]:
@@ -61,7 +61,7 @@ def sections(words: Wording) -> dict[str, tuple[str, str]]:
 
 
 def page(report: Report) -> str:
-    """The whole page; everything that comes from plugins and suites is escaped by the template."""
+    """The whole page; the template escapes all that plugins and suites say."""
     environment = Environment(
         autoescape=True, loader=FunctionLoader(_part), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,4 +1,4 @@
-"""The leaderboard as text: a table a pair, best first; always the same for the same records."""
+"""The leaderboard as text: a table a pair, best first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None 
     Args:
         analysis: of the records.
         columns: names of columns, in order; none for the suite's.
-        sort: name of the column that students are sorted by, the suite's by default; a leading ``-`` reverses the order.
+        sort: name of the column that students are sorted by, the suite's by default; a leading
+            ``-`` reverses the order.
 
     Raises:
         KdbenchError: a column is unknown.
@@ -48,7 +49,7 @@ def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None 
 
 
 def leaderboard_tables(analysis: Analysis) -> str:
-    """The tables in markdown, one a pair, without headings and provenance: what goes into a README."""
+    """The tables in markdown, one a pair, and nothing else: for a README."""
     tables = _tables(analysis, "github")
     return "\n\n".join(f"**{escape(name)}**\n\n{table}" if name else table for name, table in tables) + "\n"
 
@@ -80,7 +81,9 @@ def leaderboard_latex(analysis: Analysis) -> str:
 def shown_columns(
     table: pd.DataFrame, task: TaskInfo, asked: Sequence[str] = (), usual: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Names of the columns that are shown: those asked for, or of the usual ones those in which any row has something.
+    """Names of the columns that are shown.
+
+    Those asked for, or of the usual ones those in which any row has something.
 
     Args:
         table: standings.
@@ -102,7 +105,10 @@ def lines_of(table: pd.DataFrame) -> list[Line]:
 
 
 def groups_of(table: pd.DataFrame, by: str, task: TaskInfo) -> list[tuple[str, pd.DataFrame]]:
-    """Names of pairs (none if there is one only) and their sorted rows; names hold the data's fingerprint where data differ."""
+    """Names of pairs and their sorted rows.
+
+    The name is empty if there is only one, and holds the data's fingerprint where data differ.
+    """
     groups = list(sorted_lines(table, by, task).groupby(["pair", "fingerprint"], sort=False))
     several_data = len({fingerprint for (_, fingerprint), _ in groups}) > 1
     found = []
@@ -113,7 +119,7 @@ def groups_of(table: pd.DataFrame, by: str, task: TaskInfo) -> list[tuple[str, p
 
 
 def sorted_lines(table: pd.DataFrame, by: str, task: TaskInfo) -> pd.DataFrame:
-    """Standings with each pair's students sorted by a column, best first, or with a leading ``-`` the other way round.
+    """Sort each pair's students by a column, best first, or worst first after ``-``.
 
     Teachers and other helpers stay on top; rows without a number come last.
 

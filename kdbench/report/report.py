@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """One report. Its tables and figures are made once, however many formats show them.
+    """One report: its tables and figures are made once for all formats.
 
     Args:
         analysis: all tables.
@@ -29,7 +29,7 @@ class Report:
 
     @property
     def plan(self) -> Plan:
-        """The suite's plan; ``plan.task`` says what its metrics are called and which way is up."""
+        """The suite's plan; ``plan.task`` names its metrics and which way is up."""
         return self.analysis.plan
 
     @property
@@ -49,7 +49,7 @@ class Report:
 
     @cached_property
     def charts(self) -> list[Chart]:
-        """All figures, as matplotlib's, each with its title and a sentence that says what it shows."""
+        """All figures, as matplotlib's, each with a title and a sentence on it."""
         from kdbench.report.figures.charts import charts
 
         return charts(self.analysis)

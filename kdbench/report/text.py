@@ -6,11 +6,11 @@ import math
 import re
 
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
-"""What markdown may interpret. An underscore inside a word it does not, and ``tf_kd`` reads better without a backslash."""
+"""What markdown may interpret; not underscores inside words such as ``tf_kd``."""
 
 
 def escape(text: str) -> str:
-    """Text from plugins and suites, on one line and made harmless in markdown and its tables."""
+    """Untrusted text on one line, made harmless in markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
 
 
@@ -71,7 +71,7 @@ def times(ratio: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that reads best: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
+    """A time in a readable unit: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
     if math.isnan(seconds):
         return "–"
     if seconds < 9.95:

@@ -1,4 +1,4 @@
-"""How a report speaks of a task: its metric and its units, in words and in numbers."""
+"""How a report speaks of a task: its metric and its units, words and numbers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Wording:
 
     @property
     def share_right(self) -> str:
-        """The share of predicted classes that are right, where the task gives it a name; otherwise in plain words."""
+        """The share of predictions that are right, by the task's name for it if any."""
         info = self.task.metrics.get(ACCURACY)
         return "share that is right" if info is None else info.label
 

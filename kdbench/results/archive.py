@@ -1,7 +1,9 @@
-"""The compact copy of a suite's records that a report folder carries, so that any machine can render the report again.
+"""The compact copy of a suite's records in a report folder.
 
-``<report>/records/``: ``plan.json``, ``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
-epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no paths of the machine.
+Any machine can render the report again from it. ``<report>/records/``: ``plan.json``,
+``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
+epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no
+paths of the machine.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ def _read_all(kind: Kind, model: type[M], path: Path) -> tuple[M, ...]:
 
 
 def _portable(record: Record) -> Record:
-    """Leave out what means nothing on another machine: the paths in a traceback, and that of a weights file."""
+    """Leave out paths: those in a traceback, and that of a weights file."""
     failure = record.failure and record.failure.model_copy(update={"traceback": ""})
     return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
 

@@ -1,4 +1,4 @@
-"""What lies behind a suite's metrics: predictions unit by unit, curves, and scores computed from logits.
+"""Evidence behind a suite's metrics: predictions, curves, scores of logits.
 
 It is kept small enough for a report folder: of a unit's probabilities, the highest and its class.
 """
@@ -34,7 +34,7 @@ class Evidence:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def correct(self, trial: str, fingerprint: str) -> np.ndarray | None:
-        """Which units of the test set a trial got right, N, bool; ``None`` if its predictions are not known."""
+        """Which units of the test set a trial got right, N, bool; ``None`` if unknown."""
         if trial not in self.classes or fingerprint not in self.targets:
             return None
         return np.asarray(self.classes[trial] == self.targets[fingerprint])
@@ -48,7 +48,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def condense(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted classes (uint8, or uint16 for more than 256 classes) and confidences (uint8) of logits N×C."""
+    """Predicted classes and confidences (uint8) of logits N×C.
+
+    Classes are uint8, or uint16 where there are more than 256.
+    """
     kind = np.uint8 if logits.shape[1] <= 256 else np.uint16
     confidences = np.rint(CONFIDENCE_LEVELS * softmax(logits).max(axis=1)).astype(np.uint8)
     return logits.argmax(axis=1).astype(kind), confidences

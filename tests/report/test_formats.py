@@ -85,6 +85,23 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(made_up: Analysis
         write_report(made_up, tmp_path / "file" / "x", ["md"], REPORTERS)
 
 
+def test_a_plugin_s_format_is_given_the_tables_and_figures_of_all_formats(made_up: Analysis, tmp_path: Path) -> None:
+    seen: list[Report] = []
+
+    def mine(report: Report, folder: Path) -> list[Path]:
+        seen.append(report)
+        (folder / "mine.txt").write_text(f"{report.plan.task.primary}: {report.standings['label'].tolist()}")
+        return [folder / "mine.txt"]
+
+    files = write_report(made_up, tmp_path, ["svg", "mine", "png"], {**REPORTERS, "mine": mine})
+    assert (tmp_path / "mine.txt").read_text() == "accuracy: ['big', 'kd', 'supervised', 'at']"
+    assert tmp_path / "mine.txt" in files
+    (report,) = seen
+    assert report.charts is report.charts, "drawn once"
+    assert report.standings is made_up.standings
+    assert len(report.rows) == len(report.records) == 4
+
+
 def test_a_plugin_s_format_that_fails_is_named(made_up: Analysis, tmp_path: Path) -> None:
     def broken(report: Report, folder: Path) -> list[Path]:
         raise ZeroDivisionError("division by zero")

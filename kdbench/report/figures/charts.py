@@ -39,7 +39,7 @@ COST_NAMES = {"macs": "MACs", "size_mb": "size", "latency_ms": "latency"}
 
 
 def charts(analysis: Analysis) -> list[Chart]:
-    """All figures that a suite's records have something for, in the order they are read."""
+    """All figures that a suite's records have data for, in reading order."""
     words, boards = Wording(analysis.task), analysis.boards
     found: list[Chart] = []
     with styled():

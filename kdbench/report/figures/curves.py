@@ -1,4 +1,4 @@
-"""Training curves: a small panel a method, each against the student trained alone."""
+"""Training curves: a panel a method, each against the student trained alone."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def axis_of(quantity: str, task: TaskInfo) -> CurveAxis:
 
 
 def curve_figure(found: Sequence[Curve], axis: CurveAxis) -> Figure:
-    """Mean over seeds and the band from the lowest to the highest, on validation and test set, a panel a method."""
+    """Draw a panel a method: means over seeds, and bands from lowest to highest."""
     figure, panels = multiples(len(found), COLUMNS, top=0.25)
     alone = next((c for c in found if c.alone), None)
     for axes, curve in zip(panels, found, strict=True):
@@ -76,7 +76,10 @@ def curve_figure(found: Sequence[Curve], axis: CurveAxis) -> Figure:
 
 
 def limits(found: Sequence[Curve], axis: CurveAxis) -> tuple[float, float]:
-    """The range in which curves differ; the first epochs may lie outside, for they would flatten all the rest."""
+    """The range in which curves differ.
+
+    The first epochs may lie outside: they would flatten all the rest.
+    """
     values = axis.scale * np.concatenate([_means(c) for c in found])
     values = values[np.isfinite(values)]
     if axis.logarithmic:

@@ -30,8 +30,9 @@ def others_text(grid: Grid) -> str:
 def heat_map(grid: Grid, words: Wording) -> Figure:
     """Mean primary metric on the test set of two parameters' values.
 
-    Below each mean stands the difference to the student trained alone with its mark (:data:`kdbench.report.legend.GRID`), or, where
-    that is not known, the half-width of the mean's 95 % t interval over seeds. Slices of a grid share their colours.
+    Below each mean stands the difference to the student trained alone with its mark
+    (:data:`kdbench.report.legend.GRID`), or, where that is not known, the half-width of the mean's
+    95 % t interval over seeds. Slices of a grid share their colours.
     """
     xs, ys = _axis(p[0] for p in grid.found), _axis(p[1] for p in grid.found)
     means = np.full((len(ys), len(xs)), np.nan)
@@ -61,8 +62,8 @@ def heat_map(grid: Grid, words: Wording) -> Figure:
 def line_chart(grid: Grid, words: Wording) -> Figure:
     """Mean primary metric on the test set of one parameter's values.
 
-    With the student trained alone as a dashed line and the intervals of the differences to it, or, where these are not known, with
-    the 95 % t intervals over seeds.
+    With the student trained alone as a dashed line and the intervals of the differences to it, or,
+    where these are not known, with the 95 % t intervals over seeds.
     """
     xs = _axis(p[0] for p in grid.found)
     values = [grid.found[x, ""] for x in xs]
@@ -97,7 +98,7 @@ def line_chart(grid: Grid, words: Wording) -> Figure:
 
 
 def cell(grid: Grid, point: Point, words: Wording) -> str:
-    """A mean, and below it how far it is from the student trained alone, or the half-width of its interval."""
+    """A mean, and below it its difference to the student alone, or its interval."""
     value = grid.found[point]
     if not value.count:
         return "–"

@@ -19,7 +19,7 @@ WRITTEN = 20
 
 
 def confusion_figure(found: Confusion, classes: Sequence[str]) -> Figure:
-    """Colour is the share of the true class, the text the count of test samples, both means over seeds."""
+    """Draw shares of the true class as colours, counts as text; means over seeds."""
     written = len(classes) <= WRITTEN
     side = min(0.31 * len(classes), 5.0) if written else 4.6
     names = [short(name, 12) for name in classes]
@@ -56,7 +56,7 @@ def confusion_sentence(of: Predictions, found: Confusion, classes: Sequence[str]
 
 
 def reliability_figure(found: Calibration, words: Wording) -> Figure:
-    """Share of right predictions by their confidence, and below, how many predictions there are."""
+    """Draw the share that is right by confidence, and the number of predictions."""
     bins, right = found.bins, words.share_right
     figure = canvas(3.5, 3.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

@@ -1,4 +1,4 @@
-"""Methods against each other: differences to the student trained alone, and over several pairs, ranks and profiles."""
+"""Methods against each other: differences, ranks, and profiles over pairs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def difference_figure(table: pd.DataFrame, words: Wording) -> Figure:
 
 
 def _window(table: pd.DataFrame) -> tuple[float, float]:
-    """All means, and intervals as far as they do not flatten the rest (those of two seeds may be of any width)."""
+    """All means, and intervals as far as they do not flatten the rest."""
     means = np.append(table["delta"].to_numpy(float), 0.0)
     span = max(float(np.ptp(means)), 0.2)
     ends = np.concatenate([means, table["low"].dropna().to_numpy(float), table["high"].dropna().to_numpy(float)])
@@ -72,7 +72,10 @@ def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> st
 
 
 def critical_difference_figure(found: Ranking) -> Figure:
-    """Mean ranks; a bar joins methods that do not differ significantly by Nemenyi's test at the 5 % level (Demšar 2006)."""
+    """Draw mean ranks; a bar joins methods that do not differ significantly.
+
+    By Nemenyi's test at the 5 % level (Demšar 2006).
+    """
     import scikit_posthocs
 
     shown = _unique_labels(found.ranks.index.astype(str).tolist())
@@ -120,7 +123,10 @@ def critical_difference_sentence(found: Ranking) -> str:
 
 
 def profile_figure(found: Aggregate, words: Wording) -> Figure:
-    """Share of runs that beat the student trained alone by more than a threshold, a panel a method; all methods in grey."""
+    """Draw the share of runs that beat the student alone by more than τ.
+
+    There is a panel a method, with the mean of all methods in grey.
+    """
     thresholds, mean = words.scale * found.thresholds, 100 * found.mean
     figure, panels = multiples(len(found.profiles), 4, top=0.25)
     for axes, (label, profile) in zip(panels, found.profiles.items(), strict=True):
@@ -139,7 +145,7 @@ def profile_figure(found: Aggregate, words: Wording) -> Figure:
 
 
 def iqm_figure(found: Aggregate, words: Wording) -> Figure:
-    """Interquartile mean of the differences over pairs and seeds, with its bootstrap interval."""
+    """Draw the interquartile mean of the differences, with its interval."""
     figure = canvas(5.2, 0.2 * len(found.iqm) + 0.9)
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, linewidth=1)

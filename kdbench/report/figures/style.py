@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is written: the same bytes for the same records."""
+"""How figures look and are written: the same bytes for the same records."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FOLDER = "figures"
 INK = "#1b1f24"
 """Text and axes; the HTML page turns it into the page's own text colour."""
 MUTED = "#7f868e"
-"""Background: grids, leader lines, what others are compared with. Legible on white and on black."""
+"""Grids, leader lines, what others are compared with; legible on white and black."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe, Ito 2008, "Color Universal Design", without black; distinct with any colour vision."""
+"""Okabe, Ito 2008, "Color Universal Design", without black."""
 MARKERS = "osD^vPX<>ph"
 MAP = "cividis"
 """For shares; looks the same with and without red-green blindness."""
@@ -77,7 +77,7 @@ class Chart:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make and write figures in here: whatever the reader's own matplotlib settings, they look the same."""
+    """Figures made and written in here look the same with any matplotlib settings."""
     settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     settings.update(STYLE)
     with warnings.catch_warnings(), matplotlib.rc_context(settings):
@@ -95,7 +95,9 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]:
-    """Small panels that share their axes, laid out by hand: there are many, and constrained layout takes seconds.
+    """Small panels that share their axes.
+
+    They are laid out by hand: there are many, and constrained layout takes seconds.
 
     Args:
         count: number of panels.
@@ -155,7 +157,10 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent:
 
 
 def short(text: str, most: int = 26) -> str:
-    """Untrusted text on one line, short enough for a label; it loses its middle, for names differ at either end."""
+    """Untrusted text on one line, short enough for a label.
+
+    It loses its middle, for names differ at either end.
+    """
     line = flat(text)
     tail = most // 3
     return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
@@ -169,13 +174,13 @@ def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def on(colour: tuple[float, float, float, float]) -> str:
-    """White or black, whichever is read better on a colour (WCAG's relative luminance)."""
+    """White or black, whichever is legible on a colour (WCAG's luminance)."""
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
     return "#ffffff" if 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.179 else "#000000"
 
 
 def cells(axes: Axes, values: np.ndarray, texts: Sequence[Sequence[str]] | None, **options: object) -> object:
-    """A map of values, row 0 on top, with a text in each cell; returns what a colour bar needs."""
+    """Draw a map of values with texts, row 0 on top; returns what a colour bar needs."""
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
     if texts is None:

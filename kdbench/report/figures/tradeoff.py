@@ -28,7 +28,7 @@ LETTER = 0.069
 """Width of a label's letter, inches; a little more than the mean."""
 OTHER = (MUTED, "*")
 Label = tuple[Point, tuple[float, float], str, bool]
-"""A network, the position of its point on the axes, its text, and whether it is on the front."""
+"""A network, its position on the axes, its text, and whether it is on the front."""
 
 
 def axis_label(of: Tradeoff) -> str:
@@ -37,7 +37,10 @@ def axis_label(of: Tradeoff) -> str:
 
 
 def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
-    """The metric against cost; labels stand in columns at the sides, so that those of networks that coincide can be read."""
+    """Draw the metric against cost.
+
+    Labels stand in columns at the sides, so that those of networks that coincide can be read.
+    """
     found, front, scaled = of.points, of.front, words.scale
     logs = np.log10([p.cost for p in found])
     low, high = float(logs.min()), float(logs.max())
@@ -114,7 +117,7 @@ def _room(side: Sequence[Point], words: Wording) -> float:
 
 
 def _labels(axes: Axes, side: Sequence[Label], edge: float, align: str, gap: float) -> None:
-    """A column of labels as near to their points' heights as their own height allows, with lines to the points."""
+    """Draw a column of labels, near the heights of their points, with lines to them."""
     ordered = sorted(side, key=lambda item: item[1][1])
     heights = spread([xy[1] for _, xy, _, _ in ordered], gap)
     for (_, (x, y), text, leads), height in zip(ordered, heights, strict=True):
@@ -146,7 +149,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _ticks(axes: Axes, low: float, high: float, span: float, decade: float) -> None:
-    """Ticks where there are points, and not under the labels; ``decade`` is a decade's width, inches."""
+    """Put ticks where there are points; ``decade`` is a decade's width, inches."""
     step = (1.0, 2.0, 5.0) if decade > 1.5 else (1.0, 3.0) if decade > 1.0 else (1.0,)
     every = max(1, math.ceil(0.5 / decade))
     nice = [s * 10.0**e for e in range(math.floor(low) - 1, math.ceil(high) + 1) if e % every == 0 for s in step]

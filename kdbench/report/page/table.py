@@ -80,7 +80,7 @@ class Table:
 
 
 def tables(analysis: Analysis) -> list[Table]:
-    """A table for each board, sorted as the suite says; columns that are empty in all of them are left out."""
+    """A table for each board, sorted as the suite says, without empty columns."""
     view, task = analysis.plan.report, analysis.task
     columns = _columns(analysis)
     usual = view.columns or default_columns(task)
@@ -117,7 +117,7 @@ def anchor(board: int, label: str, role: str) -> str:
 
 
 def _columns(analysis: Analysis) -> dict[str, Column]:
-    """Columns that the suite asks for, or all that hold something; what a row is called comes first."""
+    """Columns that the suite asks for, or all that hold something; names first."""
     known, asked = columns_of(analysis.task), analysis.plan.report.columns
     shown = shown_columns(analysis.standings, analysis.task, asked, tuple(known)) if analysis.boards else ()
     return {name: known[name] for name in dict.fromkeys(["method", *shown])}
