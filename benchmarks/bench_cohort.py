@@ -20,7 +20,7 @@ from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
 from kdbench.tasks.images.classification import ImageClassification
 from kdbench.tasks.stream import StreamSettings
-from kdbench.train.cohort import train_cohort
+from kdbench.train.cohort import Left, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, make_method
 from kdbench.train.presentation import Presentation
@@ -30,20 +30,6 @@ TASK = ImageClassification()
 BATCH, STEPS = 128, 3
 RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation={"crop_padding": 4, "flip": True})
 CPU = torch.device("cpu")
-
-
-class Silent:
-    """Listens to nothing."""
-
-    def batch(self, *_: object) -> None:
-        """Nothing."""
-
-    def epoch_trained(self, *_: object) -> None:
-        """Nothing."""
-
-    def failed(self, member: Member, error: Exception) -> None:
-        """Fail loudly."""
-        raise error
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +82,9 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     stages = observe.num_stages(network, example)
     teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, presentation, "fp32")
     begin = time.perf_counter()
-    train_cohort(made, {teacher_trial.id: teacher}, stream, Silent(), CPU)
+    for event in train_cohort(made, {teacher_trial.id: teacher}, stream, CPU):
+        if isinstance(event, Left):
+            raise event.error
     return time.perf_counter() - begin
 
 

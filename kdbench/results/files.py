@@ -76,11 +76,16 @@ def replace_folder(new: Path, target: Path) -> None:
     flush(target.parent)
 
 
-def tidy(folder: Path) -> None:
-    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back."""
+def tidy(folder: Path, *, own: bool = True) -> None:
+    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back.
+
+    Args:
+        folder: whose files are meant.
+        own: whether this process writes nothing there now: what bears its number is a dead one's of the same number.
+    """
     for left in sorted(folder.glob("*.tmp-*")):
         name, _, owner = left.name.rpartition(".tmp-")
-        if owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not (own and int(owner) == os.getpid()) and psutil.pid_exists(int(owner)):
             continue
         target = left.with_name(name.removesuffix(".old"))
         if name.endswith(".old") and not target.exists():

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from kdbench.plan.trial import Trial
 from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
 
-Split = Literal["train", "validation", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 class Failure(Frozen):
@@ -110,7 +110,7 @@ class Record(Frozen):
     trial: Trial
     status: Literal["finished", "failed"]
     failure: Failure | None = None
-    metrics: dict[Split, dict[str, float]] = {}
+    metrics: dict[SplitName, dict[str, float]] = {}
     profile: str = ""
     costs: Costs = Costs()
     data: dict[str, Any] = {}

@@ -77,7 +77,7 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
 
 
 def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
-    """Bring a fresh member to the state that was saved.
+    """Bring a new member to the state that was saved.
 
     Returns:
         The ``extra`` data that were saved with it.
@@ -112,7 +112,7 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
 
 
 class CheckpointUnreadable(Exception):
-    """A checkpoint that cannot be continued from."""
+    """A checkpoint that training cannot continue from."""
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -29,8 +29,8 @@ from kdbench.models.small import kdbench_models
 from kdbench.results.record import LatencyReport, LatencyResult
 from kdbench.results.store import Store
 from kdbench.run import latency as run_latency
+from kdbench.run.progress import Progress
 from kdbench.suite.schema import Latency, ModelSpec
-from kdbench.train.progress import Progress
 from tests.support import small
 from tests.support.images import arguments
 

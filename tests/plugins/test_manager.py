@@ -33,7 +33,7 @@ def test_built_ins_come_through_the_same_hooks() -> None:
     assert {"supervised", "kd", "fitnets", "at", "rkd", "dml"} <= set(registry.methods)
     assert {"digits", "mnist", "cifar10", "parquet", "folder"} <= set(registry.datasets)
     assert "lightcnn" in registry.models
-    assert set(registry.executors) == {"local"}
+    assert set(registry.executors) == {"local", "processes"}
     assert {"md", "csv", "json"} <= set(registry.reporters)
     assert registry.methods["kd"].__module__.startswith("kdbench_methods.")
 
@@ -73,7 +73,7 @@ def kdbench_datasets(): return [Noise]
 @kdbench.hookimpl
 def kdbench_metrics(): return {"zero": lambda logits, targets: 0.0}
 @kdbench.hookimpl
-def kdbench_executors(): return {"mine": lambda session, cohort: None}
+def kdbench_executors(): return {"mine": lambda settings: None}
 @kdbench.hookimpl
 def kdbench_reporters(): return {"mine": lambda frame, folder: []}
 """,

@@ -11,9 +11,10 @@ import torch
 import yaml
 
 from kdbench.results.store import Store
-from kdbench.run.engine import Prepared, Summary, prepare, run_suite
+from kdbench.run.prepare import Prepared, prepare
+from kdbench.run.progress import Progress
+from kdbench.run.suite import Summary, run_suite
 from kdbench.suite.load import load_suite
-from kdbench.train.progress import Progress
 
 TIMES = ["train_seconds", "samples_per_second"]
 """Columns of a history that differ from run to run."""
