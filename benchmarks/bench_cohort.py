@@ -13,19 +13,22 @@ import time
 import pytest
 import torch
 
-from kdbench.data.stream import TrainStream
-from kdbench.data.types import Split, TaskData
+from kdbench.data.types import Batch, Split, TaskData
 from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins.manager import Registry, load_registry
-from kdbench.suite.schema import Augmentation, DatasetSpec, ModelSpec, Recipe
+from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
+from kdbench.tasks.images.classification import ImageClassification
+from kdbench.tasks.stream import StreamSettings, TrainStream
 from kdbench.train.cohort import Left, train_cohort
 from kdbench.train.member import Member
-from kdbench.train.networks import build_context, initial_student, make_method
+from kdbench.train.networks import build_context, initial_student, interface_of, make_method
+from kdbench.train.presentation import Presentation
 from kdbench.train.teacher import Teacher
 
+TASK = ImageClassification()
 BATCH, STEPS = 128, 3
-RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation=Augmentation(crop_padding=4, flip=True))
+RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation={"crop_padding": 4, "flip": True})
 CPU = torch.device("cpu")
 
 
@@ -37,7 +40,7 @@ def noise() -> TaskData:
         torch.randint(0, 10, (BATCH * STEPS,), generator=generator),
     )
     names = tuple(map(str, range(10)))
-    return TaskData("noise", split, split, split, names, "noise", torch.full((3,), 0.5), torch.full((3,), 0.25))
+    return TaskData("noise", split, split, split, names, "noise", TASK.statistics(split))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +69,7 @@ def cohort(
     spec = ModelSpec(model=teacher, stem="small" if teacher == "resnet18" else "default")
     teacher_trial = trial(spec, "supervised", 0, epochs=epochs)
     network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stream = TrainStream(
-        data,
+    settings = StreamSettings(
         batch_size=BATCH,
         drop_last=True,
         augmentation=RECIPE.augmentation,
@@ -76,14 +78,19 @@ def cohort(
         device=CPU,
         channels_last=True,
     )
+    stream = TASK.stream(data, settings)
+    example = interface_of(teacher_trial, data, registry).example()
     made = []
     for number in range(members):
         own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,), epochs)
         method, student = make_method(own, registry), initial_student(own, data, registry)
-        shapes = (observe.shapes(network, data.input_shape, features=(), embedding=False),)
-        made.append(Member(own, method, student, build_context(own, student, shapes, data, registry, method, STEPS), CPU))
-    stages = observe.num_stages(network, data.input_shape)
-    return made, {teacher_trial.id: Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")}, stream
+        shapes = (observe.shapes(network, example, features=(), embedding=False),)
+        context = build_context(own, student, shapes, data, registry, method, STEPS)
+        made.append(Member(own, method, student, context, Presentation.of(own, TASK, data, CPU), TASK.metrics, CPU))
+    presentation = Presentation.of(teacher_trial, TASK, data, CPU)
+    stages = observe.num_stages(network, example)
+    needs = [m.needs for m in made]
+    return made, {teacher_trial.id: Teacher(teacher_trial.id, network, needs, stages, presentation, "fp32")}, stream
 
 
 def seconds(members: int, data: TaskData, registry: Registry) -> float:
@@ -112,9 +119,9 @@ def test_teacher_runs_once_a_batch(data: TaskData, registry: Registry) -> None:
     calls = itertools.count()
     original = Teacher.__call__
 
-    def counted(self: Teacher, inputs: torch.Tensor):  # type: ignore[no-untyped-def]
+    def counted(self: Teacher, batch: Batch):  # type: ignore[no-untyped-def]
         next(calls)
-        return original(self, inputs)
+        return original(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Teacher, "__call__", counted)

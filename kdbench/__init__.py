@@ -9,10 +9,12 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from kdbench.models.timm_import import register_when_imported
+
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-    from kdbench.data.types import Dataset, RawData, Split
+    from kdbench.data.types import Dataset, RawData, Split, TaskData
     from kdbench.errors import KdbenchError, MethodError
     from kdbench.method import (
         BuildContext,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
         full_precision,
     )
     from kdbench.plugins.hookspecs import hookimpl
+    from kdbench.tasks.metrics import Metric
+    from kdbench.tasks.task import Task
 
 try:
     __version__ = version("kdbench")
@@ -33,7 +37,9 @@ except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "kdbench.data.types": ("Dataset", "RawData", "Split"),
+    "kdbench.data.types": ("Dataset", "RawData", "Split", "TaskData"),
+    "kdbench.tasks.metrics": ("Metric",),
+    "kdbench.tasks.task": ("Task",),
     "kdbench.errors": ("KdbenchError", "MethodError"),
     "kdbench.method": (
         "BuildContext",
@@ -52,20 +58,13 @@ _HOMES = {
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 """Where each public name comes from: it is imported when first used, so that ``kdbench --help`` need not wait for torch."""
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = [
     "BuildContext",
     "Dataset",
     "KdbenchError",
     "Method",
     "MethodError",
+    "Metric",
     "Needs",
     "NonNegativeFloat",
     "NonNegativeInt",
@@ -77,8 +76,24 @@ __all__ = [
     "Split",
     "Stages",
     "Step",
+    "Task",
+    "TaskData",
     "UnitInterval",
     "__version__",
     "full_precision",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+register_when_imported()

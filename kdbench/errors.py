@@ -13,7 +13,7 @@ class Place:
     """A position in a file that a person can open.
 
     Args:
-        file: the file.
+        file: the file; for a suite that was not read from one, the keys that lead to the value (``recipe.lr``).
         line: 1-based line number, or ``None`` when the whole file is meant.
     """
 

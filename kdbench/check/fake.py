@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdbench.errors import MethodError
-from kdbench.method import Outputs, Shapes, Stages, Step
+from kdbench.method import Outputs, Shapes, Stages, Step, pick_stages
 
 INPUT_SHAPE = (3, 8, 8)
 WIDTH = 24
@@ -147,12 +147,12 @@ class WatchedStep(Step):
     @property
     def indices(self) -> Tensor:
         """Indices."""
-        return read(self._indices, "indices", self.log)
+        return read(self.extras.get("indices"), "indices", self.log)
 
     @property
     def past_logits(self) -> Tensor:
         """Past logits."""
-        return read(self._past_logits, "past_logits", self.log)
+        return read(self.extras.get("past_logits"), "past_logits", self.log)
 
 
 class Teachers(tuple[Outputs, ...]):
@@ -175,10 +175,7 @@ def read(value: T | None, name: str, log: set[str]) -> T:
 
 def select(stages: tuple[T, ...], wanted: Stages) -> tuple[T, ...]:
     """The stages that a method asked for; those that are missing are left out."""
-    if wanted == "all":
-        return stages
-    indices = sorted(i + len(stages) if i < 0 else i for i in wanted)
-    return tuple(stages[i] for i in indices if 0 <= i < len(stages))
+    return tuple(stages[i] for i in pick_stages(wanted, len(stages)))
 
 
 def shapes(stages: tuple[Shape, ...], wanted: Stages, width: int, embedding: bool) -> Shapes:

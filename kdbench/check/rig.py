@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kdbench.check import fake
 from kdbench.check.claim import Broken
-from kdbench.method import BuildContext, Method, Needs, Outputs
+from kdbench.errors import MethodError
+from kdbench.method import BuildContext, Method, Needs, Outputs, checked_terms, total_of
 from kdbench.seeding import named_seed
 
 EPOCHS = 2
@@ -83,6 +84,9 @@ class Rig:
         with torch.no_grad():
             teachers = [t.observe(inputs).map(lambda t: change(t, "teacher")) for t in self.teachers]
         past = self.past[indices] if epoch else torch.full_like(self.past[indices], float("nan"))
+        extras = {"indices": indices} if needs.indices else {}
+        if needs.past_logits:
+            extras["past_logits"] = past
         step = fake.WatchedStep(
             student=fake.WatchedOutputs(
                 student,
@@ -97,8 +101,7 @@ class Rig:
             targets=self.labels[indices],
             epoch=epoch,
             progress=number / (EPOCHS * STEPS_PER_EPOCH),
-            _indices=indices if needs.indices else None,
-            _past_logits=past if needs.past_logits else None,
+            extras=extras,
         )
         object.__setattr__(step, "log", self.read)  # the step is frozen for methods, not for us
         return step
@@ -111,20 +114,17 @@ class Rig:
     def terms(self, step: fake.WatchedStep) -> dict[str, Tensor]:
         """``loss(step)``, if it is a non-empty dict of scalars."""
         terms = self.method.loss(step)
-        if not isinstance(terms, dict) or not terms:
-            raise Broken(f"loss(step) returns {terms!r}: return a dict of named terms")
-        for name, value in terms.items():
-            if not isinstance(value, Tensor) or value.ndim:
-                what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise Broken(f'the term "{name}" is {what}: make it a scalar tensor')
-        return terms
+        try:
+            return checked_terms(terms, self.method.name)
+        except MethodError as error:
+            raise Broken(str(error)) from error
 
     def backward(self, step: fake.WatchedStep) -> dict[str, Tensor]:
         """Loss and gradients; parameters without one have ``grad`` ``None``."""
         for p in self.parameters().values():
             p.grad = None
         terms = self.terms(step)
-        total = torch.stack([v.float() for v in terms.values()]).sum()
+        total = total_of(terms, self.method.name)
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
         return {n: v.detach() for n, v in terms.items()}

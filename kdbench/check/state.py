@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import cast
 
 import numpy as np
 import torch
@@ -135,11 +136,7 @@ def _resumed(cls: type[Method], stop: int) -> tuple[list[dict[str, bytes]], Meth
 
 def _shared(step: fake.WatchedStep) -> dict[str, Tensor]:
     """What other methods of a cohort share of a step."""
-    found = {"inputs": step.inputs, "targets": step.targets}
+    found: dict[str, Tensor] = {"inputs": cast(Tensor, step.inputs), "targets": step.targets}
     for k, outputs in enumerate(step.teachers):
         found |= {f"outputs of teacher {k + 1} ({i + 1})": t for i, t in enumerate(outputs.tensors())}
-    if step._indices is not None:
-        found["indices"] = step._indices
-    if step._past_logits is not None:
-        found["past logits"] = step._past_logits
-    return found
+    return found | {name.replace("_", " "): tensor for name, tensor in step.extras.items()}

@@ -274,7 +274,8 @@ class LiveDisplay(Progress):
                 f"✗ {name}: {record.failure.kind}: {record.failure.message}", style="red", highlight=False, markup=False
             )
         else:
-            self._console.print(f"✓ {name}: {_percent(record.metrics, 'test')} % test accuracy", highlight=False, markup=False)
+            accuracy = _percent({f"test_{name}": value for name, value in record.metrics.get("test", {}).items()}, "test")
+            self._console.print(f"✓ {name}: {accuracy} % test accuracy", highlight=False, markup=False)
 
     def cohort_finished(self, cohort: Cohort) -> None:
         """Hide its members and its bar."""

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kdbench import __version__
-from kdbench.cli import check, compare, interrupt, listing, merge, plan, profile, report, run
+from kdbench.cli import check, compare, interrupt, listing, merge, plan, profile, report, run, schema
 from kdbench.errors import KdbenchError
 from kdbench.run.quiet import ignore_notes_to_developers
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, plan, report, compare, merge, profile, check, listing):
+for module in (run, plan, report, compare, merge, profile, check, listing, schema):
     module.register(app)
 
 

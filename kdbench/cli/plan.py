@@ -27,13 +27,13 @@ def plan(
     no_cohorts: options.NoCohorts = False,
 ) -> None:
     """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
-    from kdbench.data.load import data_root as find_data_root
     from kdbench.report.columns import check_report
     from kdbench.results.store import Store
     from kdbench.run.estimate import estimate
     from kdbench.run.latency import latency_report_id, subjects_of
     from kdbench.run.prepare import prepare
     from kdbench.suite.load import load_suite
+    from kdbench.tasks.load import data_root as find_data_root
 
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
     check_report(loaded.suite.report, loaded.places.of)

@@ -62,7 +62,6 @@ def run(
     import torch
 
     from kdbench.cli.display import make_display
-    from kdbench.data.load import data_root as find_data_root
     from kdbench.report.columns import check_report
     from kdbench.report.formats import parse_formats
     from kdbench.results.store import Store
@@ -70,6 +69,7 @@ def run(
     from kdbench.run.prepare import choose_device, prepare, suitable_jobs
     from kdbench.run.suite import run_suite
     from kdbench.suite.load import load_suite
+    from kdbench.tasks.load import data_root as find_data_root
 
     number = _number_of_jobs(jobs)
     if threads:

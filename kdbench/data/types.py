@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,17 +12,22 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from kdbench.data.inputs import Inputs, map_inputs
+
+PADDING = -100
+"""Target of a unit that does not count, as ``torch.nn.CrossEntropyLoss`` has it."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Samples with their classes, resident in memory.
+    """Samples with their targets, resident in memory.
 
     Args:
-        inputs: N×C×H×W uint8 for images.
-        targets: int64, N.
+        inputs: a row for each of N samples: N×C×H×W uint8 for images, or a mapping of tensors such as token ids and their mask.
+        targets: int64, N; N×L where every one of L units of a sample has a target (:data:`PADDING` where there is none).
     """
 
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
 
     def __len__(self) -> int:
@@ -49,6 +55,7 @@ class Dataset(ABC):
     ``name`` is what suites call it; ``Options`` is a pydantic model of its options (none by default).
     """
 
+    plugin_hook: ClassVar[str] = "kdbench_datasets"
     name: ClassVar[str]
     title: ClassVar[str] = ""
 
@@ -83,8 +90,7 @@ class TaskData:
         test: test samples.
         class_names: a name per class.
         fingerprint: digest of the content of all splits and of the class names.
-        mean: per-channel mean of the training inputs in [0, 1], float32, C.
-        std: per-channel standard deviation of the same.
+        statistics: what the task found by looking at the training split, float32: ``mean`` and ``std`` of each channel of images.
     """
 
     name: str
@@ -93,18 +99,12 @@ class TaskData:
     test: Split
     class_names: tuple[str, ...]
     fingerprint: str
-    mean: Tensor
-    std: Tensor
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (C, H, W) for images."""
-        return tuple(self.train.inputs.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,27 @@ class Batch:
     """A batch on the device.
 
     Args:
-        inputs: normalised (and augmented, when training) float32, N×C×H×W.
-        targets: int64, N.
-        indices: positions in the split, int64, N, on the same device.
+        inputs: as the stream makes them, shared by all networks, or as one network takes them
+            (see :meth:`kdbench.tasks.task.Task.preprocess`).
+        targets: int64, M: a class for every unit that counts.
+        indices: positions in the split, int64, N.
+        mask: which units count, bool, N×L; ``None`` where a sample is one unit, so that M is N.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
     indices: Tensor
+    mask: Tensor | None = None
+
+    def units(self, values: Tensor) -> Tensor:
+        """Rows of the units that count: M×… from N×…, or from N×L×… with padding left out."""
+        return values if self.mask is None else values[self.mask]
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(self.inputs.to(device), self.targets.to(device), self.indices.to(device))
+        return Batch(
+            map_inputs(lambda t: t.to(device), self.inputs),
+            self.targets.to(device),
+            self.indices.to(device),
+            None if self.mask is None else self.mask.to(device),
+        )

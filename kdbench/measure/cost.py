@@ -11,17 +11,19 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, UntypedStorage, nn
 
+from kdbench.data.inputs import Inputs, tensors
 from kdbench.errors import KdbenchError
+from kdbench.models.call import call, placed, positional, shape_text
 from kdbench.models.observe import undisturbed
 from kdbench.results.record import Profile
+from kdbench.tasks.interface import Interface
 
 
 def profile(
     model: nn.Module,
     *,
     name: str,
-    input_shape: tuple[int, ...],
-    num_classes: int,
+    interface: Interface,
     id: str,
     batch_size: int = 1,
 ) -> Profile:
@@ -30,32 +32,32 @@ def profile(
     Args:
         model: the network.
         name: what people call it.
-        input_shape: of one sample.
-        num_classes: C.
+        interface: what it takes and gives.
         id: of the profile.
         batch_size: samples in the passes that are counted; MACs are given per sample, activations for the whole batch.
 
     Raises:
         KdbenchError: the network cannot take such inputs.
     """
-    macs, uncounted = count_macs(model, input_shape, batch_size)
+    inputs = placed(interface.example(batch_size), model)
+    macs, uncounted = count_macs(model, inputs)
     return Profile(
         id=id,
         model=name,
-        input_shape=input_shape,
-        num_classes=num_classes,
+        inputs=interface.spec,
+        num_classes=interface.num_classes,
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         buffers=sum(b.numel() for b in model.buffers()),
         macs=macs,
         uncounted=uncounted,
         size_mb=len(serialise(model)) / 1e6,
-        activation_mb=activation_bytes(model, input_shape, batch_size) / 1e6,
+        activation_mb=activation_bytes(model, inputs) / 1e6,
         activation_batch=batch_size,
     )
 
 
-def count_macs(model: nn.Module, input_shape: tuple[int, ...], batch_size: int = 1) -> tuple[int, dict[str, int]]:
+def count_macs(model: nn.Module, inputs: Inputs) -> tuple[int, dict[str, int]]:
     """Multiply-accumulates of one forward pass in evaluation mode per sample, by fvcore, and the operators it did not count.
 
     fvcore's "flop" is one multiply-accumulate of a convolution, linear layer or matrix product; to these it adds its estimates for
@@ -63,32 +65,28 @@ def count_macs(model: nn.Module, input_shape: tuple[int, ...], batch_size: int =
 
     Args:
         model: the network.
-        input_shape: of one sample.
-        batch_size: samples in the pass.
+        inputs: a batch, where the network is.
 
     Returns:
         MACs, and operator → number of calls that were not counted.
     """
-    first = next(model.parameters(), torch.zeros(()))
-    inputs = torch.zeros(batch_size, *input_shape, device=first.device, dtype=first.dtype)
     with undisturbed(model), _silence():
         from fvcore.nn import FlopCountAnalysis  # slow, and warns, when first imported
 
-        analysis = FlopCountAnalysis(model, inputs)
+        analysis = FlopCountAnalysis(*positional(model, inputs))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         try:
             total = analysis.total()
         except Exception as error:
             said = str(error).strip().partition("\n")[0] or type(error).__name__
-            shape = "×".join(map(str, input_shape))
             raise KdbenchError(
-                f"{type(model).__name__} cannot be run on an input of shape {shape} to count MACs: {said}"
+                f"{type(model).__name__} cannot be run on an input of shape {shape_text(inputs)} to count MACs: {said}"
             ) from error
         uncounted = {str(operator): int(calls) for operator, calls in sorted(analysis.unsupported_ops().items())}
-    return round(total / batch_size), uncounted
+    return round(total / _size(inputs)), uncounted
 
 
-def activation_bytes(model: nn.Module, input_shape: tuple[int, ...], batch_size: int = 1) -> int:
+def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
     """Memory of the activations that training keeps: what autograd saves in a forward pass for the backward pass.
 
     It is measured by hooks over saved tensors (``torch.autograd.graph.saved_tensors_hooks``), in evaluation mode and the network's own
@@ -96,14 +94,11 @@ def activation_bytes(model: nn.Module, input_shape: tuple[int, ...], batch_size:
 
     Args:
         model: the network; frozen parameters make it keep less.
-        input_shape: of one sample.
-        batch_size: samples in the pass.
+        inputs: a batch, where the network is.
 
     Returns:
         Bytes, of the whole batch.
     """
-    first = next(model.parameters(), torch.zeros(()))
-    inputs = torch.zeros(batch_size, *input_shape, device=first.device, dtype=first.dtype)
     own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, UntypedStorage] = {}  # held until the end, so that no address is used twice
 
@@ -116,8 +111,12 @@ def activation_bytes(model: nn.Module, input_shape: tuple[int, ...], batch_size:
         raise AssertionError("there is no backward pass")
 
     with undisturbed(model), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, never):
-        model(inputs)
+        call(model, inputs)
     return sum(storage.nbytes() for storage in kept.values())
+
+
+def _size(inputs: Inputs) -> int:
+    return len(next(iter(tensors(inputs).values())))
 
 
 def serialise(model: nn.Module) -> bytes:

@@ -25,6 +25,7 @@ from kdbench.measure.latency_process import JOB, Case, Job, Subject, settings_of
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.machine import device_name, processor
 from kdbench.measure.runtimes import Pass, Place, forward_pass
+from kdbench.models.call import positional
 from kdbench.models.factory import create_model
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import Latency
@@ -126,8 +127,8 @@ def make_ready(case: Case, job: Job) -> Ready:
     """Make a network, prepare it for the runtime, and warm it up."""
     setting, subject = case
     generator = torch.Generator().manual_seed(0)
-    batch = torch.randn(setting.batch_size, *subject.input_shape, generator=generator)
-    run = forward_pass(make_network(subject), batch, setting.runtime, Place(setting.device, job.threads))
+    network, batch = positional(make_network(subject), subject.interface(registry()).example(setting.batch_size, generator))
+    run = forward_pass(network, batch, setting.runtime, Place(setting.device, job.threads))
     fastest, settled = warm_up(run, CLOCKS[setting.device])
     return Ready(run, fastest, settled)
 
@@ -135,9 +136,7 @@ def make_ready(case: Case, job: Job) -> Ready:
 def make_network(subject: Subject) -> torch.nn.Module:
     """The architecture, with random weights."""
     spec = subject.spec.model_copy(update={"weights": "scratch"})
-    return create_model(
-        spec, num_classes=subject.num_classes, input_shape=subject.input_shape, seed=0, factories=registry().models
-    )
+    return create_model(spec, arguments=subject.interface(registry()).arguments, seed=0, factories=registry().models)
 
 
 def warm_up(run: Pass, clock: Callable[[], float]) -> tuple[float, bool]:

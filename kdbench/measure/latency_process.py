@@ -18,7 +18,9 @@ import kdbench
 from kdbench.errors import KdbenchError
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.runtimes import unavailable
+from kdbench.plugins.manager import Registry
 from kdbench.suite.schema import Frozen, Latency, ModelSpec
+from kdbench.tasks.interface import Interface
 
 JOB = "KDBENCH_LATENCY_JOB"
 """Environment variable of the child process: path of its :class:`Job`."""
@@ -37,15 +39,21 @@ class Subject:
         profile: id of its profile.
         label: what people call it.
         spec: the architecture.
-        input_shape: of one sample.
+        task: name of the task.
+        inputs: what it takes, as the task describes it.
         num_classes: C.
     """
 
     profile: str
     label: str
     spec: ModelSpec
-    input_shape: tuple[int, ...]
+    task: str
+    inputs: Any
     num_classes: int
+
+    def interface(self, registry: Registry) -> Interface:
+        """What the network takes and gives."""
+        return Interface(registry.find("task", registry.tasks, self.task)(), self.inputs, self.num_classes)
 
 
 class Job(Frozen):

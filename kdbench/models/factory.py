@@ -41,44 +41,46 @@ def model_names(factories: Mapping[str, Factory] = NO_FACTORIES) -> list[str]:
 def create_model(
     spec: ModelSpec,
     *,
-    num_classes: int,
-    input_shape: tuple[int, ...],
+    arguments: Mapping[str, Any],
     seed: int | None = None,
     factories: Mapping[str, Factory] = NO_FACTORIES,
 ) -> nn.Module:
     """Make the network that a suite describes, on the CPU, in training mode.
 
-    Networks made for one image size get ``img_size`` from ``input_shape``, unless the kwargs say otherwise. A transformer whose
+    Networks made for one image size get ``img_size`` from ``arguments``, unless the kwargs say otherwise. A transformer whose
     patches do not divide the image pads it (28 pixels to 32 for patches of 16), if timm lets it.
 
     Args:
         spec: name, kwargs, stem and weights.
-        num_classes: C.
-        input_shape: of one sample: (channels, height, width) for images.
+        arguments: what the task tells every factory: ``num_classes``, and for images ``in_chans`` and ``img_size`` (height, width),
+            which only networks that take one get.
         seed: decides the initial weights, and leaves the global generators as they are; without one they are drawn from there.
         factories: models of plugins by name, asked before timm.
 
     Raises:
         KdbenchError: the name is unknown, the kwargs do not fit, the network has no stem to replace, or its weights cannot be had.
     """
+    reserved = {**dict.fromkeys(arguments, "it comes from the data"), **RESERVED}
     for key in spec.kwargs:
-        if key in RESERVED:
-            raise KdbenchError(f'kwargs of model "{spec.model}" must not hold "{key}": {RESERVED[key]}')
+        if key in reserved and key != "img_size":
+            raise KdbenchError(f'kwargs of model "{spec.model}" must not hold "{key}": {reserved[key]}')
     factory = _factory(spec, factories)
+    given = dict(arguments)
+    image_size = given.pop("img_size", None)
 
     def make(**size: Any) -> nn.Module:
         with _drawn_from(seed):
-            model = factory(num_classes=num_classes, in_chans=input_shape[0], **{**spec.kwargs, **size})
+            model = factory(**given, **{**spec.kwargs, **size})
             if spec.stem == "small":
                 use_small_stem(model, spec.model)
         return model
 
     try:
-        model = _make_for_size(make, spec, factory, input_shape)
+        model = _make_for_size(make, spec, factory, image_size)
     except KdbenchError:
         raise
     except Exception as error:
-        raise _explained(error, spec, factory, input_shape) from error
+        raise _explained(error, spec, factory, arguments) from error
     if spec.weights not in ("scratch", "pretrained"):
         load_weights(model, spec.weights, spec.model)
     return model.train()
@@ -101,9 +103,8 @@ def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
     return from_timm
 
 
-def _make_for_size(make: Factory, spec: ModelSpec, factory: Factory, input_shape: tuple[int, ...]) -> nn.Module:
-    size = input_shape[1:]
-    if len(size) != 2 or "img_size" in spec.kwargs:
+def _make_for_size(make: Factory, spec: ModelSpec, factory: Factory, size: tuple[int, int] | None) -> nn.Module:
+    if size is None or "img_size" in spec.kwargs:
         return make()
     try:
         model = make(img_size=size) if "img_size" in inspect.signature(factory).parameters else make()
@@ -146,11 +147,12 @@ def _unexpected(error: Exception) -> str | None:
     return found[1] if found else None
 
 
-def _explained(error: Exception, spec: ModelSpec, factory: Factory, input_shape: tuple[int, ...]) -> KdbenchError:
+def _explained(error: Exception, spec: ModelSpec, factory: Factory, arguments: Mapping[str, Any]) -> KdbenchError:
     """Say in one sentence why a network could not be made."""
     unexpected = _unexpected(error) if isinstance(error, TypeError) else None
-    if unexpected in ("num_classes", "in_chans"):
-        return KdbenchError(f'the factory of model "{spec.model}" must take num_classes and in_chans, and refuses {unexpected}')
+    wanted = [name for name in arguments if name != "img_size"]
+    if unexpected in wanted:
+        return KdbenchError(f'the factory of model "{spec.model}" must take {" and ".join(wanted)}, and refuses {unexpected}')
     if unexpected is not None:
         return KdbenchError(
             f'model "{spec.model}" takes no argument "{unexpected}"{did_you_mean(unexpected, _arguments(error, factory))}'
@@ -162,8 +164,14 @@ def _explained(error: Exception, spec: ModelSpec, factory: Factory, input_shape:
             "safetensors file"
         )
     kwargs = f" with kwargs {spec.kwargs}" if spec.kwargs else ""
-    shape = "×".join(map(str, input_shape))
-    return KdbenchError(f'model "{spec.model}" cannot be made{kwargs} for inputs of shape {shape}: {said}')
+    return KdbenchError(f'model "{spec.model}" cannot be made{kwargs} for {_inputs(arguments)}: {said}')
+
+
+def _inputs(arguments: Mapping[str, Any]) -> str:
+    """What the network was to be made for."""
+    if "in_chans" in arguments and "img_size" in arguments:
+        return f"inputs of shape {'×'.join(map(str, (arguments['in_chans'], *arguments['img_size'])))}"
+    return ", ".join(f"{name} = {value}" for name, value in arguments.items())
 
 
 def _arguments(error: Exception, factory: Factory) -> list[str]:

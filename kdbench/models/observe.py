@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdbench.data.inputs import Inputs
 from kdbench.errors import KdbenchError, did_you_mean
-from kdbench.method import Outputs, Shapes, Stages
+from kdbench.method import Outputs, Shapes, Stages, pick_stages
+from kdbench.models.call import call, placed, shape_text
 from kdbench.models.taps import Tap, as_tensor, run_until, tapped
 
 
@@ -55,8 +57,8 @@ class Observer:
         self._watched = tuple((name, *_find(model, name)) for name in names)
         self._classifier = _classifier(model) if embedding else None
 
-    def __call__(self, x: Tensor) -> Outputs:
-        """Run the network on a batch, N×….
+    def __call__(self, x: Inputs) -> Outputs:
+        """Run the network on a batch.
 
         Raises:
             KdbenchError: the network gives something else than tensors, or a watched module did not run.
@@ -69,17 +71,17 @@ class Observer:
         return Outputs(
             as_tensor(logits, "logits") if self._logits else None,
             tuple(_as_map(f) for f in features) if self._wants_features else None,
-            None if head is None else head.value("the classifier").flatten(1),
+            None if head is None else head.value("the classifier"),
         )
 
-    def _run(self, x: Tensor, taps: list[Tap]) -> tuple[Any, list[Tensor]]:
+    def _run(self, x: Inputs, taps: list[Tap]) -> tuple[Any, list[Tensor]]:
         model: Any = self._model
         whole = self._logits or self._embedding
         if not whole and not self._wants_features:
             return None, []
         if not self._stages:
             if whole:
-                return model(x), []
+                return call(model, x), []
             run_until(model, x, taps)
             return None, []
         indices = list(self._stages)
@@ -91,55 +93,53 @@ class Observer:
 
 def shapes(
     model: nn.Module,
-    input_shape: tuple[int, ...],
+    example: Inputs,
     features: Stages = (),
     embedding: bool = False,
     modules: Sequence[str] = (),
 ) -> Shapes:
-    """Shapes of what a network gives for one sample, found by running one sample of zeros.
+    """Shapes of what a network gives for one sample, found by running an example.
 
     The network's mode, its running statistics and the random generators stay as they are.
 
     Args:
         model: the network.
-        input_shape: shape of one sample.
+        example: inputs of one sample, as the task makes them.
         features: stages to look at.
         embedding: whether to look at the classifier's input.
         modules: as :class:`Observer` takes them.
 
     Raises:
-        KdbenchError: the network has none of the stages, or cannot take inputs of this shape.
+        KdbenchError: the network has none of the stages, or cannot take such inputs.
     """
     if features == () and not modules and not embedding:
         return Shapes()
     observer = Observer(model, logits=False, features=features, embedding=embedding, modules=modules)
-    first = next(model.parameters(), torch.zeros(()))
-    sample = torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype)
     with undisturbed(model):
         try:
-            outputs = observer(sample)
+            outputs = observer(placed(example, model))
         except KdbenchError:
             raise
         except Exception as error:
             said = str(error).strip().partition("\n")[0] or type(error).__name__
-            shape = "×".join(map(str, input_shape))
             raise KdbenchError(
-                f"{type(model).__name__} cannot take inputs of shape {shape} ({said}); choose another model, or other kwargs for it"
+                f"{type(model).__name__} cannot take inputs of shape {shape_text(example)} ({said}); "
+                "choose another model, or other kwargs for it"
             ) from error
     return Shapes(
         tuple(tuple(f.shape[1:]) for f in outputs.features) if observer._wants_features else (),
-        outputs.embedding.shape[1] if embedding else 0,
+        outputs.embedding.shape[-1] if embedding else 0,
     )
 
 
-def num_stages(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """How many feature stages a network has, counted by running one sample.
+def num_stages(model: nn.Module, example: Inputs) -> int:
+    """How many feature stages a network has, counted by running an example.
 
     Args:
         model: the network.
-        input_shape: shape of one sample.
+        example: inputs of one sample, as the task makes them.
     """
-    return len(shapes(model, input_shape, features="all").features) if _count(model) else 0
+    return len(shapes(model, example, features="all").features) if _count(model) else 0
 
 
 @contextmanager
@@ -173,8 +173,7 @@ def _pick(model: nn.Module, stages: Stages) -> tuple[int, ...]:
     if stages == ():
         return ()
     count = _count(model)
-    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
-    found = tuple(sorted(i for i in wanted if 0 <= i < count))
+    found = pick_stages(stages, count)
     if not found:
         asked = "all" if stages == "all" else ", ".join(map(str, stages))
         raise KdbenchError(

@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from kdbench.data.inputs import Inputs
 from kdbench.errors import KdbenchError
+from kdbench.models.call import call
 
 
 class Tap:
@@ -58,13 +60,13 @@ def tapped(module: nn.Module, before: bool) -> Iterator[Tap]:
         handle.remove()
 
 
-def run_until(model: nn.Module, x: Tensor, taps: list[Tap]) -> None:
+def run_until(model: nn.Module, x: Inputs, taps: list[Tap]) -> None:
     """Run until every tap has something."""
     waiting = set(taps)
     for tap in taps:
         tap.waiting = waiting
     with suppress(DeepEnough):
-        model(x)
+        call(model, x)
 
 
 def as_tensor(value: Any, what: str) -> Tensor:

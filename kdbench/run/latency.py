@@ -11,7 +11,7 @@ from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
 from kdbench.run.prepare import Prepared
 from kdbench.run.progress import Progress
-from kdbench.train.networks import changes_student, profile_id
+from kdbench.train.networks import changes_student, interface_of, profile_id
 
 
 def subjects_of(prepared: Prepared) -> list[Subject]:
@@ -23,7 +23,8 @@ def subjects_of(prepared: Prepared) -> list[Subject]:
             continue
         key = profile_id(trial, data, registry)
         spec = trial.model.model_copy(update={"weights": "scratch"})
-        found.setdefault(key, Subject(key, trial.model.model, spec, tuple(data.input_shape), data.num_classes))
+        interface = interface_of(trial, data, registry)
+        found.setdefault(key, Subject(key, trial.model.model, spec, trial.task, interface.spec, data.num_classes))
     return list(found.values())
 
 

@@ -114,12 +114,4 @@ class Monitor:
         self._seen[trial_id] = samples
 
     def _hook(self, name: str, **arguments: Any) -> None:
-        call_event(self._registry, self._progress, name, **arguments)
-
-
-def call_event(registry: Registry, progress: Progress, hook: str, **arguments: Any) -> None:
-    """Call an event of plugins; one that fails in it costs nothing else."""
-    try:
-        getattr(registry.hook, hook)(**arguments)
-    except Exception as error:
-        progress.warn(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+        self._registry.notify(name, self._progress.warn, **arguments)

@@ -57,12 +57,12 @@ def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:
-    """Name, fingerprint, classes and sizes of the data."""
+    """Name, fingerprint, classes, statistics and sizes of the data."""
     return {
         "name": data.name,
         "fingerprint": data.fingerprint,
         "classes": list(data.class_names),
-        "input_shape": list(data.input_shape),
+        "statistics": {name: values.tolist() for name, values in data.statistics.items()},
         "train": len(data.train),
         "validation": len(data.validation),
         "test": len(data.test),

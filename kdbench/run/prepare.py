@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.load import load_data
 from kdbench.data.types import TaskData
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
@@ -23,7 +22,9 @@ from kdbench.run.executors import cores
 from kdbench.run.progress import Progress
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files, resolve
-from kdbench.train.networks import changes_student, initial_student, profile_id
+from kdbench.tasks.load import load_data
+from kdbench.tasks.task import Task
+from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
 from kdbench.train.optim import check_recipe
 
 
@@ -34,6 +35,7 @@ class Prepared:
     Args:
         loaded: the suite and where its parts stand in its file.
         registry: all plugins.
+        task: what is learnt.
         data: the data, loaded.
         data_root: where they lie.
         plan: what is to be done.
@@ -43,6 +45,7 @@ class Prepared:
 
     loaded: LoadedSuite
     registry: Registry
+    task: Task
     data: TaskData
     data_root: Path
     plan: Plan
@@ -90,17 +93,19 @@ def prepare(
     progress = progress or Progress()
     files, places = plugin_files(loaded)
     registry = load_registry([*files, *plugins], places)
+    registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
-    data = load_data(loaded.suite.dataset, data_root, registry.datasets)
-    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.path.parent)
+    task = registry.tasks[loaded.suite.task]()
+    data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
+    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
         check_recipe(recipe)
     profiles = {}
     if loaded.suite.measure.cost:
         progress.preparing("counting parameters and MACs")
         profiles = _profiles(loaded, plan, data, registry)
-    return Prepared(loaded, registry, data, data_root, plan, profiles, (*files, *plugins))
+    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins))
 
 
 def choose_device(name: str) -> torch.device:
@@ -130,8 +135,7 @@ def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registr
             found[key] = profile(
                 network,
                 name=trial.model.model,
-                input_shape=data.input_shape,
-                num_classes=data.num_classes,
+                interface=interface_of(trial, data, registry),
                 id=key,
                 batch_size=loaded.suite.measure.batch_size,
             )

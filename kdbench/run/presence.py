@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kdbench.errors import StoreError
-from kdbench.results.files import told
+from kdbench.results.files import disk_errors
 
 PREFIX = ".worker.tmp-"
 """Named as files are that :func:`kdbench.results.files.tidy` clears away when their process is dead."""
@@ -48,5 +48,5 @@ def wait_for_workers(runs: Path) -> None:
                 f"a worker of an earlier run still works in {runs} (process {path.name.removeprefix(PREFIX)}):"
                 " end it, or give --runs another folder"
             ) from None
-        with told(runs):
+        with disk_errors(runs):
             path.unlink(missing_ok=True)

@@ -11,13 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kdbench.data.load import load_data
+from kdbench.data.inputs import Inputs, tensors
 from kdbench.data.types import Split, TaskData
 from kdbench.errors import DataError
 from kdbench.plugins.manager import Registry, load_registry
-from kdbench.results.files import told
+from kdbench.results.files import disk_errors
 from kdbench.results.store import Store
 from kdbench.run.job import Job
+from kdbench.tasks.load import load_data
+from kdbench.tasks.task import Task
+from kdbench.train.networks import task_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,11 +31,13 @@ class Resources:
 
     Args:
         registry: all plugins.
+        task: what is learnt.
         data: the data, loaded.
         store: where records go.
     """
 
     registry: Registry
+    task: Task
     data: TaskData
     store: Store
 
@@ -48,15 +53,15 @@ def open_resources(job: Job, warn: Callable[[str], None] = lambda message: None)
         KdbenchError: a plugin or the data cannot be read, or the data are not those that the job is about.
     """
     registry = load_registry(job.plugins)
-    saved = job.data_file
-    data = load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets)
+    task, saved = task_of(job.members[0], registry), job.data_file
+    data = load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets, task)
     for trial in job.members:
         if trial.data.fingerprint != data.fingerprint:
             raise DataError(
                 f"the data {data.name} in {job.data_root} are not those that the run was planned with:"
                 f" their fingerprint is {data.fingerprint} here and {trial.data.fingerprint} there"
             )
-    return Resources(registry, data, Store(job.runs, warn=warn))
+    return Resources(registry, task, data, Store(job.runs, warn=warn))
 
 
 def save_data(data: TaskData, path: Path) -> None:
@@ -65,14 +70,15 @@ def save_data(data: TaskData, path: Path) -> None:
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    tensors: dict[str, Tensor] = {"mean": data.mean, "std": data.std}
+    arrays: dict[str, Tensor] = {f"statistics.{name}": values for name, values in data.statistics.items()}
     for name in SPLITS:
         split: Split = getattr(data, name)
-        tensors.update({f"{name}.inputs": split.inputs.contiguous(), f"{name}.targets": split.targets.contiguous()})
+        arrays |= {f"{name}.inputs.{key}": t.contiguous() for key, t in tensors(split.inputs).items()}
+        arrays[f"{name}.targets"] = split.targets.contiguous()
     metadata = {"name": data.name, "class_names": json.dumps(data.class_names), "fingerprint": data.fingerprint}
-    with told(path.parent):
+    with disk_errors(path.parent):
         try:
-            save_file(tensors, path, metadata)
+            save_file(arrays, path, metadata)
         except SafetensorError as error:
             raise OSError(f"{path}: {error}") from error
 
@@ -86,14 +92,23 @@ def load_saved(path: Path) -> TaskData:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            splits = {s: Split(file.get_tensor(f"{s}.inputs"), file.get_tensor(f"{s}.targets")) for s in SPLITS}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
+            splits = {s: Split(_inputs(_part(arrays, f"{s}.inputs.")), arrays[f"{s}.targets"]) for s in SPLITS}
             return TaskData(
                 name=metadata["name"],
                 **splits,
                 class_names=tuple(json.loads(metadata["class_names"])),
                 fingerprint=metadata["fingerprint"],
-                mean=file.get_tensor("mean"),
-                std=file.get_tensor("std"),
+                statistics=_part(arrays, "statistics."),
             )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(f"the decoded data in {path} cannot be read: {error}") from error
+
+
+def _part(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _inputs(named: dict[str, Tensor]) -> Inputs:
+    """A single tensor has the empty name."""
+    return named[""] if list(named) == [""] else named

@@ -22,14 +22,14 @@ from kdbench.run.executors import Executor, WorkerDied
 from kdbench.run.executors.local import LocalExecutor
 from kdbench.run.job import Job, lineage
 from kdbench.run.latency import measure_plan
-from kdbench.run.monitor import Inbox, Monitor, call_event
+from kdbench.run.monitor import Inbox, Monitor
 from kdbench.run.outcome import save_failure
 from kdbench.run.prepare import Prepared
 from kdbench.run.presence import wait_for_workers
 from kdbench.run.progress import Progress
 from kdbench.run.resources import Resources
 from kdbench.run.scheduler import Scheduler
-from kdbench.train.networks import changes_student, trained_network
+from kdbench.train.networks import changes_student, interface_of, trained_network
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def run_suite(
         stack.enter_context(store.lock())
         stack.callback(executor.close)  # before the lock is released: no worker writes after that
         wait_for_workers(store.root)
+        store.bring_up_to_date(prepared.plan.trials)
         run = _Run(prepared, store, device, executor, progress, command)
         if fresh:
             for trial_id in prepared.plan.trials:
@@ -100,7 +101,7 @@ def run_suite(
         finally:
             progress.suite_finished()
         records = store.records(prepared.plan.trials)
-        call_event(prepared.registry, progress, "kdbench_suite_finished", plan=prepared.plan, records=records)
+        prepared.registry.notify("kdbench_suite_finished", progress.warn, plan=prepared.plan, records=records)
     return Summary(prepared, records, done, _stale(records, prepared.registry))
 
 
@@ -115,12 +116,14 @@ class _Run:
         self.progress = progress
         self.command = command
         self.started = now()
-        self.resources = Resources(prepared.registry, prepared.data, store)
+        self.resources = Resources(prepared.registry, prepared.task, prepared.data, store)
         self.names = prepared.plan.names()
 
     def begin(self) -> tuple[str, ...]:
         """Store what is known before training; ids of the trials that are finished already."""
-        self.store.save_plan(self.prepared.plan)
+        if kept := self.store.save_plan(self.prepared.plan, keep=self.prepared.loaded.written):
+            rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
+            self.progress.note(f"the report also shows {rows} of this suite")
         for known in self.prepared.profiles.values():
             self.store.save_profile(known)
         done = self._finished(self.prepared.plan)
@@ -156,8 +159,7 @@ class _Run:
                     profile(
                         network,
                         name=f"{trial.model.model} ({trial.method})",
-                        input_shape=data.input_shape,
-                        num_classes=data.num_classes,
+                        interface=interface_of(trial, data, registry),
                         id=record.profile,
                         batch_size=measure.batch_size,
                     )
@@ -239,7 +241,5 @@ def _samples(plan: Plan, size: int) -> dict[str, int]:
 
 
 def _stale(records: Mapping[str, Record], registry: Registry) -> tuple[str, ...]:
-    digests = {name: cls.source_digest() for name, cls in registry.methods.items()}
-    return tuple(
-        i for i, r in records.items() if r.status == "finished" and r.provenance.method_digest != digests.get(r.trial.method)
-    )
+    finished = {i: r for i, r in records.items() if r.status == "finished"}
+    return tuple(i for i, r in finished.items() if not registry.methods[r.trial.method].has_source(r.provenance.method_digest))

@@ -50,7 +50,7 @@ class Timings:
             shared_seconds=self.shared,
             evaluate_seconds=self.evaluate,
             wall_seconds=trained + self.evaluate,
-            images_per_second=samples / trained if trained else 0.0,
+            samples_per_second=samples / trained if trained else 0.0,
             cohort_members=self.cohort_members,
             peak_memory_mb=self.peak_memory_mb,
             peak_memory_scope="device" if member.device.type == "cuda" else "process",

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kdbench.data.stream import TrainStream
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Trial
-from kdbench.results.record import Failure, Record
+from kdbench.results.record import Failure, Record, SplitName
 from kdbench.run.assembly import evaluate, extra_metrics, load_teachers, make_member, make_stream, split_scores
 from kdbench.run.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
 from kdbench.run.job import Job
 from kdbench.run.outcome import data_facts, failure_of, provenance, save_failure
 from kdbench.run.resources import Resources, open_resources
 from kdbench.run.timings import Timings
+from kdbench.tasks.stream import TrainStream, unit_targets
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.cohort import BatchDone, EpochEnd, Left, train_cohort
 from kdbench.train.member import Member
@@ -143,9 +143,9 @@ class _Worker:
                 "epoch": float(member.epoch),
                 "lr": float(member.optimizer.param_groups[0]["lr"]),
                 **means,
-                **split_scores(self.resources, logits[trial.id]),
+                **_columns(split_scores(self.resources, logits[trial.id])),
                 "train_seconds": spent,
-                "images_per_second": stream.samples_per_epoch / spent if spent else 0.0,
+                "samples_per_second": stream.samples_per_epoch / spent if spent else 0.0,
             }
             member.history.append(row)
             save_checkpoint(member, self.store.checkpoint_path(trial.id), vars(self.timings[trial.id]))
@@ -171,16 +171,16 @@ class _Worker:
         """Store the record of a member that has had all its epochs."""
         trial = member.trial
         last = member.history[-1] if member.history else {}
-        metrics = {
-            **({"train_accuracy": last["train_accuracy"]} if "train_accuracy" in last else {}),
-            **split_scores(self.resources, logits),
-        }
+        task, test = self.resources.task, unit_targets(self.resources.data.test)
+        trained = {name: last[f"train_{name}"] for name in task.metrics if f"train_{name}" in last}
+        metrics = {"train": trained, **split_scores(self.resources, logits)}
+        own = metrics["test"]
 
         def failed(name: str, error: Exception) -> None:
             self._warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
 
         for name, value in extra_metrics(self.resources, logits["test"], failed).items():
-            metrics[name if name not in metrics else f"metric_{name}"] = value
+            own[name if name not in own else f"metric_{name}"] = value
         record = Record(
             trial=trial,
             status="finished",
@@ -193,8 +193,9 @@ class _Worker:
         record = self.store.save(
             record,
             history=member.history,
-            predictions={"logits": logits["test"].numpy(), "targets": self.resources.data.test.targets.cpu().numpy()},
+            predictions=task.predictions(logits["test"], test),
             student=member.deployed().state_dict(),
+            source=None if member.method.is_installed() else member.method.source(),
         )
         self.store.checkpoint_path(trial.id).unlink(missing_ok=True)
         self._announce(record)
@@ -204,3 +205,8 @@ class _Worker:
 
     def _warn(self, message: str) -> None:
         self.report(Warned(message=message))
+
+
+def _columns(scores: Mapping[SplitName, Mapping[str, float]]) -> dict[str, float]:
+    """Scores by split as columns of the history: ``validation_accuracy``, ``test_loss`` and so on."""
+    return {f"{split}_{name}": value for split, found in scores.items() for name, value in found.items()}

@@ -1,120 +1,179 @@
-"""YAML with the line of every value."""
+"""Reading YAML, and where each part of a suite is: a line of a file, or a path of keys."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from kdbench.errors import Place, SuiteError
 
-Path_ = tuple[str | int, ...]
+MAX_VALUES = 100_000
+"""Most values in a document once every alias is written out: aliases of aliases would grow without bound."""
+
+
+class Places(Protocol):
+    """Where each part of a suite is."""
+
+    def of(self, *path: str | int) -> Place:
+        """Where the key or value at ``path`` is, or the nearest thing around it that was written."""
+
+    def reference(self, *path: str | int) -> str:
+        """The same as part of a sentence that already says which suite is meant."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where each part of a file stands.
+class FilePlaces:
+    """Lines of a YAML file.
 
     Args:
         file: the file.
-        values: path of a value (keys and indices) → line.
-        keys: path of a mapping's key → line.
+        root: its document; ``None`` where it is empty.
     """
 
     file: Path
-    values: Mapping[Path_, int] = field(default_factory=dict)
-    keys: Mapping[Path_, int] = field(default_factory=dict)
+    root: Node | None = None
 
     def of(self, *path: str | int) -> Place:
-        """Place of the key or value at ``path``, or of the nearest thing around it that is written in the file."""
-        for end in range(len(path), -1, -1):
-            line = self.keys.get(path[:end]) or self.values.get(path[:end])
-            if line is not None:
-                return Place(self.file, line)
-        return Place(self.file)
+        """The line of the key or value at ``path``, or of the nearest thing around it that is in the file."""
+        if self.root is None:
+            return Place(self.file)
+        node, line = self.root, _line(self.root)
+        for part in path:
+            for key, found, child in _children(node):
+                if key == str(part):
+                    node, line = child, found
+                    break
+            else:
+                break
+        return Place(self.file, line)
+
+    def reference(self, *path: str | int) -> str:
+        """``on line 7``."""
+        return f"on line {self.of(*path).line}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML whose numbers are those of YAML 1.2: ``1e-4`` is a number, ``on`` and ``12:30`` are texts."""
+@dataclass(frozen=True)
+class KeyPlaces:
+    """Paths of keys, for a suite that was not read from a file."""
+
+    def of(self, *path: str | int) -> Place:
+        """The keys that lead to the value, joined by dots."""
+        return Place(".".join(map(str, path)) or "the suite")
+
+    def reference(self, *path: str | int) -> str:
+        """``at pairs.0``."""
+        return f"at {self.of(*path)}"
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("float", "bool", "int", "timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+class _Composer(Composer):
+    """Refuses what would go wrong silently: a key given twice, and an alias inside what it stands for."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False  # YAML allows an anchor to be given anew
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """A mapping whose keys are distinct."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in lines:
+                raise ComposerError(
+                    problem=f'the key "{name}" is given twice, first on line {lines[name]}', problem_mark=key.start_mark
+                )
+            lines[name] = _line(key)
+        return node
+
+    def return_alias(self, a: Any) -> Any:
+        """The node that an alias stands for."""
+        if a.end_mark is None:
+            raise ComposerError(problem="this holds an alias of itself", problem_mark=a.start_mark)
+        return a
 
 
-def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(str(loader.construct_scalar(node)))  # PyYAML would take 010 for eight
+class _Constructor(SafeConstructor):
+    """Plain values only; dates are text, as in JSON."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
-def parse_yaml(text: str, file: Path) -> tuple[Any, Places]:
-    """Read a YAML document and where its parts stand.
+def parse_yaml(text: str, file: Path) -> tuple[Any, FilePlaces]:
+    """Read a YAML 1.2 document and where its parts are.
 
     Raises:
-        SuiteError: it is not YAML, holds tags that construct objects, or says a key twice.
+        SuiteError: it is not YAML, has tags that construct objects, gives a key twice, or is too large or nested too deeply.
     """
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None, Places(file)
-        values: dict[Path_, int] = {}
-        keys: dict[Path_, int] = {}
-        _walk(node, (), values, keys, file)
-        return loader.construct_document(node), Places(file, values, keys)
-    except yaml.MarkedYAMLError as error:
+        data, node = _load(text)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SuiteError(
+            f"this is not valid YAML: it contains the character {error.character:#x}", Place(file, line)
+        ) from error
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(p for p in (error.context, error.problem) if p)
         raise SuiteError(f"this is not valid YAML: {problem}", Place(file, mark.line + 1 if mark else None)) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SuiteError(f"this is not valid YAML: it holds the character {error.character:#x}", Place(file, line)) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise SuiteError(f"this is not valid YAML: {error}", Place(file)) from error
     except RecursionError as error:
-        raise SuiteError("this is nested too deeply, or holds an alias of itself", Place(file)) from error
+        raise SuiteError("this is nested too deeply", Place(file)) from error
+    except (YAMLError, ValueError) as error:
+        raise SuiteError(f"this is not valid YAML: {error}", Place(file)) from error
+    return data, FilePlaces(file, node)
 
 
 def parse_value(text: str) -> Any:
     """A single value, as YAML spells it.
 
     Raises:
-        yaml.YAMLError: it is not YAML.
+        ValueError: it is not YAML.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    try:
+        return _load(text)[0]
+    except (YAMLError, RecursionError) as error:
+        raise ValueError(f"{text!r} is not valid YAML") from error
 
 
-def _walk(node: yaml.Node, path: Path_, values: dict[Path_, int], keys: dict[Path_, int], file: Path) -> None:
-    values[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
+def _load(text: str) -> tuple[Any, Node | None]:
+    """A document as plain values, and as nodes that know their lines."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer, yaml.Constructor = _Composer, _Constructor
+    constructor, _ = yaml.get_constructor_parser(text)
+    node = constructor.composer.get_single_node()
+    if node is None:
+        return None, None
+    if _size(node, {}) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES:,} values once its aliases are written out")
+    return constructor.construct_document(node), node
+
+
+def _size(node: Node, known: dict[int, int]) -> int:
+    """Number of values in a node, aliases written out."""
+    if id(node) not in known:
+        known[id(node)] = 1 + sum(_size(child, known) for _, _, child in _children(node))
+    return known[id(node)]
+
+
+def _children(node: Node) -> Iterator[tuple[str, int, Node]]:
+    """Keys (or indices), lines and nodes in a node; a mapping's own keys come before those merged into it."""
+    if isinstance(node, MappingNode):
+        for key, child in reversed(node.value):
+            yield str(key.value), _line(key), child
+    elif isinstance(node, SequenceNode):
         for index, child in enumerate(node.value):
-            _walk(child, (*path, index), values, keys, file)
-    elif isinstance(node, yaml.MappingNode):
-        for key, child in node.value:
-            name = str(key.value)
-            if name == "<<":
-                continue
-            if (*path, name) in keys:
-                first = keys[*path, name]
-                raise SuiteError(
-                    f'the key "{name}" stands here again, first in line {first}', Place(file, key.start_mark.line + 1)
-                )
-            keys[*path, name] = key.start_mark.line + 1
-            _walk(child, (*path, name), values, keys, file)
+            yield str(index), _line(child), child
+
+
+def _line(node: Node) -> int:
+    """1-based line that a node begins on."""
+    return int(node.start_mark.line) + 1

@@ -1,4 +1,4 @@
-"""Checks everything about a suite that needs names: of methods, models, data sets, networks, optimisers."""
+"""Checks the names in a suite: of methods, models, data sets, networks and optimizers, and their parameters."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from timm.optim import list_optimizers
 from kdbench.errors import Place, SuiteError, did_you_mean
 from kdbench.method import Method, Needs
 from kdbench.plugins.manager import Registry
-from kdbench.suite.load import LoadedSuite, plain
+from kdbench.suite.explain import plain
+from kdbench.suite.load import LoadedSuite
 from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
+from kdbench.suite.spelling import spelling_at
 
 SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
-"""Those of timm's that need nothing but the number of steps taken, so that a resumed run goes on exactly."""
+"""Those of timm that depend only on the number of steps taken, so that a resumed run continues exactly."""
 
 
 def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Place]]:
-    """Plugin files that the suite names, relative to its own file, and where it does."""
-    files = [(loaded.path.parent / name).resolve() for name in loaded.suite.plugins]
+    """Plugin files that the suite names, and where it names them."""
+    files = [(loaded.folder / name).resolve() for name in loaded.suite.plugins]
     return files, {str(f): loaded.places.of("plugins", i) for i, f in enumerate(files)}
 
 
 def network_of(suite: Suite, reference: str | Network) -> Network:
-    """The network that a pair or an assistant names: one of ``networks:``, or a model's name."""
+    """The network that a pair or an assistant names: one of ``networks:``, or a model with the defaults."""
     if isinstance(reference, Network):
         return reference
     return suite.networks.get(reference) or Network(model=reference)
 
 
 def teachers_of(pair: Pair) -> tuple[str | Network, ...]:
-    """Teachers of a pair, however spelt."""
+    """A pair's teachers, whether given as ``teacher:`` or as ``teachers:``."""
     return (pair.teacher,) if pair.teacher is not None else pair.teachers
 
 
 def pair_name(pair: Pair) -> str:
-    """The pair's name, or one made of its networks'."""
+    """The pair's name; by default it is made of the names of its networks."""
     if pair.name is not None:
         return pair.name
 
@@ -49,12 +51,12 @@ def pair_name(pair: Pair) -> str:
 
 
 def pair_entries(suite: Suite, pair: Pair) -> list[MethodEntry]:
-    """The method entries that are for a pair."""
+    """The method entries that are used on a pair."""
     return [entry for entry in suite.methods if not entry.pairs or pair_name(pair) in entry.pairs]
 
 
 def entry_name(entry: MethodEntry) -> str:
-    """The entry's name, or its method's."""
+    """The entry's name; by default the method's."""
     return entry.name or entry.method
 
 
@@ -63,14 +65,15 @@ def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], I
 
     Args:
         loaded: the suite.
-        registry: what can be named.
-        model_names: gives all model names; called only when one is needed.
+        registry: the known methods and data sets.
+        model_names: returns all model names; called only if one is needed.
 
     Returns:
-        The same suite, found to be runnable as far as can be told without data.
+        The same suite.
 
     Raises:
-        SuiteError: something is unknown, out of range, or does not fit; the sentence says where and what is near.
+        SuiteError: a name is unknown or a value is out of range; the sentence says where, and gives the nearest valid spelling.
+        PluginError: a method or a data set is unknown, likewise.
     """
     _Resolver(loaded, registry, model_names).check()
     return loaded
@@ -79,16 +82,18 @@ def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], I
 class _Resolver:
     def __init__(self, loaded: LoadedSuite, registry: Registry, model_names: Callable[[], Iterable[str]]) -> None:
         self.suite = loaded.suite
-        self.path = loaded.path
+        self.folder = loaded.folder
+        self.places = loaded.places
         self.at = loaded.places.of
         self.registry = registry
         self._model_names = model_names
         self._models: set[str] | None = None
-        # Entries may have been left out or put in since the file was read, so their lines are found by what they say.
+        # Entries may have been removed (--only) or added (the baseline) since, so their places are looked up by name.
         self._entry_index = _indices(loaded)
 
     def check(self) -> None:
-        """All checks, those first that a reader of the file would expect first."""
+        """All checks, in the order of the keys in a typical file."""
+        self.task = self._find("task", self.registry.tasks, self.suite.task, self.at("task"))
         self._dataset()
         self._recipe(self.suite.recipe, "recipe")
         for name, network in self.suite.networks.items():
@@ -117,6 +122,7 @@ class _Resolver:
         if recipe.schedule not in SCHEDULES:
             hint = did_you_mean(recipe.schedule, SCHEDULES) or f"; known are {', '.join(SCHEDULES)}"
             raise SuiteError(f'unknown schedule "{recipe.schedule}"{hint}', self.at(*path, "schedule"))
+        self._validate(self.task.Augmentation, recipe.augmentation, *path, "augmentation")
 
     def _network(self, network: Network, *path: str | int) -> None:
         base = network.model.partition(".")[0]  # timm's names may carry a pretrained tag
@@ -128,15 +134,16 @@ class _Resolver:
             Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe
         )
         self._recipe(recipe, *path, "recipe")
+        self._validate(self.task.Preprocessing, network.preprocessing or {}, *path, "preprocessing")
         method = self._method(network.method, network.params, self.at(*path, "method"), *path)
         for index, teacher in enumerate(network.teachers):
             if teacher not in self.suite.networks:
-                hint = did_you_mean(teacher, self.suite.networks) or "; teachers of a network must stand in networks:"
+                hint = did_you_mean(teacher, self.suite.networks) or "; a network's teachers must be listed in networks:"
                 raise SuiteError(f'unknown network "{teacher}"{hint}', self.at(*path, "teachers", index))
         self._enough(method, len(network.teachers), f'network "{path[-1]}"', self.at(*path, "method"))
 
     def _weights(self, network: Network, *path: str | int) -> None:
-        if network.weights not in ("scratch", "pretrained") and not (self.path.parent / network.weights).is_file():
+        if network.weights not in ("scratch", "pretrained") and not (self.folder / network.weights).is_file():
             hint = did_you_mean(network.weights, ["scratch", "pretrained"])
             raise SuiteError(
                 f'weights "{network.weights}" is neither scratch, nor pretrained, nor a file{hint}', self.at(*path, "weights")
@@ -169,10 +176,8 @@ class _Resolver:
                 self._reference(teacher, "pairs", index, "teachers", number)
             name = pair_name(pair)
             if name in names:
-                first = self.at("pairs", names[name])
-                raise SuiteError(
-                    f'two pairs are called "{name}", the other in line {first.line}', self.at("pairs", index, "name")
-                )
+                other = self.places.reference("pairs", names[name])
+                raise SuiteError(f'two pairs are called "{name}", the other {other}', self.at("pairs", index, "name"))
             names[name] = index
 
     def _reference(self, reference: str | Network, *path: str | int) -> None:
@@ -195,9 +200,9 @@ class _Resolver:
             name = entry_name(entry)
             if name in names:
                 index = self._entry_index[name][-1]
-                other = f"the other in line {self.at('methods', names[name]).line}"
+                other = f"the other {self.places.reference('methods', names[name])}"
                 if len(self._entry_index[name]) == 1:
-                    other = "the other is the student without a teacher and without parameters, which every suite holds"
+                    other = "the other is the plain student, which every suite includes"
                 raise SuiteError(
                     f'two method entries are called "{name}", {other}; give one a name: of its own',
                     self.at("methods", index, "name"),
@@ -227,7 +232,7 @@ class _Resolver:
             self._entry_pairs(entry, method, place, *path)
 
     def _entry_pairs(self, entry: MethodEntry, method: Method, place: Place, *path: str | int) -> None:
-        """The pairs that an entry is for exist, and have enough teachers."""
+        """Check that an entry's pairs exist and have enough teachers."""
         names = [pair_name(pair) for pair in self.suite.pairs]
         for number, wanted in enumerate(entry.pairs):
             if wanted not in names:
@@ -267,12 +272,13 @@ class _Resolver:
             return model.model_validate(dict(values))
         except ValidationError as error:
             mine = [f for f in error.errors() if known is None or f["loc"][:1] == () or f["loc"][0] in known] or error.errors()
-            finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key is why another is missing
+            finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key explains a missing one
             place = self.at(*path, *(deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]))
             if finding["type"] == "extra_forbidden":
-                *inside, key = map(str, finding["loc"])
-                fields = _fields(model, inside)
-                hint = did_you_mean(key, fields) or f"; known are {', '.join(fields) or 'none'}"
+                *inside, key = finding["loc"]
+                around = spelling_at(model, inside).model
+                fields = list(around.model_fields) if around else []
+                hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields) or 'none'}"
                 kind = "parameter" if what else "key"
                 raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), place) from error
             raise SuiteError(
@@ -284,7 +290,7 @@ class _Resolver:
         if given < needs.teachers:
             least = "at least " if needs.more_teachers else ""
             raise SuiteError(
-                f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, and {who} gives {given}',
+                f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, but {who} has {given}',
                 place,
             )
 
@@ -292,15 +298,8 @@ class _Resolver:
         return self.registry.find(kind, table, name, place)
 
 
-def _fields(model: Any, inside: Iterable[str]) -> list[str]:
-    """Fields of the model that stands at ``inside`` in a model."""
-    for part in inside:
-        model = model.model_fields[part].annotation
-    return list(getattr(model, "model_fields", ()))
-
-
 def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:
-    """Method entry's name → its indices in the file, which may differ from those in the suite."""
+    """Indices of method entries as written, by name; they may differ from those in the suite."""
     found: dict[str, list[int]] = {}
     for index, name in enumerate(loaded.written):
         found.setdefault(name, []).append(index)

@@ -1,7 +1,8 @@
-"""What a suite may say: the pydantic models behind a suite's YAML.
+"""What a suite may say: the pydantic models behind a suite's YAML, short spellings included.
 
-These types hold plain values only. Names (of methods, models, data sets) are resolved by :mod:`kdbench.suite.load`,
-which knows the file's lines.
+This is the only place that knows: ``Suite.model_validate`` takes what a file or a dict says, :func:`json_schema` tells editors,
+and the docstrings below are the descriptions that they show. The types hold plain values; names of methods, models and data
+sets are checked by :mod:`kdbench.suite.resolve`.
 """
 
 from __future__ import annotations
@@ -15,19 +16,37 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from kdbench.suite.docstrings import arguments, summary
+from kdbench.suite.spelling import KeysOf, Short
 
 
 class Frozen(BaseModel):
     """Immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema that pydantic makes, with the docstring's descriptions."""
+        schema = handler(core)
+        own = handler.resolve_ref_schema(schema)
+        own["description"] = summary(cls)
+        described = arguments(cls)
+        for name, key in own.get("properties", {}).items():
+            key["description"] = described[name]
+            if key.get("default") in (None, {}, []) or isinstance(key["default"], dict):
+                key.pop("default", None)  # what is left out, and what the parts say themselves
+        return schema
 
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -37,14 +56,15 @@ class DatasetSpec(Frozen):
     """A data set by name, with its options.
 
     Args:
-        name: a data set of the catalog: digits, mnist, cifar10, cifar100, parquet, folder, or a plugin's.
-        options: options of that data set's own (for example ``path`` of ``parquet`` and ``folder``).
-        label: how reports call it; the name by default.
-        classes: keep only these classes (of the original numbering); they are renumbered from 0 in the order given.
-        limit: keep at most this many training and this many test samples, stratified, by ``split_seed``.
-        validation: share of the training set cut off, stratified, by ``split_seed``; all selection happens on it.
-        test: when given, train and test sets are pooled and this share is held out as the test set, likewise.
-        split_seed: seed of all the cuts above, the same for every trial of the suite: no teacher has seen a student's
+        name: one of digits, mnist, cifar10, cifar100, parquet and folder, or the name of a plugin's data set.
+        options: options of that data set (for example ``path`` of ``parquet`` and ``folder``).
+        label: its name in reports; ``name`` by default.
+        classes: keep only these classes (original numbers); they are renumbered from 0 in the order given.
+        limit: keep at most this many training samples and this many test samples, stratified, drawn with ``split_seed``.
+        validation: fraction of the training set held out for validation, stratified, drawn with ``split_seed``; every selection
+            is made on it.
+        test: if given, the training and test sets are pooled, and this fraction is held out as the test set in the same way.
+        split_seed: seed of all the splits above, the same for every trial of the suite, so that no teacher has seen a student's
             validation set.
     """
 
@@ -58,41 +78,29 @@ class DatasetSpec(Frozen):
     split_seed: int = 0
 
 
-class Augmentation(Frozen):
-    """Batched augmentation of training images, parameters drawn per sample.
-
-    Args:
-        crop_padding: pad by this many pixels on each side and crop back at a random place; 0 is none.
-        crop_mode: what the padding holds: ``zeros`` (black in the original image) or ``reflect``.
-        flip: mirror left-right with probability 1/2.
-    """
-
-    crop_padding: NonNegativeInt = 0
-    crop_mode: Literal["zeros", "reflect"] = "zeros"
-    flip: bool = False
-
-
 class Recipe(Frozen):
     """How a network is trained.
 
     Args:
-        epochs: passes over the training set; 0 evaluates a network as it is (a pretrained teacher).
-        batch_size: samples a step.
-        drop_last: leave out an incomplete last batch.
+        epochs: passes over the training set; 0 evaluates a network without training it (a pretrained teacher).
+        batch_size: samples per step.
+        drop_last: skip the last batch of an epoch when it is incomplete.
         optimizer: a name that timm's ``create_optimizer_v2`` knows.
         lr: peak learning rate.
-        weight_decay: decoupled or not, as the optimiser has it.
-        momentum: for optimisers that take one.
-        optimizer_kwargs: further arguments of the optimiser.
-        decay_norm_and_bias: whether weight decay acts on norm parameters and biases too, as the field's reference code has it.
-        schedule: a name that timm's ``create_scheduler_v2`` knows, or ``constant``.
-        schedule_kwargs: further arguments of the scheduler (for example ``decay_milestones: [15, 25]`` in epochs).
+        weight_decay: weight decay, decoupled or not depending on the optimizer.
+        momentum: momentum, for optimizers that have one.
+        optimizer_kwargs: further arguments of the optimizer.
+        decay_norm_and_bias: whether weight decay also applies to normalization parameters and biases, as in the field's
+            reference code.
+        schedule: learning-rate schedule: ``constant``, ``cosine``, ``multistep``, ``poly``, ``step`` or ``tanh``.
+        schedule_kwargs: further arguments of timm's scheduler (for example ``decay_milestones: [15, 25]``, in epochs).
         warmup_epochs: epochs of linear warm-up.
-        min_lr: the schedule's floor.
-        clip_grad: largest norm of the gradient.
-        augmentation: of training samples.
-        precision: of forward passes; losses are float32 always.
-        channels_last: memory format of images and weights.
+        min_lr: lowest learning rate of the schedule.
+        clip_grad: largest norm of the gradient; no clipping by default.
+        augmentation: augmentation of training samples; the task defines its keys: ``crop_padding``, ``crop_mode`` and ``flip``
+            for images.
+        precision: precision of forward passes; losses are always float32.
+        channels_last: memory format of inputs and weights that have channels.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -111,7 +119,7 @@ class Recipe(Frozen):
     warmup_epochs: NonNegativeInt = 0
     min_lr: NonNegativeFloat = 0.0
     clip_grad: PositiveFloat | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: dict[str, Any] = {}
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
 
@@ -124,9 +132,10 @@ class ModelSpec(Frozen):
     """An architecture and where its weights come from.
 
     Args:
-        model: a name that ``timm.create_model`` knows, or that of a model plugin.
+        model: a name that ``timm.create_model`` knows, or that of a plugin's model.
         kwargs: further arguments of the model.
-        stem: ``small`` replaces the stem of a ResNet-like model by 3×3, stride 1, without pooling (for 28–32 px images).
+        stem: ``small`` replaces the stem of a ResNet-like model by a 3×3 convolution of stride 1 without pooling (for images of
+            28 to 32 pixels).
         weights: ``scratch``, ``pretrained`` (timm's), or the path of a safetensors file.
     """
 
@@ -140,17 +149,21 @@ class Network(ModelSpec):
     """A model and how it is trained.
 
     Args:
-        recipe: keys of :class:`Recipe` that differ from the suite's.
-        method: method it is trained with; ``supervised`` by default.
-        params: parameters of that method.
-        teachers: names in ``networks:`` of its own teachers.
-        seed: seed of the network when it serves as teacher: a number (trained once for the whole suite), or ``same`` (once for each seed).
+        recipe: the keys of the suite's recipe that differ for this network.
+        method: the method it is trained with; ``supervised`` by default.
+        params: hyper-parameters of that method.
+        teachers: its own teachers, by their names in ``networks:``.
+        preprocessing: how it wants its inputs, where that differs from the data; the task defines its keys: ``mean``, ``std`` and
+            ``size`` for images. Networks with timm's pretrained weights use their own mean and standard deviation.
+        seed: the network's seed when it is a teacher: a number (trained once for the whole suite), or ``same`` (trained once for
+            each of the suite's seeds).
     """
 
-    recipe: dict[str, Any] = {}
+    recipe: Annotated[dict[str, Any], KeysOf(Recipe)] = {}
     method: str = "supervised"
     params: dict[str, Any] = {}
     teachers: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] | None = None
     seed: int | Literal["same"] = 0
 
 
@@ -158,16 +171,17 @@ Reference = Annotated[
     Annotated[str, Tag("str")] | Annotated[Network, Tag("Network")],
     Discriminator(lambda value: "str" if isinstance(value, str) else "Network"),
 ]
-"""A network by name, or spelt out; the discriminator keeps errors to the member that was meant."""
+"""A network by name, or written out; the discriminator limits errors to the alternative that was meant."""
 
 
 class Pair(Frozen):
-    """One student and its teacher(s), each a name in ``networks:``, a timm model's name, or a network spelt out.
+    """One student and its teacher(s), each a name in ``networks:``, the name of a timm model, or a network written out.
 
     Args:
-        name: how reports call it; ``student<-teacher+…`` by default.
+        name: its name in reports; ``student<-teacher+…`` by default.
         student: the student.
-        teachers: its teachers, the most important first (``teacher:`` takes a single one).
+        teacher: its teacher, if it has only one.
+        teachers: its teachers, the most important first.
     """
 
     name: str | None = None
@@ -177,17 +191,18 @@ class Pair(Frozen):
 
 
 class MethodEntry(Frozen):
-    """One line of ``methods:``.
+    """A method to compare, and how it is used.
 
     Args:
-        method: name of a method plugin.
-        name: how reports call it; the method's name by default.
-        params: hyper-parameters.
-        grid: hyper-parameter → list of values; all combinations are run, the winner is chosen on the validation set.
-        generations: born-again networks: generation 1 has the student trained alone as its teacher, generation k+1 has generation k.
-        assistants: teacher assistants from large to small: each is taught, with this method, by the one before it, the first by
+        method: name of a method, built in or a plugin's.
+        name: its name in reports; ``method`` by default.
+        params: hyper-parameters of the method.
+        grid: lists of values by hyper-parameter; every combination is run, and the best on the validation set is chosen.
+        generations: number of born-again generations: the first learns from the student trained alone, each later one from the
+            one before it.
+        assistants: teacher assistants from large to small: each is taught with this method by the one before it, the first by
             the pair's teacher.
-        pairs: names of the pairs that it is for; all by default. ``supervised`` is for all pairs.
+        pairs: names of the pairs to use it on; all pairs by default. ``supervised`` is always run on all pairs.
     """
 
     method: str
@@ -209,28 +224,28 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Several = Annotated[tuple[T, ...], AfterValidator(_distinct)]
-"""At least one value; what is said twice counts once."""
+"""At least one value; repeated values count once."""
 
 DeviceKind = Literal["cpu", "cuda"]
 Runtime = Literal["eager", "channels_last", "bf16", "compile", "onnxruntime"]
 
 
 class Latency(Frozen):
-    """How long a forward pass takes: how it is measured, once an architecture, in a process of its own.
+    """How latency is measured: once per architecture, in a separate process.
 
     Args:
-        devices: where; a device that this machine lacks is skipped, with the reason.
+        devices: devices to measure on; one that this machine lacks is skipped, with the reason.
         runtimes: how the network is run: ``eager`` (float32), ``channels_last`` (float32, N×H×W×C in memory), ``bf16`` (autocast),
             ``compile`` (``torch.compile``), ``onnxruntime`` (needs the extra ``kdbench[onnx]``).
-        batch_sizes: samples a pass: 1 for the latency of one sample, a larger one for throughput.
-        threads: threads of torch and of ONNX Runtime; as many as the run has by default.
-        min_seconds: least time spent on each network in each setting, in seconds, warm-up not counted.
-        min_rounds: least number of timed passes of each network in each setting.
-        blocks: turns that networks take: each is timed for a while, then the next, and round again; at least 2, for the interval of
-            a speed-up is made over them.
-        processes: processes that the turns are shared out among, one after the other: a network's time depends a little on how its
-            process came to lie in memory. With three or more the interval of a speed-up is made over processes.
-        max_spread: interquartile range / median above which a result is called unstable.
+        batch_sizes: samples per pass: 1 for the latency of one sample, more for throughput.
+        threads: threads of torch and of ONNX Runtime; as many as the run uses by default.
+        min_seconds: shortest time spent on each network in each setting, in seconds, without warm-up.
+        min_rounds: smallest number of timed passes of each network in each setting.
+        blocks: number of turns that each network gets: every network is timed for a while, then all of them again. At least 2,
+            because the interval of a speed-up is computed over them.
+        processes: number of processes that the turns are divided among, one after the other, because a network's time depends a
+            little on where its process lies in memory. With three or more, the interval of a speed-up is computed over processes.
+        max_spread: a result is called unstable if its interquartile range divided by its median exceeds this.
     """
 
     devices: Several[DeviceKind] = ("cpu", "cuda")
@@ -247,18 +262,18 @@ class Latency(Frozen):
 LatencyOrNone = Annotated[
     Annotated[Latency, Tag("settings")] | Annotated[Literal[False], Tag("off")],
     Discriminator(lambda value: "off" if value is False else "settings"),
-    BeforeValidator(lambda value: Latency() if value is True else value),
+    BeforeValidator(lambda value: Latency() if value is True else value, json_schema_input_type=bool | Latency),
 ]
-"""The discriminator keeps errors to the member that was meant."""
+"""Settings, ``true`` for the default ones, or ``false``; the discriminator limits errors to the alternative that was meant."""
 
 
 class Measure(Frozen):
-    """What is measured of every architecture.
+    """What is measured for every architecture.
 
     Args:
-        cost: parameters, MACs and size.
-        batch_size: batch of the cost measurement: of the activations' memory (MACs are given per sample).
-        latency: how latency is measured; ``false`` for not at all.
+        cost: measure parameters, MACs and size.
+        batch_size: batch size for which the memory of activations is measured (MACs are per sample).
+        latency: how latency is measured; ``false`` to leave it out.
     """
 
     cost: bool = True
@@ -270,41 +285,69 @@ class ReportSpec(Frozen):
     """How the leaderboard is shown.
 
     Args:
-        columns: names of columns, in order; those of ``kdbench list columns``. By default those that have something to say.
-        sort: name of the column that students are sorted by, best first; a leading ``-`` turns the order round.
+        columns: columns in order, by their names in ``kdbench list columns``; by default those that have something to show.
+        sort: the column that students are sorted by, best first; a leading ``-`` reverses the order.
     """
 
     columns: tuple[str, ...] = ()
-    sort: str = "accuracy"
+    sort: str = "place"
+
+
+def _counted(value: Any) -> Any:
+    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Seeds = Annotated[
+    tuple[int, ...],
+    Field(min_length=1),
+    BeforeValidator(_counted, json_schema_input_type=PositiveInt | Annotated[tuple[int, ...], Field(min_length=1)]),
+]
+"""A list of seeds, or how many there are."""
 
 
 class Suite(Frozen):
-    """A whole suite.
+    """What to compare: a data set, pairs of students and teachers, methods, and how everything is trained and measured.
 
     Args:
-        name: short name; the file's stem by default.
+        name: short name; the file's name without its ending by default.
         title: heading of the report.
         description: a paragraph for the report.
-        dataset: what is learnt.
-        networks: networks by name, for use in pairs, assistants and as each other's teachers.
+        task: what is learnt: ``classification`` (of images), or a plugin's task.
+        dataset: the data set, by name or with options.
+        networks: networks by name, for use in pairs, as assistants, and as each other's teachers.
         pairs: student/teacher pairs.
-        methods: methods to compare; ``supervised`` is added when it is not there.
-        seeds: a number n (seeds 0 … n-1) or a list.
+        methods: methods to compare, by name or with options; ``supervised`` is added if it is missing.
+        seeds: the number of seeds (n for 0 to n − 1), or a list of them.
         recipe: how students are trained; networks may override keys.
-        measure: what is measured beside accuracy.
+        measure: what is measured besides accuracy.
         report: how the leaderboard is shown.
         plugins: plugin files, relative to the suite's file.
     """
 
-    name: str
+    name: str = "suite"
     title: str | None = None
     description: str | None = None
-    dataset: DatasetSpec
-    networks: dict[str, Network] = {}
+    task: str = "classification"
+    dataset: Annotated[DatasetSpec, Short("name")]
+    networks: dict[str, Annotated[Network, Short("model")]] = {}
     pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]
-    methods: Annotated[tuple[MethodEntry, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    methods: Annotated[tuple[Annotated[MethodEntry, Short("method")], ...], Field(min_length=1)]
+    seeds: Seeds = (0,)
     recipe: Recipe = Recipe()
     measure: Measure = Measure()
     report: ReportSpec = ReportSpec()
     plugins: tuple[str, ...] = ()
+
+
+class _Generator(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:  # a title that repeats the key tells a reader nothing
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a suite as it is written, short spellings included."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "kdbench suite",
+        **{k: v for k, v in Suite.model_json_schema(schema_generator=_Generator).items() if k != "title"},
+    }

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from kdbench.data.stream import TrainStream
+from kdbench.data.inputs import tensors
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
 from kdbench.method import Outputs
+from kdbench.tasks.stream import TrainStream
 from kdbench.train.member import Member
+from kdbench.train.presentation import present
 from kdbench.train.teacher import Teacher, versions
 from kdbench.train.timing import Stopwatch, peak_memory_mb, reset_peak_memory
 
@@ -136,12 +139,13 @@ class _Epoch:
         batches = self.stream.epoch(self.number)
         for step in range(self.stream.steps_per_epoch):
             with self.shared.running():
-                batch = next(batches)
+                drawn = next(batches)
+                batch = self._present(drawn)
                 outputs = self._teach(batch)
             yield from self._step(step, batch, outputs)
             if not (active := self.active()):
                 return
-            yield BatchDone(self.number, len(batch.targets), tuple(active))
+            yield BatchDone(self.number, len(drawn.indices), tuple(active))
         yield from self._end()
 
     def _end(self) -> Iterator[Event]:
@@ -156,7 +160,7 @@ class _Epoch:
         if finished:
             yield EpochEnd(tuple(finished), seconds)
 
-    def _step(self, step: int, batch: Batch, outputs: Mapping[str, Outputs]) -> Iterator[Left]:
+    def _step(self, step: int, batch: Mapping[str, Batch], outputs: Mapping[str, Outputs]) -> Iterator[Left]:
         """Train every member on one batch."""
         shared = _shared(batch, outputs)
         before = versions(shared)
@@ -164,7 +168,7 @@ class _Epoch:
             try:
                 reset_peak_memory(self.device)
                 mine = tuple(self.teachers[t].select(outputs[t], member.needs) for t in member.trial.teachers)
-                member.train_step(batch, mine, step)
+                member.train_step(batch[member.presentation.key], mine, step)
                 self.peak[member.trial.id] = max(self.peak.get(member.trial.id, 0.0), peak_memory_mb(self.device))
                 if versions(shared) != before:
                     raise MethodError("in place")
@@ -172,23 +176,37 @@ class _Epoch:
                 tampered = versions(shared) != before
                 yield self._leave(member, _blame(error, member) if tampered else error)
                 if tampered:  # recreate what was spoilt, for the members that follow
-                    batch = next(itertools.islice(self.stream.epoch(self.number), step, None))
+                    batch = self._present(next(itertools.islice(self.stream.epoch(self.number), step, None)))
                     outputs = self._teach(batch)
                     shared = _shared(batch, outputs)
                     before = versions(shared)
 
-    def _teach(self, batch: Batch) -> dict[str, Outputs]:
-        wanted = {t for m in self.active() for t in m.trial.teachers}
-        return {name: teacher(batch.inputs) for name, teacher in self.teachers.items() if name in wanted}
+    def _present(self, batch: Batch) -> dict[str, Batch]:
+        """The batch as each network that is run on it wants it, by the presentation's key."""
+        active = self.active()
+        teachers = [t.presentation for t in self._wanted_teachers(active).values()]
+        return present(batch, [*(m.presentation for m in active), *teachers])
+
+    def _teach(self, batch: Mapping[str, Batch]) -> dict[str, Outputs]:
+        wanted = self._wanted_teachers(self.active())
+        return {name: teacher(batch[teacher.presentation.key]) for name, teacher in wanted.items()}
+
+    def _wanted_teachers(self, members: Sequence[Member]) -> dict[str, Teacher]:
+        wanted = {t for m in members for t in m.trial.teachers}
+        return {name: teacher for name, teacher in self.teachers.items() if name in wanted}
 
     def _leave(self, member: Member, error: Exception) -> Left:
         self.members.remove(member)
         return Left(member, error)
 
 
-def _shared(batch: Batch, outputs: Mapping[str, Outputs]) -> Sequence[torch.Tensor]:
+def _shared(batch: Mapping[str, Batch], outputs: Mapping[str, Outputs]) -> list[Tensor]:
     """All tensors that members share in a step."""
-    return [batch.inputs, batch.targets, batch.indices, *(t for o in outputs.values() for t in o.tensors())]
+    found = [t for o in outputs.values() for t in o.tensors()]
+    for one in batch.values():
+        found += [*tensors(one.inputs).values(), one.targets, one.indices]
+        found += [] if one.mask is None else [one.mask]
+    return found
 
 
 def _blame(error: Exception, member: Member) -> Exception:

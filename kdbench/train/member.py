@@ -11,11 +11,13 @@ from torch.optim import Optimizer
 
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
-from kdbench.method import BuildContext, Method, Needs, Outputs, Step
+from kdbench.method import BuildContext, Method, Needs, Outputs, Step, total_of
 from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
+from kdbench.tasks.metrics import Metric
 from kdbench.train.optim import Schedule, make_optimizer
+from kdbench.train.presentation import Presentation
 from kdbench.train.timing import Stopwatch
 
 
@@ -52,25 +54,33 @@ class GeneratorState:
 
 @dataclass
 class Totals:
-    """Running sums of an epoch, kept on the device so that nothing waits for it."""
+    """Running sums of an epoch, kept on the device so that nothing waits for it.
 
-    samples: int = 0
-    correct: Tensor | float = 0.0
+    Args:
+        metrics: those that are means over units.
+    """
+
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    units: int = 0
+    sums: dict[str, Tensor | float] = field(default_factory=dict)
     terms: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
 
     def add(self, terms: Mapping[str, Tensor], logits: Tensor, targets: Tensor) -> None:
         """Count one step."""
         self.steps += 1
-        self.samples += len(targets)
-        self.correct = self.correct + (logits.detach().argmax(1) == targets).sum()
+        self.units += len(targets)
+        for name, metric in self.metrics.items():
+            if metric.per_unit is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + metric.per_unit(logits.detach(), targets).sum()
         for name, value in terms.items():
             self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value.detach()
 
     def means(self) -> dict[str, float]:
-        """``train_accuracy``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
+        """``train_<metric>``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
         terms = {f"loss/{name}": float(value) / self.steps for name, value in self.terms.items()}
-        return {"train_accuracy": float(self.correct) / self.samples, "loss": sum(terms.values()), **terms}
+        metrics = {f"train_{name}": float(total) / self.units for name, total in self.sums.items()}
+        return {**metrics, "loss": sum(terms.values()), **terms}
 
 
 class Member:
@@ -81,6 +91,8 @@ class Member:
         method: its method, not built yet.
         student: its student, with initial weights.
         context: what the method's ``build`` is told.
+        presentation: how the student wants its inputs.
+        metrics: what training batches are judged by.
         device: where it trains.
 
     Raises:
@@ -93,8 +105,12 @@ class Member:
         method: Method,
         student: nn.Module,
         context: BuildContext,
+        presentation: Presentation,
+        metrics: Mapping[str, Metric],
         device: torch.device,
     ) -> None:
+        self.presentation = presentation
+        self._metrics = metrics
         self.trial = trial
         self.method = method
         self.needs: Needs = method.needs
@@ -117,6 +133,8 @@ class Member:
         self.past_logits: Tensor | None = None
         self._next_past: Tensor | None = None
         if self.needs.past_logits:
+            if context.labels.dim() != 1:
+                raise MethodError(f'method "{method.name}" reads past_logits, which are kept only where a sample is one unit')
             self.past_logits = torch.full((context.num_samples, context.num_classes), float("nan"), device=device)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -137,14 +155,14 @@ class Member:
         """Training mode, fresh sums."""
         self.student.train()
         self.method.train()
-        self.totals = Totals()
+        self.totals = Totals(self._metrics)
         self._next_past = None if self.past_logits is None else self.past_logits.clone()
 
     def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
         """Forward, loss, backward, optimiser step on one batch.
 
         Args:
-            batch: the batch, shared with the other members.
+            batch: the batch in this member's presentation, shared with the other members.
             teachers: outputs of this member's teachers, shared with the other members.
             step: number of the batch in the epoch, from 0.
 
@@ -157,10 +175,10 @@ class Member:
             self.schedule.set(taken)
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
-                outputs = self.observer(batch.inputs)
+                outputs = self.observer(batch.inputs).units(batch.mask)
             outputs = outputs.map(Tensor.float)
             terms = self.method.loss(self._step(batch, outputs, teachers, taken))
-            total = _sum(terms, self.method.name)
+            total = total_of(terms, self.method.name)
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
@@ -191,6 +209,9 @@ class Member:
         return means
 
     def _step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
+        extras = {"indices": batch.indices} if self.needs.indices else {}
+        if self.past_logits is not None:
+            extras["past_logits"] = self.past_logits[batch.indices]
         return Step(
             student=student,
             teachers=teachers,
@@ -198,18 +219,6 @@ class Member:
             targets=batch.targets,
             epoch=self.epoch,
             progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
-            _indices=batch.indices if self.needs.indices else None,
-            _past_logits=None if self.past_logits is None else self.past_logits[batch.indices],
+            mask=batch.mask,
+            extras=extras,
         )
-
-
-def _sum(terms: object, name: str) -> Tensor:
-    """Add up the terms, and refuse what is no dict of scalars."""
-    if not isinstance(terms, dict) or not terms:
-        raise MethodError(f'method "{name}": loss(step) must return a dict of named terms, not {type(terms).__name__}')
-    for key, value in terms.items():
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise MethodError(f'method "{name}": loss term "{key}" must be a scalar tensor, not {shape}')
-    values = list(terms.values())
-    return torch.stack([v.float() for v in values]).sum()

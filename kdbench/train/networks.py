@@ -12,9 +12,23 @@ from kdbench.data.types import TaskData
 from kdbench.method import BuildContext, Method, Shapes
 from kdbench.models import observe
 from kdbench.models.factory import create_model
+from kdbench.plan.identity import architecture_identity, student_identity
 from kdbench.plan.trial import Trial
 from kdbench.plugins.manager import Registry
 from kdbench.seeding import digest, named_seed
+from kdbench.tasks.interface import Interface
+from kdbench.tasks.task import Task
+
+
+def task_of(trial: Trial, registry: Registry) -> Task:
+    """The task that a trial learns."""
+    task: Task = registry.find("task", registry.tasks, trial.task)()
+    return task
+
+
+def interface_of(trial: Trial, data: TaskData, registry: Registry) -> Interface:
+    """What a trial's network takes and gives."""
+    return Interface.of(task_of(trial, registry), data, trial.preprocessing)
 
 
 def make_method(trial: Trial, registry: Registry) -> Method:
@@ -25,12 +39,11 @@ def make_method(trial: Trial, registry: Registry) -> Method:
 
 def initial_student(trial: Trial, data: TaskData, registry: Registry, peer: int | None = None) -> nn.Module:
     """The student with the initial weights that (seed, student) decide; ``peer`` numbers further networks of its kind."""
-    spec = trial.model.model_dump(mode="json")
+    spec = student_identity(trial)
     parts = (trial.seed, spec) if peer is None else (trial.seed, spec, peer)
     return create_model(
         trial.model,
-        num_classes=data.num_classes,
-        input_shape=data.input_shape,
+        arguments=interface_of(trial, data, registry).arguments,
         seed=named_seed("init" if peer is None else "peer", *parts),
         factories=registry.models,
     )
@@ -56,8 +69,8 @@ def changes_student(method: type[Method]) -> bool:
 def profile_id(trial: Trial, data: TaskData, registry: Registry) -> str:
     """Digest of all that decides what the deployed network costs: never who trained it, unless the method changes it."""
     method = [trial.method, trial.params] if changes_student(registry.methods[trial.method]) else []
-    model = trial.model.model_dump(mode="json", exclude={"weights"})
-    return digest([model, data.num_classes, list(data.input_shape), method])
+    interface = interface_of(trial, data, registry)
+    return digest([architecture_identity(trial.model), interface.num_classes, interface.spec, method])
 
 
 def teacher_shapes(
@@ -65,10 +78,14 @@ def teacher_shapes(
 ) -> tuple[Shapes, ...]:
     """Shapes of what each of a trial's teachers gives it, from networks made for this purpose."""
     needs = method.needs
-    networks = (_network_shape(trials[t], trials, data, registry) for t in trial.teachers)
     return tuple(
-        observe.shapes(n, data.input_shape, features=needs.teacher_features, embedding=needs.teacher_embedding)
-        for n in networks
+        observe.shapes(
+            _network_shape(trials[t], trials, data, registry),
+            interface_of(trials[t], data, registry).example(),
+            features=needs.teacher_features,
+            embedding=needs.teacher_embedding,
+        )
+        for t in trial.teachers
     )
 
 
@@ -85,7 +102,10 @@ def build_context(
     peers = itertools.count()
     return BuildContext(
         student=observe.shapes(
-            student, data.input_shape, features=method.needs.student_features, embedding=method.needs.student_embedding
+            student,
+            interface_of(trial, data, registry).example(),
+            features=method.needs.student_features,
+            embedding=method.needs.student_embedding,
         ),
         teachers=teachers,
         num_classes=data.num_classes,

@@ -7,14 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kdbench.method import Needs, Outputs, Stages
+from kdbench.data.types import Batch
+from kdbench.method import Needs, Outputs, pick_stages
 from kdbench.models import observe
-
-
-def pick_stages(stages: Stages, count: int) -> tuple[int, ...]:
-    """The stages meant, as indices from 0 in ascending order, among ``count``; those that are missing are left out."""
-    wanted = range(count) if stages == "all" else {s + count if s < 0 else s for s in stages}
-    return tuple(sorted(i for i in wanted if 0 <= i < count))
+from kdbench.train.presentation import Presentation
 
 
 class Teacher:
@@ -25,11 +21,21 @@ class Teacher:
         model: the network; put in evaluation mode.
         needs: what each member that it teaches reads.
         num_stages: how many feature stages it has.
+        presentation: how it wants its inputs.
         precision: ``fp32`` or ``bf16``, of the forward pass.
     """
 
-    def __init__(self, trial: str, model: nn.Module, needs: Iterable[Needs], num_stages: int, precision: str) -> None:
+    def __init__(
+        self,
+        trial: str,
+        model: nn.Module,
+        needs: Iterable[Needs],
+        num_stages: int,
+        presentation: Presentation,
+        precision: str,
+    ) -> None:
         needs = list(needs)
+        self.presentation = presentation
         self.trial = trial
         self.model = model.eval().requires_grad_(False)
         self._num_stages = num_stages
@@ -42,10 +48,13 @@ class Teacher:
             embedding=any(n.teacher_embedding for n in needs),
         )
 
-    def __call__(self, inputs: Tensor) -> Outputs:
-        """Outputs for a batch, in float32, with all that any member needs. They are ordinary tensors (not inference tensors)."""
-        with torch.inference_mode(), torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bf16):
-            outputs = self._observe(inputs)
+    def __call__(self, batch: Batch) -> Outputs:
+        """Outputs for the units of a batch (in this teacher's presentation), in float32, with all that any member needs.
+
+        They are ordinary tensors (not inference tensors).
+        """
+        with torch.inference_mode(), torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self._bf16):
+            outputs = self._observe(batch.inputs).units(batch.mask)
         # An inference tensor cannot be saved for backward, so a loss could not use it: copies made outside are ordinary.
         return outputs.map(lambda t: t.clone().float())
 

@@ -63,7 +63,7 @@ class DML(Method):
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy and mutual divergence of the student, and the same summed over the peers."""
-        logits = [step.student.logits, *(peer(step.inputs) for peer in self.peers)]
+        logits = [step.student.logits, *(step.run(peer) for peer in self.peers)]
         ce = [cross_entropy(z, step.targets) for z in logits]
         mutual = [mutual_loss(z, [*logits[:k], *logits[k + 1 :]]) for k, z in enumerate(logits)]
         return {

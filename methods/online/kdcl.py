@@ -34,7 +34,7 @@ cross_entropy = full_precision(F.cross_entropy)
 Ensemble = Literal["naive", "linear", "min_logit", "mean"]
 
 BISECTIONS = 30
-"""Halvings of an interval in [0, 1]: more than float32 can tell apart."""
+"""Halvings of an interval in [0, 1]: beyond the precision of float32."""
 
 SWEEPS = 8
 """Passes over all pairs of networks; two networks are a single pair, solved in one."""
@@ -134,7 +134,7 @@ class KDCL(Method):
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy and divergence from the common target of the student, and the same summed over the peers."""
         p = self.params
-        logits = [step.student.logits, *(peer(step.inputs) for peer in self.peers)]
+        logits = [step.student.logits, *(step.run(peer) for peer in self.peers)]
         target = ensemble_logits(logits, step.targets, p.ensemble)
         ce = [cross_entropy(z, step.targets) for z in logits]
         kd = [p.kd_weight * kdcl_loss(z, target, p.temperature) for z in logits]

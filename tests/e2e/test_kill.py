@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(uninterrupted: tuple[Path, Path, 
     assert len(small.bits(tmp_path)) < len(small.bits(whole))
     done = start(path, tmp_path, killer)
     assert done.returncode == 0, done.stderr
-    assert "set aside" not in done.stderr
+    assert "quarantined" not in done.stderr
     assert small.bits(tmp_path) == small.bits(whole)
     mine, theirs = small.histories(tmp_path), small.histories(whole)
     assert all(mine[i].equals(theirs[i]) for i in theirs)

@@ -53,7 +53,7 @@ def step(
         targets=targets,
         epoch=epoch,
         progress=0.0,
-        _past_logits=past,
+        extras={} if past is None else {"past_logits": past},
     )
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from kdbench.models.factory import create_model
@@ -26,22 +27,21 @@ from tests.support import small
 class TestBatchesOfEvaluation:
     @pytest.mark.parametrize("model", ["lightcnn", "tiny_cnn", "resnet8", "resnet20", "mnist_mlp"])
     def test_are_500_for_small_networks_on_32_pixels(self, model: str) -> None:
-        network = create_model(
-            ModelSpec(model=model), num_classes=10, input_shape=(3, 32, 32), seed=0, factories=load_registry().models
-        )
-        assert evaluation_batch(network, (3, 32, 32)) == EVALUATION_BATCH
+        arguments = {"num_classes": 10, "in_chans": 3, "img_size": (32, 32)}
+        network = create_model(ModelSpec(model=model), arguments=arguments, seed=0, factories=load_registry().models)
+        assert evaluation_batch(network, torch.zeros(1, 3, 32, 32)) == EVALUATION_BATCH
 
     def test_shrink_with_the_image_and_with_the_network(self) -> None:
         class Plain(nn.Module):
             def forward(self, x: Tensor) -> Tensor:
                 return x
 
-        sizes = [evaluation_batch(Plain(), (3, side, side)) for side in (32, 224, 1024, 8192)]
+        sizes = [evaluation_batch(Plain(), torch.zeros(1, 3, side, side)) for side in (32, 224, 1024, 8192)]
         assert sizes == sorted(sizes, reverse=True)
         assert all(1 <= b <= EVALUATION_BATCH for b in sizes)
         assert sizes[1] * 4 * 3 * 224 * 224 <= EVALUATION_MEMORY
         wide = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 256, 3, padding=1), nn.ReLU())
-        assert evaluation_batch(wide, (3, 224, 224)) < sizes[1]
+        assert evaluation_batch(wide, torch.zeros(1, 3, 224, 224)) < sizes[1]
 
 
 def test_the_allocator_is_told_and_says_so() -> None:

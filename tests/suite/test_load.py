@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from kdbench.errors import KdbenchError, SuiteError
 from kdbench.models.factory import create_model, model_names
 from kdbench.plan.planner import make_plan
 from kdbench.suite.load import load_suite, packaged_suites
-from kdbench.suite.resolve import network_of, pair_entries, resolve, teachers_of
+from kdbench.suite.resolve import network_of, pair_entries, plugin_files, resolve, teachers_of
 from kdbench.suite.schema import Suite
 from kdbench.train.optim import check_recipe
 from tests.suite import made
+from tests.support.images import arguments
 
 LONG = """\
 name: suite
@@ -36,7 +38,7 @@ def edited(old: str, new: str) -> str:
 
 
 class TestSpellings:
-    def test_a_suite_written_shortly_and_at_length_is_the_same(self, tmp_path: Path) -> None:
+    def test_short_and_long_spellings_mean_the_same(self, tmp_path: Path) -> None:
         short, long = suite(tmp_path), suite(tmp_path, LONG)
         assert short.dataset == long.dataset
         assert short.networks == long.networks
@@ -99,7 +101,7 @@ class TestPackaged:
         for trial in plan.trials.values():
             check_recipe(trial.recipe)
         for spec in {str(t.model): t.model for t in plan.trials.values() if t.model.kwargs}.values():
-            assert create_model(spec, num_classes=10, input_shape=(3, 32, 32))
+            assert create_model(spec, arguments=arguments())
 
     def test_a_file_comes_before_a_packaged_suite(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "digits").write_text(made.SUITE)
@@ -113,7 +115,7 @@ class TestSettings:
         [
             ("recipe.lr=1e-2", lambda s: s.recipe.lr == 0.01),
             ("recipe.epochs=010", lambda s: s.recipe.epochs == 10),
-            ("recipe.augmentation.flip=true", lambda s: s.recipe.augmentation.flip),
+            ("recipe.augmentation.flip=true", lambda s: s.recipe.augmentation.get("flip")),
             ("recipe={lr: 0.3, epochs: 4}", lambda s: (s.recipe.lr, s.recipe.epochs) == (0.3, 4)),
             ("recipe.schedule_kwargs.decay_rate=0.2", lambda s: s.recipe.schedule_kwargs == {"decay_rate": 0.2}),
             (
@@ -130,6 +132,8 @@ class TestSettings:
             ("networks.new.model=mnist_cnn", lambda s: list(s.networks) == ["big", "new"]),
             ("pairs.0.student=mnist_cnn", lambda s: s.pairs[0].student == "mnist_cnn"),
             ("methods.1=dkd", lambda s: s.methods[1].method == "dkd"),
+            ("methods.1.params.alpha=0.5", lambda s: (s.methods[1].method, s.methods[1].params) == ("kd", {"alpha": 0.5})),
+            ("networks.big.recipe.lr=2", lambda s: s.networks["big"].recipe == {"lr": 2}),
             ("methods=[dkd]", lambda s: [e.method for e in s.methods] == ["supervised", "dkd"]),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -160,21 +164,26 @@ class TestSettings:
             ("recipe.lr=[1", "not valid YAML"),
             ("recipes.lr=1", 'unknown key "recipes"; did you mean "recipe"?'),
             ("recipe.epoch=1", 'unknown key "epoch"; did you mean "epochs"?'),
-            ("recipe.augmentation.flp=true", 'unknown key "flp"; did you mean "flip"?'),
             ("dataset.limi=1", 'unknown key "limi"; did you mean "limit"?'),
             ("measure.costs=false", 'unknown key "costs"; did you mean "cost"?'),
             ("recipe.zzz=1", 'unknown key "zzz"; known are epochs, '),
-            ("pairs.1.name=x", '"1" is no index into a list of 1'),
-            ("pairs.-1.name=x", '"-1" is no index'),
-            ("methods.kd.params={}", '"kd" is no index'),
-            ("methods.1.params.alpha=0.5", "methods.1 is not a mapping"),
+            ("pairs.1.name=x", '"1" is not an index into a list of 1'),
+            ("pairs.-1.name=x", '"-1" is not an index'),
+            ("methods.kd.params={}", '"kd" is not an index'),
+            ("networks.big.recipe.epoch=1", 'unknown key "epoch"; did you mean "epochs"?'),
+            ("pairs.0.student.kwargs={}", "pairs.0.student is not a mapping"),
         ],
     )
-    def test_a_setting_that_cannot_be_is_refused_by_its_own_name(self, setting: str, said: str, tmp_path: Path) -> None:
+    def test_a_wrong_setting_is_refused_by_its_own_name(self, setting: str, said: str, tmp_path: Path) -> None:
         with pytest.raises(SuiteError) as caught:
             suite(tmp_path, settings=[setting])
         assert caught.value.message.startswith(f"in --set {setting}: ")
         assert said in caught.value.message
+
+    def test_a_setting_of_the_augmentation_is_checked_by_the_task(self, tmp_path: Path) -> None:
+        changed = load_suite(made.write(tmp_path, made.SUITE), settings=["recipe.augmentation.flp=true"])
+        with pytest.raises(SuiteError, match=r'unknown key "flp"; did you mean "flip"\?'):
+            resolve(changed, made.registry(), lambda: made.MODELS)
 
 
 class TestOptions:
@@ -293,7 +302,7 @@ NEAR = {
 
 
 @pytest.mark.parametrize("where", NEAR)
-def test_a_wrong_name_is_told_with_its_line_and_the_nearest(where: str, tmp_path: Path) -> None:
+def test_a_wrong_name_is_reported_with_its_line_and_the_nearest(where: str, tmp_path: Path) -> None:
     old, new, part, hint = NEAR[where]
     text = edited(old, new)
     message, number = said(tmp_path, text)
@@ -310,7 +319,7 @@ WRONG = {
     "an infinite rate": ("dataset: digits", RECIPE + "{lr: .inf}", ".inf", "finite"),
     "a rate that is no number": ("dataset: digits", RECIPE + "{lr: .nan}", ".nan", "nan"),
     "no precision": ("dataset: digits", RECIPE + "{precision: fp8}", "fp8", "'fp32' or 'bf16', not 'fp8'"),
-    "a recipe of one word": ("dataset: digits", RECIPE + "fast", "fast", "dictionary"),
+    "a recipe of one word": ("dataset: digits", RECIPE + "fast", "fast", "recipe: input should be a mapping, not 'fast'"),
     "an augmentation": (
         "dataset: digits",
         RECIPE + "{augmentation: {crop_padding: -1}}",
@@ -321,13 +330,13 @@ WRONG = {
     "a network's rate": (NETWORK, "{model: mnist_mlp, recipe: {lr: 0}}", "lr: 0", "lr: input should be greater than 0, not 0"),
     "a network's seed": (NETWORK, "{model: mnist_mlp, seed: sam}", "sam", "input should be 'same', not 'sam'"),
     "a network's weights": (NETWORK, "{model: mnist_mlp, weights: pretraned}", "pretraned", 'did you mean "pretrained"'),
-    "a network of a number": (NETWORK, "3", "big: 3", "networks.big: input should be a valid dictionary"),
-    "a student of a number": (STUDENT, "student: 3", "student", "pairs.0.student: input should be a valid dictionary"),
+    "a network of a number": (NETWORK, "3", "big: 3", "networks.big: input should be a name or a mapping, not 3"),
+    "a student of a number": (STUDENT, "student: 3", "student", "pairs.0.student: input should be a name or a mapping"),
     "a pair of a word": (
         "{name: pair, student: tiny_cnn, teacher: big}",
         "big",
         "- big",
-        "pairs.0: input should be a valid dict",
+        "pairs.0: input should be a mapping",
     ),
     "pairs of a word": (
         "pairs:\n  - {name: pair, student: tiny_cnn, teacher: big}",
@@ -357,22 +366,22 @@ WRONG = {
         "teachers",
         "either teacher or teachers, not both",
     ),
-    "too few teachers": (METHODS, "\n- mean_teachers", "mean_", 'needs at least 2 teachers, and pair "pair" gives 1'),
+    "too few teachers": (METHODS, "\n- mean_teachers", "mean_", 'needs at least 2 teachers, but pair "pair" has 1'),
     "a teacher without its own": (
         NETWORK,
         "{model: mnist_mlp, method: kd}",
         "kd}",
-        'needs 1 teacher, and network "big" gives 0',
+        'needs 1 teacher, but network "big" has 0',
     ),
-    "two methods of one name": (METHODS, "\n- kd\n- {method: dkd, name: kd}", "dkd", '"kd", the other in line 7'),
+    "two methods of one name": (METHODS, "\n- kd\n- {method: dkd, name: kd}", "dkd", '"kd", the other on line 7'),
     "a second baseline": (
         METHODS,
         "[{method: supervised, params: {label_smoothing: 0.1}}]",
         "smoo",
         "give one a name: of its own",
     ),
-    "two pairs of one name": ("pairs:", "pairs:\n  - {name: pair, student: big}", "teacher", '"pair", the other in line 5'),
-    "a plugin's name for a key": ("dataset: digits", "dataset: digits\n3: 4", "dataset", "keys should be strings"),
+    "two pairs of one name": ("pairs:", "pairs:\n  - {name: pair, student: big}", "teacher", '"pair", the other on line 5'),
+    "a plugin's name for a key": ("dataset: digits", "dataset: digits\n3: 4", "3: 4", "keys should be strings"),
     "a network that teaches itself": (
         NETWORK,
         "{model: mnist_mlp, method: kd, teachers: [big]}",
@@ -390,7 +399,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_value_is_told_with_its_line(what: str, tmp_path: Path) -> None:
+def test_a_wrong_value_is_reported_with_its_line(what: str, tmp_path: Path) -> None:
     old, new, part, hint = WRONG[what]
     text = edited(old, new)
     message, number = said(tmp_path, text)
@@ -398,7 +407,7 @@ def test_a_wrong_value_is_told_with_its_line(what: str, tmp_path: Path) -> None:
     assert number == line(text, part)
 
 
-def test_all_that_is_wrong_is_told_at_once_but_no_more_than_five(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_but_no_more_than_five(tmp_path: Path) -> None:
     message, number = said(tmp_path, made.SUITE + "recipe:\n  epochs: -1\n  lr: -1\n")
     assert [m.split(": ")[0].rpartition(":")[2] for m in message.splitlines()] == ["8", "9"]
     assert number == 8
@@ -408,7 +417,7 @@ def test_all_that_is_wrong_is_told_at_once_but_no_more_than_five(tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- kd\n- dkd\n", "digits\n", "3\n"])
-def test_a_file_that_is_no_mapping(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_mapping(text: str, tmp_path: Path) -> None:
     message, number = said(tmp_path, text)
     assert "a suite is a mapping with the keys dataset" in message
     assert number == 1
@@ -417,11 +426,11 @@ def test_a_file_that_is_no_mapping(text: str, tmp_path: Path) -> None:
 def test_invalid_yaml(tmp_path: Path) -> None:
     assert said(tmp_path, made.SUITE + "seeds: [1\n")[1] == 8
     message, number = said(tmp_path, made.SUITE + "seeds: 1\nseeds: 2\n")
-    assert 'the key "seeds" stands here again, first in line 7' in message
+    assert 'the key "seeds" is given twice, first on line 7' in message
     assert number == 8
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_bytes(b"title: \xff\xfe\n")
     with pytest.raises(SuiteError, match="cannot be read"):
         load_suite(tmp_path / "suite.yaml")
@@ -440,7 +449,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", ["pairs: 3", "pairs: [{student: tiny_cnn, teachers: 3}]", "networks: 3", "methods: 3", "recipe: 3"]
 )
-def test_what_is_wrong_is_told_with_epochs_on_the_command_line_too(wrong: str, tmp_path: Path) -> None:
+def test_mistakes_are_reported_with_epochs_on_the_command_line_too(wrong: str, tmp_path: Path) -> None:
     key = wrong.partition(":")[0]
     text = "".join(
         f"{part}\n"
@@ -449,3 +458,62 @@ def test_what_is_wrong_is_told_with_epochs_on_the_command_line_too(wrong: str, t
     )
     with pytest.raises(SuiteError, match=rf"suite\.yaml:1: {key}"):
         suite(tmp_path, text, epochs=1)
+
+
+class TestSources:
+    RAW: dict[str, Any] = {
+        "dataset": "digits",
+        "networks": {"big": "mnist_mlp"},
+        "pairs": [{"name": "pair", "student": "tiny_cnn", "teacher": "big"}],
+        "methods": ["supervised", "kd"],
+    }
+
+    def test_a_file_a_dict_and_a_suite_are_the_same(self, tmp_path: Path) -> None:
+        file = suite(tmp_path)
+        assert Suite.model_validate({"name": "suite", **self.RAW}) == file
+        assert load_suite(self.RAW).suite == file
+        assert load_suite(file).suite == file
+        assert Suite(**self.RAW) == file
+
+    def test_options_change_a_dict_or_a_suite_like_a_file_and_leave_what_was_given_alone(self, tmp_path: Path) -> None:
+        options: dict[str, Any] = {"settings": ["methods.1.params.alpha=0.5", "dataset.limit=9"], "seeds": "2", "epochs": 3}
+        before = copy.deepcopy(self.RAW)
+        assert load_suite(self.RAW, **options).suite == suite(tmp_path, **options)
+        assert load_suite(suite(tmp_path), **options).suite == suite(tmp_path, **options)
+        assert before == self.RAW
+
+    def test_the_baseline_is_put_in_front(self) -> None:
+        loaded = load_suite({**self.RAW, "methods": ["kd"]})
+        assert [e.method for e in loaded.suite.methods] == ["supervised", "kd"]
+        assert loaded.written == ("kd",)
+
+    def test_relative_paths_are_relative_to_the_file_or_to_the_working_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        raw = {**self.RAW, "plugins": ["mine.py"]}
+        loaded = load_suite(raw)
+        assert loaded.path is None
+        assert plugin_files(loaded)[0] == [tmp_path / "elsewhere" / "mine.py"]
+        assert str(next(iter(plugin_files(loaded)[1].values()))) == "plugins.0"
+        file = load_suite(made.write(tmp_path, made.SUITE + "plugins: [mine.py]\n"))
+        assert plugin_files(file)[0] == [tmp_path / "mine.py"]
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"recipes": {}}, 'recipes: unknown key "recipes"; did you mean "recipe"?'),
+            ({"recipe": {"epoch": 1}}, 'recipe.epoch: unknown key "epoch"; did you mean "epochs"?'),
+            ({"recipe": {"lr": -1}}, "recipe.lr: input should be greater than 0, not -1"),
+            ({"networks": {"big": {"kwargs": {}}}}, "networks.big.model: this key is missing"),
+            ({"networks": {"big": {"model": "mnist_mpl"}}}, 'networks.big.model: unknown model "mnist_mpl"; did you mean "mnist_mlp"?'),
+            ({"methods": ["kdd"]}, 'methods.0.method: unknown method "kdd"; did you mean "kd"?'),
+            ({"methods": ["kd", "kd"]}, 'methods.1.name: two method entries are called "kd", the other at methods.0'),
+            ({"pairs": [{"student": "tiny_cnn", "teacher": "bgi"}]}, 'pairs.0.teacher: unknown network or model "bgi"'),
+        ],
+    )  # fmt: skip
+    def test_mistakes_are_reported_with_their_keys(self, changes: dict[str, Any], said: str) -> None:
+        with pytest.raises(KdbenchError) as caught:
+            resolve(load_suite({**self.RAW, **changes}), made.registry(), lambda: made.MODELS)
+        assert str(caught.value).startswith(said)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdbench.errors import SuiteError
-from kdbench.suite.places import parse_value, parse_yaml
+from kdbench.suite.places import KeyPlaces, parse_value, parse_yaml
 
 FILE = Path("suite.yaml")
 
@@ -30,6 +29,8 @@ FILE = Path("suite.yaml")
         ("+3", 3),
         ("010", 10),
         ("08", 8),
+        ("0x10", 16),
+        ("1_000", 1000),
         ("true", True),
         ("null", None),
         ("~", None),
@@ -41,8 +42,8 @@ def test_numbers_and_constants(text: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("text", ["on", "yes", "no", "12:30", "2024-01-01", "0x10", "1_000", "1e", "e5", "1.2.3"])
-def test_what_yaml_1_1_would_turn_into_something_else_is_a_text(text: str) -> None:
+@pytest.mark.parametrize("text", ["on", "yes", "no", "12:30", "2024-01-01", "2024-01-01 10:00:00", "1e", "e5", "1.2.3"])
+def test_what_yaml_1_1_would_turn_into_something_else_is_text(text: str) -> None:
     assert parse_value(text) == text
 
 
@@ -98,7 +99,14 @@ def test_an_alias_stands_where_its_anchor_does() -> None:
     assert value == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
     assert places.of("c").line == 3
     assert places.of("c", "b").line == 2
-    assert places.of("d", "b").line == 4
+    assert places.of("d", "b").line == 2
+    assert places.of("d", "e").line == 6
+
+
+def test_what_a_mapping_says_itself_hides_what_is_merged_into_it() -> None:
+    value, places = parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n", FILE)
+    assert value["c"] == {"b": 2}
+    assert places.of("c", "b").line == 4
 
 
 def test_an_empty_document_is_nothing() -> None:
@@ -112,14 +120,18 @@ def test_an_empty_document_is_nothing() -> None:
     [
         ("a: 1\nb: [1\n", "suite.yaml:3", "expected ',' or ']'"),
         ("a: 1\n b: 2\n", "suite.yaml:2", "mapping values are not allowed"),
-        ("a: 1\nb: 2\na: 3\n", "suite.yaml:3", 'the key "a" stands here again, first in line 1'),
+        ("a: 1\nb: 2\na: 3\n", "suite.yaml:3", 'the key "a" is given twice, first on line 1'),
+        ("a: &x {b: 1}\nc:\n  <<: *x\n  d: 1\n  d: 2\n", "suite.yaml:5", 'the key "d" is given twice, first on line 4'),
         ("a:\n  - {b: 1,\n     b: 2}\n", "suite.yaml:3", 'the key "b"'),
         ("a: 1\nb: *nowhere\n", "suite.yaml:2", "alias 'nowhere'"),
         ("a: 1\n---\nb: 1\n", "suite.yaml:2", "another document"),
         ("a: 1\n{b: c}: 1\n", "suite.yaml:2", "unhashable key"),
         ("a: 1\nb: a\x07b\n", "suite.yaml:2", "0x7"),
         ("a: !!int abc\n", "suite.yaml", "abc"),
-        ("a: &x [*x]\n", "suite.yaml", "alias of itself"),
+        ("a: &x [*x]\n", "suite.yaml:1", "alias of itself"),
+        ("a: 1\nb: &x {c: *x}\n", "suite.yaml:2", "alias of itself"),
+        ("a: " + "[" * 10_000, "suite.yaml", "nested too deeply"),
+        ("a0: &a0 [1, 2]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)), "suite.yaml", "100,000"),
     ],
 )
 def test_what_is_not_yaml_is_refused_with_its_line(text: str, place: str, said: str) -> None:
@@ -133,5 +145,12 @@ def test_what_is_not_yaml_is_refused_with_its_line(text: str, place: str, said: 
 def test_nothing_is_constructed_from_a_tag(tag: str) -> None:
     with pytest.raises(SuiteError, match=r"suite\.yaml:1: .*tag"):
         parse_yaml(f"a: {tag} [echo]\n", FILE)
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(ValueError, match="is not valid YAML"):
         parse_value(f"{tag} [echo]")
+
+
+def test_a_suite_without_a_file_has_its_paths_of_keys() -> None:
+    assert str(KeyPlaces().of("pairs", 0, "student")) == "pairs.0.student"
+    assert str(KeyPlaces().of()) == "the suite"
+    assert KeyPlaces().reference("pairs", 0) == "at pairs.0"
+    assert parse_yaml(TEXT, FILE)[1].reference("methods", 0) == "on line 9"

@@ -16,7 +16,7 @@ from kdbench.run.progress import Progress
 from kdbench.run.suite import Summary, run_suite
 from kdbench.suite.load import load_suite
 
-TIMES = ["train_seconds", "images_per_second"]
+TIMES = ["train_seconds", "samples_per_second"]
 """Columns of a history that differ from run to run."""
 
 
@@ -53,7 +53,7 @@ def run(path: Path, runs: Path, *, progress: Progress | None = None, fresh: bool
     )
 
 
-def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, float]]]:
+def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, dict[str, float]]]]:
     """What must not depend on how a trial was run: id → digest of the weights, of the predictions, the metrics."""
     store = Store(runs)
     return {

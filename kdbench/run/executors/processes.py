@@ -32,6 +32,10 @@ STARTS = 5
 _MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded, Field(discriminator="kind")])
 
 
+class JobFailed(Exception):
+    """A defect of kdbench or of a plugin that ended a job in a worker; its cause holds the traceback there."""
+
+
 class _Task(NamedTuple):
     job: Job
     report: Report
@@ -219,7 +223,7 @@ def _conclude(end: JobEnded) -> None:
     if end.error == "KdbenchError":
         raise KdbenchError(end.message)
     if end.error is not None:
-        raise RuntimeError(f"a worker failed with {end.error}: {end.message}\n{end.traceback}")
+        raise JobFailed(f"{end.error}: {end.message}") from JobFailed(f"in the worker:\n{end.traceback}")
 
 
 def _devices(device: str, slots: int) -> list[str | None]:

@@ -1,0 +1,110 @@
+"""The base class of every distillation method."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from kdbench.errors import MethodError
+from kdbench.method import source
+from kdbench.method.context import BuildContext
+from kdbench.method.needs import Needs
+from kdbench.method.step import Step
+
+
+class Method(nn.Module):
+    """Base class of every distillation method.
+
+    Subclasses set ``family`` and ``needs``, may declare ``Params``, and implement :meth:`loss`. ``name`` defaults to
+    the class name in lower case. Hyper-parameters default to the values of the paper or its reference implementation.
+
+    ``needs`` may be a property where it depends on ``self.params``.
+    """
+
+    plugin_hook: ClassVar[str] = "kdbench_methods"
+    name: ClassVar[str] = ""
+    family: ClassVar[str] = "other"
+    if TYPE_CHECKING:  # so that a subclass may override it by an attribute or by a property
+
+        @property
+        def needs(self) -> Needs:
+            """What the method reads."""
+            raise NotImplementedError
+
+    else:
+        needs = Needs()
+
+    class Params(BaseModel):
+        """Hyper-parameters: a pydantic model, so that a suite's values are checked before anything trains."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    params: Any
+    _source_digest: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+
+    def __init__(self, params: BaseModel | None = None) -> None:
+        super().__init__()
+        self.params = params if params is not None else self.Params()
+
+    def build(self, context: BuildContext) -> None:
+        """Make adapters, memory banks and peers. Called once, before the first step; the default makes none."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return named scalar terms, already weighted; their sum is minimised and each is logged."""
+        raise MethodError(f'method "{self.name}" does not implement loss(step)')
+
+    def deploy(self, student: nn.Module) -> nn.Module:
+        """Return the network that is evaluated and profiled: the student, unless the method changes it."""
+        return student
+
+    @classmethod
+    def describe(cls) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+    @classmethod
+    def source(cls) -> str | None:
+        """Text that defines the method: its module, or its statement in a notebook; ``None`` where there is none."""
+        return source.text_of(cls)
+
+    @classmethod
+    def source_digest(cls) -> str:
+        """Digest of the source of the method, its bases and its helper modules.
+
+        It covers the modules that these classes come from, and all that they import from the same package (or, for a single
+        file, the same folder), or the definitions of a notebook. Of files it is taken once: one that is edited later does
+        not change what was imported.
+        """
+        if "_source_digest" in cls.__dict__:
+            return cls._source_digest
+        found = source.digest_of(cls._own_classes())
+        if source.is_from_file(cls):
+            cls._source_digest = found
+        return found
+
+    @classmethod
+    def has_source(cls, recorded: str) -> bool:
+        """Whether a digest that a record holds may be of this source; digests of an unknown scheme may be of any."""
+        scheme = source.scheme_of(recorded)
+        if scheme == "1":
+            return recorded == source.first_digest_of([k for k in cls._own_classes() if issubclass(k, Method)])
+        return scheme != source.SCHEME or recorded == cls.source_digest()
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether it comes from an installed distribution, as the built-in methods do, and not from a file or a notebook."""
+        return source.is_installed(cls)
+
+    @classmethod
+    def _own_classes(cls) -> list[type]:
+        """The class and its bases below :class:`Method`; mixins of installed packages are left out."""
+        bases = [k for k in cls.__mro__ if k not in Method.__mro__]
+        return [k for k in bases if issubclass(k, Method) or not source.is_installed(k)]

@@ -1,0 +1,110 @@
+"""Marks on the types of a suite's keys, and a walk along them: what may stand at a path of keys."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True)
+class Short:
+    """A plain string is accepted too, and stands for a mapping with one key.
+
+    Args:
+        key: that key: with ``method``, the string ``kd`` means ``{method: kd}``.
+    """
+
+    key: str
+
+    def written_out(self, value: Any) -> Any:
+        """The mapping that a string stands for; anything else as it is."""
+        return {self.key: value} if isinstance(value, str) else value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.written_out, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+@dataclass(frozen=True)
+class KeysOf:
+    """Marks a mapping whose keys are some of a model's, checked once it is merged with others.
+
+    Args:
+        model: the model.
+    """
+
+    model: type[BaseModel]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The mapping is left as it is; a JSON Schema describes it by the model."""
+        return core_schema.no_info_before_validator_function(
+            lambda value: value, handler(source), json_schema_input_schema=handler.generate_schema(self.model)
+        )
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What may stand at a path of keys.
+
+    Args:
+        model: the model whose keys a mapping has; ``None`` where any keys may be, or none.
+        short: how a plain string is written out; ``None`` where a string is not a short spelling.
+        name: whether a plain string is accepted, as a short spelling or as it is.
+    """
+
+    model: type[BaseModel] | None
+    short: Short | None
+    name: bool
+
+
+def spelling_at(model: type[BaseModel], path: Sequence[str | int]) -> Spelling:
+    """What may stand at a path of keys and indices, by the annotations of a model's fields."""
+    here: list[Any] = [model]
+    for part in path:
+        here = [inner for outer in here for inner in _inside(outer, part)]
+    models = [alternative for alternative in here if _is_model(alternative)]
+    short = [alternative for alternative in here if isinstance(alternative, Short)]
+    return Spelling(models[0] if models else None, short[0] if short else None, bool(short) or str in here)
+
+
+def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
+    """What may stand at one key or index of a value of this type."""
+    if _is_model(annotation):
+        field: FieldInfo | None = annotation.model_fields.get(part)
+        if field is not None:
+            yield from _alternatives(field.annotation, field.metadata)
+    elif get_origin(annotation) in (tuple, list):
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) is dict:
+        yield from _alternatives(get_args(annotation)[1])
+
+
+def _alternatives(annotation: Any, marks: Sequence[Any] = ()) -> Iterator[Any]:
+    """The types that a union and marks come down to, and the marks for short spellings."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        yield from _alternatives(inner, [*more, *marks])
+        return
+    yield from (mark for mark in marks if isinstance(mark, Short))
+    keys_of = [mark.model for mark in marks if isinstance(mark, KeysOf)]
+    if keys_of:
+        yield from keys_of
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _alternatives(member)
+    else:
+        yield annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

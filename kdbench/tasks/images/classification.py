@@ -1,0 +1,127 @@
+"""Classification of images: the first task, and the default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from kdbench.data.inputs import Inputs
+from kdbench.data.types import Batch, RawData, Split, TaskData
+from kdbench.errors import DataError
+from kdbench.suite.schema import ModelSpec
+from kdbench.tasks.images import settings
+from kdbench.tasks.images.preprocess import image_shape, normalize, pretrained_statistics
+from kdbench.tasks.images.resident import ResidentImages
+from kdbench.tasks.images.statistics import channel_statistics
+from kdbench.tasks.stream import StreamSettings
+from kdbench.tasks.task import InputSpec, Preprocess, Task
+
+
+class ImageClassification(Task):
+    """One class an image. Inputs are uint8 N×C×H×W on disk, and float32 N×C×H×W for networks."""
+
+    name: ClassVar[str] = "classification"
+    unit: ClassVar[str] = "image"
+
+    Augmentation: ClassVar[type[BaseModel]] = settings.Augmentation
+    Preprocessing: ClassVar[type[BaseModel]] = settings.Preprocessing
+
+    def check(self, name: str, raw: RawData) -> None:
+        """Hold data to the contract: uint8 N×C×H×W of one shape, a class for each.
+
+        Raises:
+            DataError: they break it.
+        """
+        shape = getattr(raw.train.inputs, "shape", torch.Size())[1:]
+        for which, split in (("training", raw.train), ("test", raw.test)):
+            wrong = _wrong(split, shape)
+            if wrong:
+                raise DataError(f'data set "{name}": the {which} {wrong}')
+        super().check(name, raw)
+
+    def statistics(self, train: Split) -> dict[str, Tensor]:
+        """``mean`` and ``std`` of each channel, of images scaled to [0, 1], float32, C."""
+        assert isinstance(train.inputs, Tensor)
+        mean, std = channel_statistics(train.inputs)
+        return {"mean": mean, "std": std}
+
+    def preprocessing(self, given: Mapping[str, Any] | None, spec: ModelSpec) -> dict[str, Any] | None:
+        """What a network wants of its images: as the suite says, else as timm's pretrained weights were trained.
+
+        Raises:
+            pydantic.ValidationError: a key is unknown or a value is out of range.
+        """
+        own = super().preprocessing(given, spec) or {}
+        usual = pretrained_statistics(spec) if spec.weights == "pretrained" else {}
+        return {**usual, **own} or None
+
+    def input_spec(self, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> InputSpec:
+        """``[channels, height, width]`` of the images that a network takes.
+
+        Raises:
+            DataError: mean or deviation are of another number of channels.
+        """
+        channels, height, width = image_shape(data)
+        normalize(data, preprocessing, torch.device("cpu"), channels_last=False)
+        return [channels, *(dict(preprocessing or {}).get("size") or (height, width))]
+
+    def example(self, spec: InputSpec, batch_size: int = 1, generator: torch.Generator | None = None) -> Tensor:
+        """Float32 N×C×H×W: zeros, or standard normal numbers."""
+        if generator is None:
+            return torch.zeros(batch_size, *spec)
+        return torch.randn(batch_size, *spec, generator=generator)
+
+    def model_arguments(self, spec: InputSpec, num_classes: int) -> dict[str, Any]:
+        """``num_classes``, ``in_chans``, and ``img_size`` for the networks that take one."""
+        channels, height, width = spec
+        return {"num_classes": num_classes, "in_chans": channels, "img_size": (height, width)}
+
+    def preprocess(
+        self, data: TaskData, preprocessing: Mapping[str, Any] | None, *, device: torch.device, channels_last: bool
+    ) -> Preprocess:
+        """Make the function from the stream's bytes to normalised images, float32 N×C×H×W."""
+        function = normalize(data, preprocessing, device, channels_last)
+
+        def apply(inputs: Inputs) -> Tensor:
+            assert isinstance(inputs, Tensor)
+            return function(inputs)
+
+        return apply
+
+    def source(self, data: TaskData, asked: StreamSettings) -> ResidentImages:
+        """The training images on the device, cropped and mirrored on request.
+
+        Raises:
+            DataError: images are smaller than their reflected padding.
+        """
+        known = settings.Augmentation.model_validate(dict(asked.augmentation))
+        side = min(image_shape(data)[1:])
+        if known.crop_mode == "reflect" and known.crop_padding >= side:
+            raise DataError(
+                f"images of {side} pixels cannot be padded by {known.crop_padding} pixels of their own reflection:"
+                f" set recipe.augmentation.crop_padding to {side - 1} at most"
+            )
+        return ResidentImages(data, known, asked.device, asked.channels_last)
+
+    def batches(self, split: Split, *, batch_size: int, device: torch.device, channels_last: bool) -> Iterator[Batch]:
+        """The images of a split in their order, as bytes in the memory order that :meth:`preprocess` was told of."""
+        for batch in super().batches(split, batch_size=batch_size, device=device, channels_last=channels_last):
+            images = batch.inputs
+            assert isinstance(images, Tensor)
+            yield Batch(images.permute(0, 2, 3, 1) if channels_last else images, batch.targets, batch.indices)
+
+
+def _wrong(split: Split, shape: torch.Size) -> str:
+    inputs, targets = split.inputs, split.targets
+    if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8 or inputs.dim() != 4:
+        what = f"{inputs.dtype} with {inputs.dim()} dimensions" if isinstance(inputs, Tensor) else type(inputs).__name__
+        return f"inputs are {what}, not uint8 N×C×H×W"
+    if targets.dtype != torch.int64 or targets.shape != inputs.shape[:1]:
+        return f"targets are {targets.dtype} of shape {tuple(targets.shape)}, not int64 of length {len(inputs)}"
+    if inputs.shape[1:] != shape:
+        return f"images are of shape {tuple(inputs.shape[1:])}, training images of {tuple(shape)}"
+    return ""

@@ -1,0 +1,117 @@
+"""Hugging Face image parquet: a struct column with encoded images, a column with integer labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+
+from kdbench.data.cache import cached
+from kdbench.data.files import find
+from kdbench.data.types import Dataset, RawData, Split
+from kdbench.errors import DataError, Place
+from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
+
+if TYPE_CHECKING:
+    from kdbench.tasks.images.parquet_table import Table
+
+Paths = str | tuple[str, ...]
+
+
+class ImageParquet(Dataset):
+    """Images in parquet files, as Hugging Face stores them.
+
+    Class names come from the schema's metadata where they stand there; else classes are called by their numbers.
+    """
+
+    name: ClassVar[str] = "parquet"
+    title: ClassVar[str] = "image parquet"
+
+    class Options(BaseModel):
+        """Where the files are and how they are read; relative paths are of the data root, or else of the current folder.
+
+        Args:
+            path: a folder with ``train*.parquet`` and ``test*.parquet`` (or ``validation*``, ``val*``), at any depth.
+            train: instead: file or files of the training set.
+            test: and file or files of the test set.
+            image_column: struct column with ``bytes``; the only one there is by default.
+            label_column: integer column; the one called ``label``, or the only one there is, by default.
+            size: side of the square that images are brought to: shorter side resized, centre cut out; ``None`` wants
+                them all of one size.
+            channels: 1 or 3; what the first image has by default.
+        """
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        path: str | None = None
+        train: Paths | None = None
+        test: Paths | None = None
+        image_column: str | None = None
+        label_column: str | None = None
+        size: PositiveInt | None = None
+        channels: Channels | None = None
+
+        @model_validator(mode="after")
+        def _one_way(self) -> ImageParquet.Options:
+            given = [name for name in ("path", "train", "test") if getattr(self, name) is not None]
+            if given not in (["path"], ["train", "test"]):
+                raise ValueError("give either the option path, or both train and test")
+            return self
+
+    options: ImageParquet.Options
+
+    def load(self, root: Path) -> RawData:
+        """Read and decode the files, or the cache of them."""
+        train, test = self._files(root)
+        options = self.options.model_dump(mode="json", exclude={"path", "train", "test"}) | {"train_files": len(train)}
+        return cached(root, self.name, options, [*train, *test], lambda: self._decode(train, test))
+
+    def _files(self, root: Path) -> tuple[list[Path], list[Path]]:
+        o = self.options
+        if o.path is None:
+            return _named(o.train or (), root), _named(o.test or (), root)
+        folder = find(Path(o.path), root, "the folder of parquet files")
+        files = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+        train = [f for f in files if f.name.startswith("train")]
+        test = next((t for p in ("test", "val") if (t := [f for f in files if f.name.startswith(p)])), [])
+        for found, wanted in ((train, "train*.parquet"), (test, "test*.parquet or validation*.parquet")):
+            if not found:
+                raise DataError(
+                    f"holds no {wanted}: put it there, or name files with the options train and test", Place(folder)
+                )
+        return train, test
+
+    def _decode(self, train: Sequence[Path], test: Sequence[Path]) -> RawData:
+        from kdbench.tasks.images.parquet_table import read_table  # pyarrow takes a while to import
+
+        o = self.options
+        tables = [[read_table(f, o.image_column, o.label_column) for f in files] for files in (train, test)]
+        for part, files in zip(tables, (train, test), strict=True):
+            if not any(t.images for t in part):
+                raise DataError("has no rows: copy it again", Place(files[0]))
+        first = next(t for t in tables[0] if t.images)
+        channels = o.channels or guess_channels(first.images[0], first.place(0))
+        names = first.class_names or tuple(
+            str(i) for i in range(1 + max(max(t.labels, default=0) for ts in tables for t in ts))
+        )
+        splits = [_split(ts, len(names), o.size, channels) for ts in tables]
+        return RawData(splits[0], splits[1], names)
+
+
+def _named(paths: Paths, root: Path) -> list[Path]:
+    return [find(Path(p), root, "the parquet file") for p in ([paths] if isinstance(paths, str) else paths)]
+
+
+def _split(tables: Sequence[Table], classes: int, size: int | None, channels: Channels) -> Split:
+    for table in tables:
+        for row, label in enumerate(table.labels):
+            if not 0 <= label < classes:
+                message = f"row {row} has the label {label}, not one of the {classes} classes: mend or remove it"
+                raise DataError(message, Place(table.file))
+    images = [i for t in tables for i in t.images]
+    places = [(t, row) for t in tables for row in range(len(t.images))]
+    inputs = decode_images(images, lambda i: places[i][0].place(places[i][1]), size, channels)
+    return Split(inputs, torch.tensor([label for t in tables for label in t.labels], dtype=torch.int64))

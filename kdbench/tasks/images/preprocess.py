@@ -1,0 +1,102 @@
+"""From the bytes of images to what one network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdbench.data.types import TaskData
+from kdbench.errors import DataError
+from kdbench.suite.schema import ModelSpec
+from kdbench.tasks.images.settings import Preprocessing
+
+
+class Normalize:
+    """Turns bytes into ``(x / 255 - mean) / std``, float32, and resizes them if the network wants another size.
+
+    Args:
+        shape: channels, height and width of the images.
+        mean: per channel, of images scaled to [0, 1].
+        std: per channel.
+        size: height and width that the network takes; ``None`` for those of the images.
+        device: where.
+        channels_last: whether the bytes come as N×H×W×C rather than N×C×H×W.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        mean: Tensor,
+        std: Tensor,
+        size: tuple[int, int] | None,
+        device: torch.device,
+        channels_last: bool,
+    ) -> None:
+        self._shape = shape
+        self._size = None if size == shape[1:] else size
+        self._channels_last = channels_last
+        # One factor and one summand a byte of an image: long vectors are three times as fast as broadcasting three channels.
+        area = shape[1] * shape[2]
+
+        def spread(per_channel: Tensor) -> Tensor:
+            return (per_channel.repeat(area) if channels_last else per_channel.repeat_interleave(area)).to(device)
+
+        mean, std = mean.double(), std.double()
+        self._factor = spread((1 / (255 * std)).float())
+        self._summand = spread((-mean / std).float())
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Float32 N×C×H×W (in channels-last memory order if so asked), from uint8 with as many bytes an image."""
+        channels, height, width = self._shape
+        flat = images.reshape(len(images), -1).float().mul_(self._factor).add_(self._summand)
+        if self._channels_last:
+            normal = flat.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        else:
+            normal = flat.view(-1, channels, height, width)
+        if self._size is None:
+            return normal
+        return F.interpolate(normal, self._size, mode="bilinear", antialias=True)
+
+
+def normalize(data: TaskData, wanted: Mapping[str, Any] | None, device: torch.device, channels_last: bool) -> Normalize:
+    """The function from bytes to what a network with these wishes takes; what it does not say is as the data have it.
+
+    Raises:
+        DataError: mean or deviation are of another number of channels.
+    """
+    own = Preprocessing.model_validate(dict(wanted or {}))
+    shape = image_shape(data)
+    mean = data.statistics["mean"] if own.mean is None else _per_channel("mean", own.mean, shape[0])
+    std = data.statistics["std"] if own.std is None else _per_channel("std", own.std, shape[0])
+    return Normalize(shape, mean, std, own.size, device, channels_last)
+
+
+def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:
+    """``mean`` and ``std`` that timm's pretrained weights were trained with; nothing where timm does not say."""
+    config = timm.get_pretrained_cfg(spec.model, allow_unregistered=True) if ":" not in spec.model else None
+    if config is None or config.mean is None or config.std is None:
+        return {}
+    return {"mean": list(config.mean), "std": list(config.std)}
+
+
+def image_shape(data: TaskData) -> tuple[int, int, int]:
+    """Channels, height and width of the images of a data set."""
+    inputs = data.train.inputs
+    assert isinstance(inputs, Tensor)
+    channels, height, width = inputs.shape[1:]
+    return channels, height, width
+
+
+def _per_channel(name: str, values: tuple[float, ...], channels: int) -> Tensor:
+    if len(values) == channels:
+        return torch.tensor(values)
+    if len(values) == 1:
+        return torch.tensor(values * channels)
+    if channels == 1 and len(values) == 3:  # timm sums the first convolution's weights over the channels: grey is their mean
+        return torch.tensor([sum(values) / len(values)])
+    raise DataError(f"preprocessing gives {name} for {len(values)} channels, and the images have {channels}")

@@ -1,0 +1,44 @@
+"""What a suite may say of images: their augmentation, and how a network wants them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class Settings(BaseModel):
+    """Immutable, strict about unknown keys, and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Augmentation(Settings):
+    """Batched augmentation of training images, parameters drawn per sample.
+
+    Args:
+        crop_padding: pad by this many pixels on each side and crop back at a random place; 0 is none.
+        crop_mode: what the padding holds: ``zeros`` (black in the original image) or ``reflect``.
+        flip: mirror left-right with probability 1/2.
+    """
+
+    crop_padding: NonNegativeInt = 0
+    crop_mode: Literal["zeros", "reflect"] = "zeros"
+    flip: bool = False
+
+
+Channels = Annotated[tuple[float, ...], Field(min_length=1)]
+
+
+class Preprocessing(Settings):
+    """How a network wants its images: ``(x / 255 - mean) / std``, resized.
+
+    Args:
+        mean: of each channel, of images scaled to [0, 1]; that of the training images by default.
+        std: standard deviation of each channel, likewise.
+        size: height and width that images are resized to (bilinear, antialiased); those of the data by default.
+    """
+
+    mean: Channels | None = None
+    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
+    size: tuple[PositiveInt, PositiveInt] | None = None

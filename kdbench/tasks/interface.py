@@ -1,0 +1,42 @@
+"""What a network takes and gives: all that is needed to make, run and measure it without data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kdbench.data.inputs import Inputs
+from kdbench.data.types import TaskData
+from kdbench.tasks.task import InputSpec, Task
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network's inputs and classes.
+
+    Args:
+        task: what is learnt.
+        spec: what the network takes, as :meth:`kdbench.tasks.task.Task.input_spec` describes it.
+        num_classes: C.
+    """
+
+    task: Task
+    spec: InputSpec
+    num_classes: int
+
+    @classmethod
+    def of(cls, task: Task, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> Interface:
+        """The interface of a network with some preprocessing that learns from some data."""
+        return cls(task, task.input_spec(data, preprocessing), data.num_classes)
+
+    def example(self, batch_size: int = 1, generator: torch.Generator | None = None) -> Inputs:
+        """Inputs of so many samples, on the CPU: zeros, or drawn from a generator."""
+        return self.task.example(self.spec, batch_size, generator)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the network's factory gets beside the suite's kwargs."""
+        return self.task.model_arguments(self.spec, self.num_classes)

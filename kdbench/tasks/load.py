@@ -1,0 +1,137 @@
+"""From a data set's name to data that are ready for training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from kdbench.data.content import fingerprint
+from kdbench.data.inputs import concatenate, map_inputs, select
+from kdbench.data.split import stratified_cut
+from kdbench.data.types import Dataset, RawData, Split, TaskData
+from kdbench.errors import DataError, did_you_mean
+from kdbench.suite.schema import DatasetSpec
+from kdbench.tasks.task import Task
+
+
+def data_root(given: Path | None) -> Path:
+    """The folder where data lie: as given, else the environment's ``KDBENCH_DATA``, else ``./data``. It need not exist."""
+    return (given or Path(os.environ.get("KDBENCH_DATA") or "data")).expanduser()
+
+
+def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Dataset:
+    """Find a data set and check its options; reads no data.
+
+    Raises:
+        DataError: there is no such data set, or its options are not what it takes.
+    """
+    if spec.name not in datasets:
+        hint = did_you_mean(spec.name, datasets) or f"; known are {', '.join(sorted(datasets))}"
+        raise DataError(f'unknown data set "{spec.name}"{hint}')
+    cls = datasets[spec.name]
+    try:
+        return cls(cls.Options(**spec.options))
+    except ValidationError as error:
+        raise DataError(f'data set "{spec.name}": {_explain(error, list(cls.Options.model_fields))}') from error
+
+
+def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]], task: Task) -> TaskData:
+    """Read a data set, take the subsets that the suite asks for, and cut the validation split.
+
+    The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split.
+
+    Args:
+        spec: what the suite says.
+        root: the data root.
+        datasets: data set classes by name.
+        task: what is learnt.
+
+    Raises:
+        DataError: the data are missing, damaged or not what the suite says.
+    """
+    raw = make_dataset(spec, datasets).load(root)
+    task.check(spec.name, raw)
+    if spec.classes is not None:
+        raw = _keep_classes(spec.name, raw, spec.classes)
+    train, test = raw.train, raw.test
+    if spec.test is not None:
+        test, train = _cut(_pool(train, test), spec.test, "test", spec.split_seed)
+    if spec.limit is not None:
+        train, test = (_limit(s, spec.limit, p, spec.split_seed) for s, p in ((train, "limit-train"), (test, "limit-test")))
+    validation, train = _cut(train, spec.validation, "validation", spec.split_seed)
+    for name, split in (("training", train), ("test", test)):
+        if not len(split):
+            raise DataError(f'data set "{spec.name}": no {name} samples are left after the cuts that the suite asks for')
+    return TaskData(
+        name=spec.label or spec.name,
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=raw.class_names,
+        fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, raw.class_names),
+        statistics=task.statistics(train),
+    )
+
+
+def _explain(error: ValidationError, known: list[str]) -> str:
+    # An unknown option first: where one is misspelt, pydantic says first that the right one is missing.
+    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        return f'unknown option "{where}"{did_you_mean(where, known) or f"; {takes}"}'
+    if first["type"] == "missing":
+        return f'the option "{where}" is missing'
+    what = str(first["msg"]).removeprefix("Value error, ")
+    return f'option "{where}": {what}, not {first["input"]!r}' if where else what
+
+
+def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
+    last = len(raw.class_names) - 1
+    wrong = [c for c in classes if c > last]
+    if wrong:
+        raise DataError(f'data set "{name}": classes names {wrong[0]}, and the classes run from 0 to {last}')
+    if raw.train.targets.dim() != 1:
+        raise DataError(f'data set "{name}": classes can be chosen only where a sample has one target')
+    if not classes or len(set(classes)) < len(classes):
+        raise DataError(f'data set "{name}": classes must name each class once, not {list(classes)}')
+    renumber = torch.full((last + 1,), -1, dtype=torch.int64)
+    renumber[list(classes)] = torch.arange(len(classes))
+
+    def keep(split: Split) -> Split:
+        targets = renumber[split.targets]
+        kept = torch.nonzero(targets >= 0)[:, 0]
+        return Split(select(split.inputs, kept), targets[kept])
+
+    return RawData(keep(raw.train), keep(raw.test), tuple(raw.class_names[c] for c in classes))
+
+
+def _pool(a: Split, b: Split) -> Split:
+    return Split(concatenate(a.inputs, b.inputs), torch.cat([a.targets, b.targets]))
+
+
+def _cut(split: Split, share: float, purpose: str, seed: int) -> tuple[Split, Split]:
+    """The share that is cut off (at least one sample, unless it is 0), and the rest."""
+    size = min(max(1, round(share * len(split))), len(split)) if share else 0
+    cut, rest = stratified_cut(_strata(split), size, purpose, seed)
+    return _take(split, cut), _take(split, rest)
+
+
+def _limit(split: Split, limit: int, purpose: str, seed: int) -> Split:
+    return split if len(split) <= limit else _take(split, stratified_cut(_strata(split), limit, purpose, seed)[0])
+
+
+def _strata(split: Split) -> Tensor:
+    """The classes that a cut keeps in proportion; samples of many targets are all of one."""
+    return split.targets if split.targets.dim() == 1 else torch.zeros(len(split), dtype=torch.int64)
+
+
+def _take(split: Split, positions: Tensor) -> Split:
+    if len(positions) == len(split):
+        return Split(map_inputs(Tensor.contiguous, split.inputs), split.targets)
+    return Split(select(split.inputs, positions), split.targets[positions])
