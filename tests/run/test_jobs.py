@@ -95,8 +95,7 @@ class TestData:
         for split in ("train", "validation", "test"):
             assert torch.equal(getattr(back, split).inputs, getattr(data, split).inputs)
             assert torch.equal(getattr(back, split).targets, getattr(data, split).targets)
-        assert torch.equal(back.mean, data.mean)
-        assert torch.equal(back.std, data.std)
+        assert {k: v.tolist() for k, v in back.statistics.items()} == {k: v.tolist() for k, v in data.statistics.items()}
         assert (back.name, back.class_names, back.fingerprint) == (data.name, data.class_names, data.fingerprint)
 
     def test_other_than_those_of_the_plan_are_refused(self, tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ class TestExecutors:
         store = Store(tmp_path / "runs")
         store.open()
         executor = ProcessExecutor(ExecutorSettings(jobs=1))
-        executor.open(Resources(prepared.registry, prepared.data, store))
+        executor.open(Resources(prepared.registry, prepared.task, prepared.data, store))
         assert [p.name for p in store.root.iterdir() if p.is_file() and p.name.startswith("data.tmp-")]
         executor.close()
         assert not [p for p in store.root.iterdir() if p.name.startswith("data")]
