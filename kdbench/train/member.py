@@ -94,6 +94,7 @@ class Member:
         presentation: how the student wants its inputs.
         metrics: what training batches are judged by.
         device: where it trains.
+        seed: where its random streams begin, if its trial does not decide.
 
     Raises:
         MethodError: the method cannot be built for these networks.
@@ -108,6 +109,7 @@ class Member:
         presentation: Presentation,
         metrics: Mapping[str, Metric],
         device: torch.device,
+        seed: int | None = None,
     ) -> None:
         self.presentation = presentation
         self._metrics = metrics
@@ -116,7 +118,7 @@ class Member:
         self.needs: Needs = method.needs
         self.device = device
         self.steps_per_epoch = context.steps_per_epoch
-        self.random = GeneratorState(named_seed("member", trial.id), device)
+        self.random = GeneratorState(named_seed("member", trial.id) if seed is None else seed, device)
         self.student = student
         recipe = trial.recipe
         with self.random:
@@ -175,21 +177,59 @@ class Member:
         with self.random, self.stopwatch.running():
             self.schedule.set(taken)
             self.optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
-                outputs = self.observer(batch.inputs).units(batch.mask)
-            outputs = outputs.map(Tensor.float)
-            terms = self.method.loss(self._step(batch, outputs, teachers, taken))
-            total = total_of(terms, self.method.name)
+            outputs = self.observe(batch)
+            terms, total = self.loss(self.step(batch, outputs, teachers, taken))
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
-            total.backward()  # type: ignore[no-untyped-call]
-            if self.trial.recipe.clip_grad is not None:
-                parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-                nn.utils.clip_grad_norm_(parameters, self.trial.recipe.clip_grad)
-            self.optimizer.step()
+            self.update(total)
         if self._next_past is not None:
             self._next_past[batch.indices] = outputs.logits.detach()
+
+    def observe(self, batch: Batch) -> Outputs:
+        """What the student gives for the units of a batch, in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
+            outputs = self.observer(batch.inputs).units(batch.mask)
+        return outputs.map(Tensor.float)
+
+    def step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
+        """What the method sees of a batch, before which ``taken`` steps were taken."""
+        extras = {"indices": batch.indices} if self.needs.indices else {}
+        if self.past_logits is not None:
+            extras["past_logits"] = self.past_logits[batch.indices]
+        return Step(
+            student=student,
+            teachers=teachers,
+            inputs=batch.inputs,
+            targets=batch.targets,
+            epoch=self.epoch,
+            progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
+            mask=batch.mask,
+            extras=extras,
+        )
+
+    def loss(self, step: Step) -> tuple[Mapping[str, Tensor], Tensor]:
+        """The method's terms and their sum.
+
+        Raises:
+            MethodError: the terms are not a non-empty dict of scalar tensors.
+        """
+        terms = self.method.loss(step)
+        return terms, total_of(terms, self.method.name)
+
+    def update(self, total: Tensor) -> None:
+        """Backward pass and optimiser step.
+
+        Raises:
+            MethodError: the loss depends on nothing that is trained.
+        """
+        if not total.requires_grad:
+            raise MethodError(f'method "{self.method.name}": its loss has no gradient: use step.student, and do not detach it')
+        total.backward()  # type: ignore[no-untyped-call]
+        if self.trial.recipe.clip_grad is not None:
+            parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.trial.recipe.clip_grad)
+        self.optimizer.step()
 
     def check_finite(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Raise :class:`NonFiniteLoss` that names the terms to blame."""
@@ -208,18 +248,3 @@ class Member:
             raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}")
         self.past_logits, self._next_past = self._next_past, None
         return means
-
-    def _step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
-        extras = {"indices": batch.indices} if self.needs.indices else {}
-        if self.past_logits is not None:
-            extras["past_logits"] = self.past_logits[batch.indices]
-        return Step(
-            student=student,
-            teachers=teachers,
-            inputs=batch.inputs,
-            targets=batch.targets,
-            epoch=self.epoch,
-            progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
-            mask=batch.mask,
-            extras=extras,
-        )
