@@ -107,6 +107,8 @@ def works_or_refuses(cls: type[Method]) -> str:
     for geometry in OTHERS:
         try:
             Harness(cls, geometry, epochs=1).train()
+        except Undeclared as error:
+            raise Broken(f"for {geometry.name} {error}") from error
         except KdbenchError as error:  # a network may lack every stage that is read, which is not for the method to say
             if not str(error).strip():
                 raise Broken(f"for {geometry.name} it raises a MethodError without a message") from error

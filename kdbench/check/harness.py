@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 
 import pluggy
@@ -11,14 +12,14 @@ import torch
 from kdbench.check.member import LoggingMember
 from kdbench.check.networks import COMMON, NAME, FakeNet, Geometry
 from kdbench.check.task import CheckTask, made_up_data
-from kdbench.method import Method
+from kdbench.method import Method, Sampler
 from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins import hookspecs
 from kdbench.plugins.manager import Registry
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import DatasetSpec, Recipe
-from kdbench.tasks.stream import StreamSettings
+from kdbench.tasks.stream import StreamSettings, TrainStream
 from kdbench.train.cohort import EpochSeconds, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, make_method, teacher_shapes
@@ -71,37 +72,25 @@ class Harness:
         self.data = made_up_data(classes, equal=equal, units=geometry.units)
         self.registry = _registry(cls)
         recipe = Recipe(epochs=epochs, batch_size=batch_size or len(self.data.train) // STEPS_PER_EPOCH, lr=lr)
-        plain = cls()
-        count = plain.needs.teachers + more_teachers
-        data = DataKey(spec=DatasetSpec(name="check"), fingerprint=self.data.fingerprint)
-        taught = [
-            Trial(task=CheckTask.name, data=data, model=geometry.network(k + 1), method=Untaught.name, recipe=recipe, seed=0)
-            for k in range(count)
-        ]
-        self.trial = Trial(
+        defaults = cls()
+        trial = partial(
+            Trial,
             task=CheckTask.name,
-            data=data,
+            data=DataKey(spec=DatasetSpec(name="check"), fingerprint=self.data.fingerprint),
+            recipe=recipe,
+        )
+        numbers = range(1, defaults.needs.teachers + more_teachers + 1)
+        teachers = [trial(model=geometry.network(teacher=k), method=Untaught.name, seed=0) for k in numbers]
+        self.trial = trial(
             model=geometry.network(),
             method=cls.name,
-            params=plain.params.model_dump(mode="json"),
-            teachers=tuple(t.id for t in taught),
-            recipe=recipe,
+            params=defaults.params.model_dump(mode="json"),
+            teachers=tuple(t.id for t in teachers),
             seed=seed,
         )
-        self.stream = self.task.stream(
-            self.data,
-            StreamSettings(
-                batch_size=recipe.batch_size,
-                drop_last=recipe.drop_last,
-                augmentation=recipe.augmentation,
-                sampler=plain.needs.sampler,
-                seed=named_seed("check", "stream"),
-                device=CPU,
-                channels_last=recipe.channels_last,
-            ),
-        )
-        self.member = self._member(member, {t.id: t for t in taught}, random_seed)
-        self.teachers = {t.id: self._teacher(t) for t in taught}
+        self.stream = self._stream(recipe, defaults.needs.sampler)
+        self.member = self._member(member, {t.id: t for t in teachers}, random_seed)
+        self.teachers = {t.id: self._teacher(t) for t in teachers}
 
     @property
     def method(self) -> Method:
@@ -118,6 +107,18 @@ class Harness:
             Exception: whatever the member failed of.
         """
         train([self.member], self, epoch_end)
+
+    def _stream(self, recipe: Recipe, sampler: Sampler) -> TrainStream:
+        settings = StreamSettings(
+            batch_size=recipe.batch_size,
+            drop_last=recipe.drop_last,
+            augmentation=recipe.augmentation,
+            sampler=sampler,
+            seed=named_seed("check", "stream"),
+            device=CPU,
+            channels_last=recipe.channels_last,
+        )
+        return self.task.stream(self.data, settings)
 
     def _member(self, member: type[LoggingMember], trials: Mapping[str, Trial], random_seed: int | None) -> LoggingMember:
         trial, data, registry = self.trial, self.data, self.registry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,71 +15,15 @@ from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
 from kdbench.tasks.metrics import Metric
+from kdbench.train.generators import GeneratorState
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.presentation import Presentation
 from kdbench.train.timing import Stopwatch
+from kdbench.train.totals import Totals
 
 
 class NonFiniteLoss(Exception):
     """The loss is NaN or infinite."""
-
-
-class GeneratorState:
-    """The member's own position in torch's random streams, so that no member disturbs another.
-
-    Args:
-        seed: where the streams begin.
-        device: the device whose stream is kept beside the CPU's.
-    """
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._cuda = device if device.type == "cuda" else None
-        with torch.random.fork_rng([device] if self._cuda else []):
-            torch.manual_seed(seed)
-            self._save()
-
-    def __enter__(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self._cuda is not None and self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda, self._cuda)
-
-    def __exit__(self, *_: object) -> None:
-        self._save()
-
-    def _save(self) -> None:
-        self.cpu: Tensor = torch.get_rng_state()
-        self.cuda: Tensor | None = torch.cuda.get_rng_state(self._cuda) if self._cuda is not None else None
-
-
-@dataclass
-class Totals:
-    """Running sums of an epoch, kept on the device so that nothing waits for it.
-
-    Args:
-        metrics: those that are means over units.
-    """
-
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    units: int = 0
-    sums: dict[str, Tensor | float] = field(default_factory=dict)
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-
-    def add(self, terms: Mapping[str, Tensor], logits: Tensor, targets: Tensor) -> None:
-        """Count one step."""
-        self.steps += 1
-        self.units += len(targets)
-        for name, metric in self.metrics.items():
-            if metric.per_unit is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + metric.per_unit(logits.detach(), targets).sum()
-        for name, value in terms.items():
-            self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value.detach()
-
-    def means(self) -> dict[str, float]:
-        """``train_<metric>``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
-        terms = {f"loss/{name}": float(value) / self.steps for name, value in self.terms.items()}
-        metrics = {f"train_{name}": float(total) / self.units for name, total in self.sums.items()}
-        return {**metrics, "loss": sum(terms.values()), **terms}
 
 
 class Member:
