@@ -12,35 +12,24 @@ import time
 
 import pytest
 import torch
-from kdbench.tasks.images.stream import TrainStream
 
-from kdbench.data.types import Split, TaskData
+from kdbench.data.types import Batch, Split, TaskData
 from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins.manager import Registry, load_registry
-from kdbench.suite.schema import Augmentation, DatasetSpec, ModelSpec, Recipe
-from kdbench.train.cohort import train_cohort
+from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
+from kdbench.tasks.images.classification import ImageClassification
+from kdbench.tasks.stream import StreamSettings
+from kdbench.train.cohort import Left, train_cohort
 from kdbench.train.member import Member
-from kdbench.train.networks import build_context, initial_student, make_method
+from kdbench.train.networks import build_context, initial_student, interface_of, make_method
+from kdbench.train.presentation import Presentation
 from kdbench.train.teacher import Teacher
 
+TASK = ImageClassification()
 BATCH, STEPS = 128, 3
-RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation=Augmentation(crop_padding=4, flip=True))
+RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation={"crop_padding": 4, "flip": True})
 CPU = torch.device("cpu")
-
-
-class Silent:
-    """Listens to nothing."""
-
-    def batch(self, *_: object) -> None:
-        """Nothing."""
-
-    def epoch_trained(self, *_: object) -> None:
-        """Nothing."""
-
-    def failed(self, member: Member, error: Exception) -> None:
-        """Fail loudly."""
-        raise error
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,7 @@ def data() -> TaskData:
         torch.randint(0, 10, (BATCH * STEPS,), generator=generator),
     )
     names = tuple(map(str, range(10)))
-    return TaskData("noise", split, split, split, names, "noise", torch.full((3,), 0.5), torch.full((3,), 0.25))
+    return TaskData("noise", split, split, split, names, "noise", TASK.statistics(split))
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +60,7 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
     teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
     network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stream = TrainStream(
-        data,
+    settings = StreamSettings(
         batch_size=BATCH,
         drop_last=True,
         augmentation=RECIPE.augmentation,
@@ -81,16 +69,22 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
         device=CPU,
         channels_last=True,
     )
+    stream = TASK.stream(data, settings)
+    example = interface_of(teacher_trial, data, registry).example()
     made = []
     for number in range(members):
         own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,))
         method, student = make_method(own, registry), initial_student(own, data, registry)
-        shapes = (observe.shapes(network, data.input_shape, features=(), embedding=False),)
-        made.append(Member(own, method, student, build_context(own, student, shapes, data, registry, method, STEPS), CPU))
-    stages = observe.num_stages(network, data.input_shape)
-    teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, "fp32")
+        shapes = (observe.shapes(network, example, features=(), embedding=False),)
+        context = build_context(own, student, shapes, data, registry, method, STEPS)
+        made.append(Member(own, method, student, context, Presentation.of(own, TASK, data, CPU), TASK.metrics, CPU))
+    presentation = Presentation.of(teacher_trial, TASK, data, CPU)
+    stages = observe.num_stages(network, example)
+    teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, presentation, "fp32")
     begin = time.perf_counter()
-    train_cohort(made, {teacher_trial.id: teacher}, stream, Silent(), CPU)
+    for event in train_cohort(made, {teacher_trial.id: teacher}, stream, CPU):
+        if isinstance(event, Left):
+            raise event.error
     return time.perf_counter() - begin
 
 
@@ -110,9 +104,9 @@ def test_teacher_runs_once_a_batch(data: TaskData, registry: Registry) -> None:
     calls = itertools.count()
     original = Teacher.__call__
 
-    def counted(self: Teacher, inputs: torch.Tensor):  # type: ignore[no-untyped-def]
+    def counted(self: Teacher, batch: Batch):  # type: ignore[no-untyped-def]
         next(calls)
-        return original(self, inputs)
+        return original(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Teacher, "__call__", counted)

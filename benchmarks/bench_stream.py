@@ -1,4 +1,4 @@
-"""What an epoch costs: the resident stream against a DataLoader with per-sample torchvision transforms.
+"""What an epoch costs: the resident stream, normalised, against a DataLoader with per-sample torchvision transforms.
 
 Run with ``pytest benchmarks/bench_stream.py --benchmark-enable -s``. Times on a shared machine mean little; the ratio within one
 run is what counts: the two take turns, and the ratio is that of their fastest rounds. The stream has one thread, so that whoever
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from kdbench.tasks.images.stream import TrainStream
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
 from kdbench.data.types import Split, TaskData
-from kdbench.suite.schema import Augmentation
-from kdbench.tasks.images.statistics import channel_statistics
+from kdbench.tasks.images.classification import ImageClassification
+from kdbench.tasks.stream import StreamSettings
 
+TASK = ImageClassification()
 BATCH = 128
 ROUNDS = 3
 COUNT, LOADER_COUNT = 12_800, 2_560
@@ -40,7 +40,7 @@ class _PerSample(Dataset[tuple[torch.Tensor, int]]):
                 transforms.RandomCrop(32, 4),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(data.mean.tolist(), data.std.tolist()),
+                transforms.Normalize(data.statistics["mean"].tolist(), data.statistics["std"].tolist()),
             ]
         )
 
@@ -54,7 +54,7 @@ class _PerSample(Dataset[tuple[torch.Tensor, int]]):
 def _task() -> TaskData:
     inputs = torch.randint(256, (COUNT, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     train = Split(inputs, torch.arange(COUNT) % 10)
-    return TaskData("cifar10-shaped", train, train, train, tuple("0123456789"), "0" * 16, *channel_statistics(inputs))
+    return TaskData("cifar10-shaped", train, train, train, tuple("0123456789"), "0" * 16, TASK.statistics(train))
 
 
 @pytest.fixture(autouse=True)
@@ -75,16 +75,18 @@ def _seconds(run: Callable[[], object]) -> float:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resident_stream_against_data_loader(benchmark: BenchmarkFixture, workers: int, channels_last: bool) -> None:
     data = _task()
-    stream = TrainStream(
-        data,
+    cpu = torch.device("cpu")
+    settings = StreamSettings(
         batch_size=BATCH,
         drop_last=True,
-        augmentation=Augmentation(crop_padding=4, flip=True),
+        augmentation={"crop_padding": 4, "flip": True},
         sampler="shuffle",
         seed=0,
-        device=torch.device("cpu"),
+        device=cpu,
         channels_last=channels_last,
     )
+    stream = TASK.stream(data, settings)
+    preprocess = TASK.preprocess(data, None, device=cpu, channels_last=channels_last)
     per_sample = _PerSample(data, LOADER_COUNT)
     loader = DataLoader(per_sample, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     sum(1 for _ in loader)  # workers start
@@ -96,7 +98,7 @@ def test_resident_stream_against_data_loader(benchmark: BenchmarkFixture, worker
         return (len(loaded),), {}
 
     def epoch(e: int) -> int:
-        return sum(len(batch.targets) for batch in stream.epoch(e))
+        return sum(len(preprocess(batch.inputs)) for batch in stream.epoch(e))
 
     benchmark.pedantic(epoch, setup=turn, rounds=ROUNDS)
     if not benchmark.enabled:

@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from kdbench.models.timm_import import register_when_imported
+
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -56,14 +58,6 @@ _HOMES = {
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 """Where each public name comes from: it is imported when first used, so that ``kdbench --help`` need not wait for torch."""
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = [
     "BuildContext",
     "Dataset",
@@ -89,3 +83,17 @@ __all__ = [
     "full_precision",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+register_when_imported()

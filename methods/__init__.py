@@ -49,7 +49,7 @@ METHODS: list[type[Method]] = [
     DML,
     KDCL,
 ]
-"""Every built-in method, by family."""
+"""Every built-in method, grouped by family."""
 
 
 @hookimpl

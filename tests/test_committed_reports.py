@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.analysis.archive import is_archive, load_archive
+from kdbench.analysis.source import analysis_of_report
 from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_tables
 from kdbench.report.readme import update_readme
+from kdbench.results.archive import is_archive
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = sorted(p for p in (ROOT / "reports").glob("*") if is_archive(p))
@@ -18,7 +19,7 @@ README = ROOT / "README.md"
 
 @pytest.mark.parametrize("folder", REPORTS, ids=lambda p: p.name)
 def test_a_committed_leaderboard_follows_from_its_records(folder: Path) -> None:
-    assert (folder / "leaderboard.md").read_text(encoding="utf-8") == leaderboard_markdown(load_archive(folder))
+    assert (folder / "leaderboard.md").read_text(encoding="utf-8") == leaderboard_markdown(analysis_of_report(folder))
 
 
 @pytest.mark.parametrize("folder", REPORTS, ids=lambda p: p.name)
@@ -30,11 +31,9 @@ def test_a_committed_report_names_no_path_of_a_machine(folder: Path) -> None:
 
 
 def test_the_readme_s_leaderboards_are_up_to_date() -> None:
-    suites = {load_archive(folder).plan.suite: folder for folder in REPORTS}
+    suites = {analysis_of_report(folder).plan.suite: folder for folder in REPORTS}
     shown = re.findall(r"^<!-- kdbench:leaderboard (\S+) -->$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(shown) == {"mnist", "cifar10-cpu"}
     for suite in shown:
-        frame = load_archive(suites[suite])
-        assert not update_readme(README, suite, leaderboard_tables(frame), check=True), (
-            f"kdbench report {suites[suite]} --readme README.md"
-        )
+        tables = leaderboard_tables(analysis_of_report(suites[suite]))
+        assert not update_readme(README, suite, tables, check=True), f"kdbench report {suites[suite]} --readme README.md"

@@ -1,4 +1,4 @@
-"""Who is told apart from whom: comparisons of rows, paired by seed and by test image."""
+"""Comparisons of rows, paired by seed and by unit of the test set."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from kdbench.analysis.statistics import (
     Estimate,
     effect_size,
     holm,
-    image_interval,
-    image_test,
     paired_difference,
     places,
     t_test,
+    units_interval,
+    units_test,
 )
+from kdbench.analysis.task import counts_correct, metric_column
 
 FEW_SEEDS = 5
-"""With fewer seeds than this, places are given by the test images: Student's t can tell next to nothing apart."""
+"""With fewer seeds, places come from the test set's units: t tests find little."""
+SEEDS = "seeds"
+"""In the column ``significant``: significant over seeds, not only over units."""
 NAN = float("nan")
 K = TypeVar("K", bound=Hashable)
 
@@ -34,11 +37,12 @@ class Runs:
     """The finished trials of one row.
 
     Args:
-        accuracies: seed → test accuracy.
-        correct: seed → which test samples are right, N; empty where predictions were not kept.
+        values: seed → primary metric on the test set.
+        correct: seed → which units of the test set are right, N; empty where predictions were not
+            kept, or where the primary metric is not the share of these.
     """
 
-    accuracies: Mapping[int, float]
+    values: Mapping[int, float]
     correct: Mapping[int, np.ndarray]
 
     @classmethod
@@ -48,9 +52,10 @@ class Runs:
         correct = {
             int(seed): right
             for seed, trial, fingerprint in zip(finished["seed"], finished["trial"], finished["fingerprint"], strict=True)
-            if (right := frame.evidence.correct(trial, fingerprint)) is not None
+            if counts_correct(frame.task) and (right := frame.evidence.correct(trial, fingerprint)) is not None
         }
-        return cls({int(k): v for k, v in zip(finished["seed"], finished["test_accuracy"], strict=True)}, correct)
+        values = zip(finished["seed"], finished[metric_column(frame.task)], strict=True)
+        return cls({int(seed): value for seed, value in values}, correct)
 
 
 @dataclass(frozen=True)
@@ -58,79 +63,102 @@ class Contrast:
     """A row against another.
 
     Args:
-        delta: difference of accuracies over the seeds that both have.
+        delta: difference of the primary metric over the seeds that both have.
         effect_size: Cohen's d of the pairs.
         p_seeds: of the paired t test over seeds.
-        image_low: lower end of the 95 % interval over test images, for these trained networks.
-        image_high: upper end.
-        p_images: of the paired test over test images.
+        units_low: lower end of the 95 % interval over units of the test set, for these trained networks.
+        units_high: upper end.
+        p_units: of the paired test over units of the test set.
     """
 
     delta: Estimate
     effect_size: float
     p_seeds: float
-    image_low: float
-    image_high: float
-    p_images: float
+    units_low: float
+    units_high: float
+    p_units: float
 
 
 def contrast(own: Runs, other: Runs) -> Contrast:
     """Compare two rows over the seeds that both have."""
-    values, others = _paired(own.accuracies, other.accuracies)
-    low, high, p_images = NAN, NAN, NAN
-    if (images := _images(own, other)) is not None:
-        (low, high), p_images = image_interval(*images), image_test(*images)
-    return Contrast(paired_difference(values, others), effect_size(values, others), t_test(values, others), low, high, p_images)
+    values, others = _paired(own.values, other.values)
+    low, high, p_units = NAN, NAN, NAN
+    if (both := _same_units(own, other)) is not None:
+        (low, high), p_units = units_interval(*both), units_test(*both)
+    return Contrast(paired_difference(values, others), effect_size(values, others), t_test(values, others), low, high, p_units)
 
 
-def contrast_columns(
-    rows: Mapping[K, Runs], baseline: Runs, *, prefix: str = "", images: bool = True
-) -> dict[K, dict[str, float | str]]:
-    """Columns of the rows' comparisons with one baseline, p values corrected for being many (Holm).
+def difference_columns(found: Mapping[K, Contrast], prefix: str = "") -> dict[K, dict[str, float | str]]:
+    """Make the columns ``delta``, ``delta_low``, ``delta_high`` and ``delta_seeds``.
 
     Args:
-        rows: key of a row → runs.
-        baseline: what all are compared with.
-        prefix: of the columns' names.
-        images: whether to give the columns of tests and images too.
+        found: key of a row → its comparison.
+        prefix: what follows ``delta`` in the columns' names.
     """
-    found = {label: contrast(runs, baseline) for label, runs in rows.items()}
-    p_seeds = dict(zip(found, holm([c.p_seeds for c in found.values()]), strict=True))
-    p_images = dict(zip(found, holm([c.p_images for c in found.values()]), strict=True))
-    columns: dict[K, dict[str, float | str]] = {}
-    for label, one in found.items():
-        columns[label] = {
+    return {
+        key: {
             f"delta{prefix}": one.delta.mean,
             f"delta{prefix}_low": one.delta.low,
             f"delta{prefix}_high": one.delta.high,
             f"delta{prefix}_seeds": one.delta.count,
         }
-        if images:
-            told = "seeds" if p_seeds[label] < 1 - LEVEL else "images" if p_images[label] < 1 - LEVEL else ""
-            columns[label] |= {
-                "effect_size": one.effect_size,
-                "p_seeds": p_seeds[label],
-                "delta_images_low": one.image_low,
-                "delta_images_high": one.image_high,
-                "p_images": p_images[label],
-                "significant": told,
+        for key, one in found.items()
+    }
+
+
+def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dict[str, float | str]]:
+    """Make the columns of effect sizes and of p values, corrected (Holm).
+
+    Args:
+        found: key of a row → its comparison.
+        units: name of the task's units in the columns' names; "" where units cannot be compared.
+    """
+    p_seeds = dict(zip(found, holm([c.p_seeds for c in found.values()]), strict=True))
+    p_units = dict(zip(found, holm([c.p_units for c in found.values()]), strict=True))
+    columns: dict[K, dict[str, float | str]] = {}
+    for key, one in found.items():
+        columns[key] = {"effect_size": one.effect_size, "p_seeds": p_seeds[key]}
+        if units:
+            columns[key] |= {
+                f"delta_{units}_low": one.units_low,
+                f"delta_{units}_high": one.units_high,
+                f"p_{units}": p_units[key],
             }
+        columns[key]["significant"] = significance(p_seeds[key], p_units[key], units)
     return columns
 
 
-def shared_places(rows: Sequence[Runs]) -> list[int]:
-    """Places of rows, as :func:`kdbench.analysis.statistics.places` gives them; 0 for a row without a finished trial."""
+def significance(p_seeds: float, p_units: float, units: str) -> str:
+    """What makes a difference significant at the 5 % level.
+
+    It is ``seeds``, the name of the units, or "" for nothing.
+
+    Args:
+        p_seeds: corrected p value of the test over seeds; NaN without one.
+        p_units: corrected p value of the test over units; NaN without one.
+        units: name of the task's units.
+    """
+    return SEEDS if p_seeds < 1 - LEVEL else units if p_units < 1 - LEVEL else ""
+
+
+def shared_places(rows: Sequence[Runs], sign: int) -> list[int]:
+    """Places of rows (:func:`places`); 0 without a finished trial.
+
+    Args:
+        rows: the rows.
+        sign: 1 where a higher value is better, −1 where a lower one is.
+    """
     p_values = np.full((len(rows), len(rows)), NAN)
     for i, j in itertools.combinations(range(len(rows)), 2):
-        p_values[i, j] = p_values[j, i] = _told_apart(rows[i], rows[j])
-    means = [float(np.mean(list(r.accuracies.values()))) if r.accuracies else NAN for r in rows]
+        p_values[i, j] = p_values[j, i] = _p_value(rows[i], rows[j])
+    means = [sign * float(np.mean(list(r.values.values()))) if r.values else NAN for r in rows]
     return places(means, p_values)
 
 
-def _told_apart(own: Runs, other: Runs) -> float:
-    values, others = _paired(own.accuracies, other.accuracies)
-    images = None if len(values) >= FEW_SEEDS else _images(own, other)
-    return t_test(values, others) if images is None else image_test(*images)
+def _p_value(own: Runs, other: Runs) -> float:
+    values, others = _paired(own.values, other.values)
+    both = None if len(values) >= FEW_SEEDS else _same_units(own, other)
+    return t_test(values, others) if both is None else units_test(*both)
 
 
 def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[float], list[float]]:
@@ -138,7 +166,8 @@ def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[
     return [own[s] for s in seeds], [other[s] for s in seeds]
 
 
-def _images(own: Runs, other: Runs) -> tuple[np.ndarray, np.ndarray] | None:
+def _same_units(own: Runs, other: Runs) -> tuple[np.ndarray, np.ndarray] | None:
+    """Which units are right, S×N each; ``None`` unless all share one test set."""
     seeds = sorted(set(own.correct) & set(other.correct))
     if not seeds or len({len(runs.correct[s]) for runs in (own, other) for s in seeds}) > 1:
         return None

@@ -1,31 +1,41 @@
-"""A grid's points against the student trained alone."""
+"""A grid's points against the student trained alone, and slices for figures."""
 
 from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kdbench.analysis.frame import SuiteFrame, grid_points
+from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.standings import baseline_label
-from kdbench.analysis.statistics import LEVEL, blocked_differences, holm
+from kdbench.analysis.statistics import LEVEL, Estimate, blocked_differences, estimate, holm
+from kdbench.analysis.task import metric_column
 
-HOW = (
-    "Differences are to the student trained alone with the same seeds. Seeds are blocks, and the residual variance is pooled over all "
-    "points of a grid (two-way analysis of variance without interaction): intervals of 95 %; † marks a difference that the corrected "
-    "test tells apart (Holm, over the grid)."
-)
-"""How to read the differences."""
+Point = tuple[Any, Any]
+"""Values of the parameters across and down."""
+Others = tuple[tuple[str, Any], ...]
+"""Further parameters and their values."""
 
 
-def grid_table(frame: SuiteFrame) -> pd.DataFrame:
-    """All points of all grids, as :func:`kdbench.analysis.frame.grid_points` has them, against the student trained alone.
+def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """All points of all grids against the student trained alone.
+
+    Args:
+        frame: the records.
+        points: its :func:`kdbench.analysis.choice.grid_points`.
 
     Returns:
-        Those columns, and ``alone`` (its mean test accuracy), ``delta``, ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value``
-        (corrected, Holm) and ``told_apart``, over the seeds that it and at least half of the points finished. A point without one
-        of these seeds, or a grid without a student trained alone or with one seed, has NaN.
+        Their columns, and ``alone`` (its mean primary metric on the test set), ``delta``,
+        ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value`` (corrected, Holm) and
+        ``significant``, over the seeds that it and at least half of the points finished. A point
+        without one of these seeds, or a grid without a student trained alone or with one seed, has
+        NaN.
     """
-    points = grid_points(frame)
     if points.empty or not (points["point"] != "").any():
         return pd.DataFrame()
     parts = [
@@ -37,11 +47,11 @@ def grid_table(frame: SuiteFrame) -> pd.DataFrame:
 
 def _differences(frame: SuiteFrame, group: pd.DataFrame) -> dict[str, list[float] | list[int] | list[bool]]:
     pair, fingerprint, label = group[["pair", "fingerprint", "label"]].iloc[0]
-    rows = frame.rows
+    rows, test = frame.rows, metric_column(frame.task)
     mine = rows[(rows["pair"] == pair) & (rows["fingerprint"] == fingerprint) & (rows["role"] == "student")]
-    done = mine[mine["status"] == "finished"].dropna(subset="test_accuracy")
-    alone = done[done["label"] == baseline_label(frame, mine)].set_index("seed")["test_accuracy"]
-    found = done[done["label"] == label].pivot_table("test_accuracy", "point", "seed").reindex(group["point"])
+    done = mine[mine["status"] == "finished"].dropna(subset=test)
+    alone = done[done["label"] == baseline_label(frame, mine)].set_index("seed")[test]
+    found = done[done["label"] == label].pivot_table(test, "point", "seed").reindex(group["point"])
     seeds = [s for s in found.columns if s in alone.index and found[s].notna().mean() >= 0.5]
     whole = found[seeds].notna().all(axis=1).to_numpy() & bool(seeds)
     nothing = np.full(len(group), np.nan)
@@ -57,5 +67,108 @@ def _differences(frame: SuiteFrame, group: pd.DataFrame) -> dict[str, list[float
         "delta_high": high.tolist(),
         "delta_seeds": [len(seeds) if w else 0 for w in whole],
         "p_value": p_values.tolist(),
-        "told_apart": [bool(p < 1 - LEVEL) for p in p_values],
+        "significant": [bool(p < 1 - LEVEL) for p in p_values],
     }
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A method's grid, or the slice of it with the same values of further parameters.
+
+    Args:
+        label: of the method.
+        across: name of the parameter on the x axis.
+        down: name of the one on the y axis; "" for a line.
+        others: what the rest is set to.
+        found: (value across, value down) → primary metric on the test set over the seeds.
+        chosen: the point chosen on the validation set, if it is in this slice.
+        alone: mean of the student trained alone; NaN where there is none to compare with.
+        half: half-width of the 95 % interval of a point's difference to it; NaN where there is none.
+        differences: of points to it, where their interval is known.
+        significant: the points that differ significantly from it.
+        scale: lowest and highest mean of the whole grid, which its slices share.
+    """
+
+    label: str
+    across: str
+    down: str
+    others: Others
+    found: Mapping[Point, Estimate]
+    chosen: Point | None
+    alone: float = float("nan")
+    half: float = float("nan")
+    differences: Mapping[Point, float] = field(default_factory=dict)
+    significant: frozenset[Point] = frozenset()
+    scale: tuple[float, float] = (0.0, 1.0)
+
+
+def grid_slices(frame: SuiteFrame, table: pd.DataFrame, pair: str, fingerprint: str) -> list[Grid]:
+    """The grids of a pair's methods.
+
+    Args:
+        frame: the records.
+        table: its :func:`grid_table`.
+        pair: name of the pair.
+        fingerprint: of the data.
+    """
+    if table.empty:
+        return []
+    mine = table[(table["pair"] == pair) & (table["fingerprint"] == fingerprint)]
+    return [grid for _, group in mine.groupby("label", sort=False) for grid in _slices(frame, group)]
+
+
+def _slices(frame: SuiteFrame, table: pd.DataFrame) -> list[Grid]:
+    settings = [dict(json.loads(text)) for text in table["point"]]
+    names = sorted({name for point in settings for name in point})
+    several = [n for n in names if len({_key(p.get(n)) for p in settings}) > 1]
+    axes = sorted(several, key=lambda n: -len({_key(p.get(n)) for p in settings}))[:2]
+    if not axes:
+        return []
+    across, down = axes[0], axes[1] if len(axes) > 1 else ""
+    values = _values(frame, table)
+    found: dict[Others, dict[Point, Estimate]] = {}
+    chosen: dict[Others, Point] = {}
+    significant: dict[Others, set[Point]] = {}
+    differences: dict[Others, dict[Point, float]] = {}
+    for point, line in zip(settings, table.to_dict("records"), strict=True):
+        others = tuple((n, _key(point.get(n))) for n in several if n not in axes)
+        at = (_key(point.get(across)), _key(point.get(down)) if down else "")
+        found.setdefault(others, {})[at] = values[line["point"]]
+        if not math.isnan(line["delta_low"]):
+            differences.setdefault(others, {})[at] = line["delta"]
+        if line["chosen"]:
+            chosen[others] = at
+        if line["significant"]:
+            significant.setdefault(others, set()).add(at)
+    means = [v.mean for v in values.values() if v.count]
+    return [
+        Grid(
+            label=str(table["label"].iloc[0]),
+            across=across,
+            down=down,
+            others=others,
+            found=part,
+            chosen=chosen.get(others),
+            alone=table["alone"].mean(),
+            half=(table["delta_high"] - table["delta_low"]).mean() / 2,
+            differences=differences.get(others, {}),
+            significant=frozenset(significant.get(others, ())),
+            scale=(min(means), max(means)) if means else (0.0, 1.0),
+        )
+        for others, part in found.items()
+    ]
+
+
+def _values(frame: SuiteFrame, table: pd.DataFrame) -> dict[str, Estimate]:
+    """The primary metric on the test set of each point of a grid."""
+    rows = frame.rows
+    mine = rows[(rows["role"] == "student") & (rows["status"] == "finished")]
+    for name in ("pair", "fingerprint", "label"):
+        mine = mine[mine[name] == table[name].iloc[0]]
+    test = mine[metric_column(frame.task)]
+    return {str(point): estimate(test[mine["point"] == point].dropna().tolist()) for point in table["point"]}
+
+
+def _key(value: Any) -> Any:
+    """A value that can be a key, whatever JSON it is."""
+    return value if isinstance(value, (int, float, str, bool)) and not isinstance(value, bool) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Where a report's records come from: a runs folder, or the copy in a report folder."""
+"""Finding a report's records: in a runs folder, or in a report's folder."""
 
 from __future__ import annotations
 
@@ -7,31 +7,42 @@ from pathlib import Path
 
 import numpy as np
 
-from kdbench.analysis.archive import is_archive, load_archive
-from kdbench.analysis.evidence import Evidence, condense
-from kdbench.analysis.frame import SuiteFrame, frame_of, suite_frame
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.frame import SuiteFrame, frame_of, frame_of_archive, suite_frame
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.accuracy import ensemble, fidelity, quality
+from kdbench.results.archive import is_archive, load_archive
+from kdbench.results.evidence import Evidence, condense
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
 
 
-def gather(store: Store, suite: str) -> SuiteFrame:
-    """The frame of a suite that was run, with the evidence behind it.
+def gather(store: Store, suite: str) -> Analysis:
+    """The analysis of a suite that was run, with the evidence behind it.
 
     Raises:
         KdbenchError: no suite of that name was run in the store, or its predictions cannot be read.
     """
     bare = suite_frame(store, suite)
     latencies = tuple(_fitting(store.latencies(), bare))
-    return frame_of(bare.plan, bare.records, bare.profiles, _evidence(store, bare), latencies)
+    return Analysis(frame_of(bare.plan, bare.records, bare.profiles, _evidence(store, bare), latencies))
 
 
-def find_frame(what: str | None, runs: Path, store: Store) -> tuple[SuiteFrame, Path]:
-    """The frame that a command line means, and the folder its report goes to unless another is named.
+def analysis_of_report(folder: Path) -> Analysis:
+    """The analysis of the records that a report folder keeps.
+
+    Raises:
+        KdbenchError: they are missing, incomplete or damaged.
+    """
+    return Analysis(frame_of_archive(load_archive(folder)))
+
+
+def find_analysis(what: str | None, runs: Path, store: Store) -> tuple[Analysis, Path]:
+    """The analysis that a command line means, and the default folder of its report.
 
     Args:
-        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one there by default.
+        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one
+            there by default.
         runs: the runs folder.
         store: the store of that folder.
 
@@ -39,25 +50,27 @@ def find_frame(what: str | None, runs: Path, store: Store) -> tuple[SuiteFrame, 
         KdbenchError: nothing there, or several suites to choose from.
     """
     if what is not None and is_archive(Path(what)):
-        return load_archive(Path(what)), Path(what)
+        return analysis_of_report(Path(what)), Path(what)
     if what is not None and (Path(what) / "suites").is_dir():
         runs, store, what = Path(what), Store(Path(what), warn=store.warn), None
-    frame = _frame_of_suite(store, what)
-    return frame, runs / "reports" / frame.plan.suite
+    analysis = _analysis_of_suite(store, what)
+    return analysis, runs / "reports" / analysis.plan.suite
 
 
-def frame_in(folder: Path, suite: str | None, warn: Callable[[str], None]) -> SuiteFrame:
-    """The frame of a report folder, or of a suite (the only one by default) in a runs folder.
+def analysis_in(folder: Path, suite: str | None, warn: Callable[[str], None]) -> Analysis:
+    """The analysis of a report folder, or of a suite in a runs folder.
+
+    Without a name, the suite is the only one there.
 
     Raises:
         KdbenchError: nothing there, or several suites to choose from.
     """
     if is_archive(folder):
-        return load_archive(folder)
-    return _frame_of_suite(Store(folder, warn=warn), suite)
+        return analysis_of_report(folder)
+    return _analysis_of_suite(Store(folder, warn=warn), suite)
 
 
-def _frame_of_suite(store: Store, suite: str | None) -> SuiteFrame:
+def _analysis_of_suite(store: Store, suite: str | None) -> Analysis:
     known = store.plans()
     if not known:
         raise KdbenchError(f"no suite was run in {store.root} yet: kdbench run SUITE --runs {store.root}")
@@ -85,6 +98,8 @@ def _evidence(store: Store, frame: SuiteFrame) -> Evidence:
         if "predictions.npz" not in record.files:  # an executor of a plugin's may keep none
             continue
         kept = store.predictions(trial)
+        if not {"logits", "targets"} <= set(kept):  # and a task may keep other things than classes
+            continue
         logits[trial] = kept["logits"]
         fingerprint = record.data.get("fingerprint", frame.plan.trials[trial].data.fingerprint)
         targets.setdefault(str(fingerprint), kept["targets"].astype(np.int64))

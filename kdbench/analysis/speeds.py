@@ -19,11 +19,11 @@ UNKNOWN: dict[str, Any] = {
 
 
 def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
-    """Latency of a network, and how many times faster it is than another that was timed in turns with it.
+    """Latency of a network, and its speed-up over another timed in turns with it.
 
-    Of the settings that were measured, the first counts that gave a number: devices, runtimes and batch sizes in the suite's
-    order. Of several measurements, that counts which holds the most of the suite's networks; of these, the latest. An unstable
-    result gives no number, but a note.
+    Of the settings that were measured, the first counts that gave a number: devices, runtimes and
+    batch sizes in the suite's order. Of several measurements, that counts which holds the most of
+    the suite's networks; of these, the latest. An unstable result gives no number, but a note.
 
     Args:
         frame: the records.
@@ -39,7 +39,9 @@ def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
 
 
 def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]:
-    """Seconds that a network takes for a whole test set, at the largest batch that was measured (first device and runtime).
+    """Seconds that a network takes for a whole test set.
+
+    It is run at the largest batch that was measured, on the first device and runtime.
 
     Args:
         frame: the records.
@@ -47,7 +49,8 @@ def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]
         samples: samples of the test set.
 
     Returns:
-        ``test_set_seconds``, of the median, and ``test_set_spread``, half of the interquartile range; NaN where unknown.
+        ``test_set_seconds``, of the median, and ``test_set_spread``, half of the interquartile
+        range; NaN where unknown.
     """
     for report in _by_fit(frame):
         stable = [r for r in report.results if r.profile == profile and r.stable and r.median_ms and r.iqr_ms is not None]

@@ -1,60 +1,61 @@
-"""Who stands where: a row for each pair and method, in raw numbers, made from records alone."""
+"""Who stands where: the leaderboard in raw numbers, from records alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
-from kdbench.analysis.contrasts import Runs, contrast_columns, shared_places
-from kdbench.analysis.frame import ACCURACIES, COSTS, PROFILE, SuiteFrame, grid_choice
+from kdbench.analysis.contrasts import Runs, contrast, difference_columns, shared_places, significance_columns
+from kdbench.analysis.frame import PROFILE, SuiteFrame, cost_columns
 from kdbench.analysis.speeds import speed, whole_set
 from kdbench.analysis.statistics import estimate, wilson
+from kdbench.analysis.task import (
+    counts_correct,
+    direction,
+    is_percent,
+    metric_column,
+    metric_columns,
+    teacher_column,
+    units,
+)
+from kdbench.plan.trial import TaskInfo
 
 BASELINE = "supervised"
 CLASSIC = "kd"
 """The method that every newer one is measured against."""
 COUNTS = ("parameters", "macs", "method_parameters", "place")
 HELPERS = ("teacher", "assistant", "generation")
-COMPARISONS = (
-    "place",
-    "delta",
-    "delta_low",
-    "delta_high",
-    "delta_seeds",
-    "effect_size",
-    "p_seeds",
-    "delta_images_low",
-    "delta_images_high",
-    "p_images",
-    "significant",
-    "delta_kd",
-    "delta_kd_low",
-    "delta_kd_high",
-    "delta_kd_seeds",
-)
 OWN = ("pair", "label", "method", "family", "role", "seed", "trial", "teachers", "point", "fingerprint", "status", "error")
+NAN = float("nan")
 
 
-@lru_cache(maxsize=2)
-def standings(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each pair and method, best first, after rows for the teachers, assistants and generations that it took.
+def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """A row for each pair and method, best first, after those of its helpers.
 
-    Accuracies are shares in [0, 1]: means over seeds, with ``test_accuracy_sd`` (n − 1) and a 95 % interval of the kind that
-    ``interval`` names. ``place`` is shared by what is not told apart. ``delta`` is the
-    difference to ``supervised``, paired by the ``delta_seeds`` seeds that finished with both, ``delta_kd`` that to ``kd``;
-    ``p_seeds`` and ``p_images``, with ``significant`` (seeds, images or nothing), are as in :mod:`kdbench.analysis.contrasts`.
-    ``gap_closed`` is the share of the difference between ``supervised`` and the row's teachers that the row closes.
-    ``compression`` is the first teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
-    ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`, ``step_ratio`` is the time of the
-    row's own training steps over that of ``supervised``; ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is accuracy in
-    percent over (MB × ms). ``trials`` are the ids of the records behind the row. Trials of different data (by fingerprint)
-    never share a row, and are never compared.
+    Helpers are the teachers, assistants and earlier generations. The task's metrics are means over
+    seeds; the primary one (``test_accuracy``) comes with ``test_accuracy_sd`` (n − 1) and a 95 %
+    interval of the kind that ``interval`` names. ``place`` is shared by rows that do not differ
+    significantly. ``delta`` is the difference to ``supervised``, paired by the ``delta_seeds``
+    seeds that finished with both, ``delta_kd`` that to ``kd``; ``p_seeds`` and ``p_images`` (of the
+    task's units), with ``significant`` (seeds, images or nothing), are as in
+    :mod:`kdbench.analysis.contrasts`. ``gap_closed`` is the share of the difference between
+    ``supervised`` and the row's teachers that the row closes. ``compression`` is the first
+    teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
+    ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`,
+    ``step_ratio`` is the time of the row's own training steps over that of ``supervised``;
+    ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is the primary metric (a share in percent)
+    over (MB × ms), where higher is better. ``trials`` are the ids of the records behind the row.
+    Trials of different data (by fingerprint) never share a row, and are never compared.
+
+    Args:
+        frame: the records.
+        chosen: its rows without grid points that were not chosen
+            (:func:`kdbench.analysis.choice.chosen_rows`).
     """
     found: list[dict[str, Any]] = []
-    for _, group in grid_choice(frame).groupby(["pair", "fingerprint"], sort=False):
+    for _, group in chosen.groupby(["pair", "fingerprint"], sort=False):
         baseline = _baseline(frame, group)
         parts = {
             (str(role), str(label)): part.drop_duplicates("trial")
@@ -64,24 +65,39 @@ def standings(frame: SuiteFrame) -> pd.DataFrame:
         compared = _comparisons(frame, parts, baseline)
         teachers = group[group["role"] == "teacher"]
         lines = [_line(frame, part, baseline, teachers) | compared.get(key, {}) for key, part in parts.items()]
-        found += sorted(lines, key=_order)
-    table = pd.DataFrame(found).reindex(columns=_columns(found))
+        found += sorted(lines, key=lambda line: _order(line, frame.task))
+    table = pd.DataFrame(found).reindex(columns=_columns(found, frame.task))
     counts = {name: table[name].astype(float).round() for name in COUNTS}  # means of trials that may differ in them
     return table.fillna({"significant": ""}).assign(**counts).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
-def _order(line: dict[str, Any]) -> float:
-    """Helpers first, as they come; then students, best first, those without a number last."""
+def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
+    """Columns that compare a row with others.
+
+    Those of tests over units are there only where units can be compared.
+    """
+    name = units(task)
+    tests = (f"delta_{name}_low", f"delta_{name}_high", f"p_{name}") if counts_correct(task) else ()
+    return (
+        *("place", "delta", "delta_low", "delta_high", "delta_seeds", "effect_size", "p_seeds", *tests, "significant"),
+        *("delta_kd", "delta_kd_low", "delta_kd_high", "delta_kd_seeds"),
+    )
+
+
+def _order(line: dict[str, Any], task: TaskInfo) -> tuple[int, float]:
+    """Helpers first; then students, best first, those without a number last."""
     if line["role"] != "student":
-        return -2.0
-    return -line["test_accuracy"] if line["finished"] else 1.0
+        return 0, 0.0
+    value = line[metric_column(task)]
+    return (2, 0.0) if pd.isna(value) else (1, -direction(task) * value)
 
 
-def _columns(lines: list[dict[str, Any]]) -> list[str]:
-    """All columns, comparisons beside the accuracy whether or not there are any."""
-    names = list(dict.fromkeys(name for line in lines for name in line if name not in COMPARISONS))
+def _columns(lines: list[dict[str, Any]], task: TaskInfo) -> list[str]:
+    """All columns; comparisons stand beside the primary metric, even if empty."""
+    comparisons = comparison_columns(task)
+    names = list(dict.fromkeys(name for line in lines for name in line if name not in comparisons))
     at = names.index("interval") + 1
-    return [*names[:at], *COMPARISONS, *names[at:]]
+    return [*names[:at], *comparisons, *names[at:]]
 
 
 def _comparisons(
@@ -90,22 +106,28 @@ def _comparisons(
     """Comparisons of the student's own network, by role and label."""
     runs = {key: Runs.of(frame, part) for key, part in parts.items() if key[0] in ("student", "generation")}
     students = [key for key in runs if key[0] == "student"]
+    alone, others = set(baseline["label"]), Runs.of(frame, baseline)
+    classic = runs.get(("student", CLASSIC), Runs({}, {}))
+    to_baseline = {key: contrast(own, others) for key, own in runs.items() if key[1] not in alone}
+    to_classic = {key: contrast(own, classic) for key, own in runs.items() if key[1] != CLASSIC}
     found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in runs}
-    alone = set(baseline["label"])
-    for prefix, labels, other in (
-        ("", alone, Runs.of(frame, baseline)),
-        ("_kd", {CLASSIC}, runs.get(("student", CLASSIC), Runs({}, {}))),
+    for columns in (
+        difference_columns(to_baseline),
+        significance_columns(to_baseline, units(frame.task) if counts_correct(frame.task) else ""),
+        difference_columns(to_classic, "_kd"),
     ):
-        against = {key: r for key, r in runs.items() if key[1] not in labels}
-        for key, columns in contrast_columns(against, other, prefix=prefix, images=not prefix).items():
-            found[key] |= columns
-    for key, place in zip(students, shared_places([runs[key] for key in students]), strict=True):
+        for key, values in columns.items():
+            found[key] |= values
+    for key, place in zip(students, shared_places([runs[key] for key in students], direction(frame.task)), strict=True):
         found[key]["place"] = place or None
     return found
 
 
 def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
-    """Label of the student trained alone among rows of a frame; where several entries do that, of the one without options."""
+    """Label of the student trained alone among rows of a frame.
+
+    Where several entries train it alone, it is the one without options.
+    """
     alone = group[(group["role"] == "student") & (group["method"] == BASELINE)]
     plain = [e for e, t in zip(alone["label"], alone["trial"], strict=True) if not any(frame.plan.trials[t].params.values())]
     return next(iter([*(e for e in alone["label"] if e == BASELINE), *plain, *alone["label"]]), None)
@@ -118,59 +140,69 @@ def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
 
 
 def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teachers: pd.DataFrame) -> dict[str, Any]:
-    first = group.iloc[0]
+    first, task = group.iloc[0], frame.task
     finished = group[group["status"] == "finished"]
     means = finished.select_dtypes("number").mean()
     parameters, big = means["parameters"], teachers["parameters"].dropna()
     speeds = speed(frame, _profile(frame, finished), _profile(frame, teachers) if first["role"] != "teacher" else "")
-    others = {name: means[name] for name in _others(frame.rows) if name in means}
+    others = {name: means[name] for name in _others(frame) if name in means}
+    primary = _primary(frame, finished)
     own = {
         **{name: first[name] for name in ("pair", "fingerprint", "label", "method", "family", "role", "point")},
         "seeds": len(group),
         "finished": len(finished),
         "failed": int((group["status"] == "failed").sum()),
         "missing": int((group["status"] == "missing").sum()),
-        **_accuracy(frame, finished),
-        "train_accuracy": means["train_accuracy"],
-        "validation_accuracy": means["validation_accuracy"],
-        "teacher_accuracy": means["teacher_accuracy"],
-        "gap_closed": _gap_closed(finished, baseline),
+        **primary,
+        **{name: means[name] for name in metric_columns(task) if name not in primary},
+        teacher_column(task): means[teacher_column(task)],
+        "gap_closed": _gap_closed(task, finished, baseline),
         **{name: means[name] for name in PROFILE},
         "uncounted": next(iter(finished["uncounted"]), ""),
-        "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else float("nan"),
+        "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else NAN,
         **speeds,
         **whole_set(frame, _profile(frame, finished), _test_samples(frame, finished)),
-        "efficiency": 100 * means["test_accuracy"] / (means["size_mb"] * speeds["latency_ms"]),
+        "efficiency": _efficiency(task, means, speeds["latency_ms"]),
         "wall_seconds": means["wall_seconds"],
-        "step_ratio": _step_ratio(finished, baseline) if first["role"] == "student" else float("nan"),
+        "step_ratio": _step_ratio(finished, baseline) if first["role"] == "student" else NAN,
         "method_parameters": means["method_parameters"],
         "error": "; ".join(dict.fromkeys(e for e in group["error"] if e)),
         "trials": " ".join(group["trial"]),
     }
-    taken = {*own, *COMPARISONS}  # a plugin's metric may be called anything, "place" too
+    taken = {*own, *comparison_columns(task)}  # a plugin's metric may be called anything, "place" too
     return own | {f"metric_{name}" if name in taken else name: value for name, value in others.items()}
 
 
-def _others(rows: pd.DataFrame) -> list[str]:
-    """Metrics beside accuracy."""
-    known = {*OWN, *ACCURACIES, *PROFILE, *COSTS, "uncounted", "teacher_accuracy"}
-    return [name for name in rows.columns if name not in known]
+def _others(frame: SuiteFrame) -> list[str]:
+    """Metrics beside those of the task."""
+    task = frame.task
+    known = {*OWN, *metric_columns(task), *PROFILE, *cost_columns(task), "uncounted", teacher_column(task)}
+    return [name for name in frame.rows.columns if name not in known]
 
 
-def _accuracy(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
-    accuracy = estimate(finished["test_accuracy"].tolist())
-    low, high, kind = accuracy.low, accuracy.high, "t (seeds)" if accuracy.count else ""
-    if accuracy.count == 1:
-        samples = _test_samples(frame, finished)
-        low, high = wilson(accuracy.mean, samples)
+def _primary(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
+    """Mean, deviation and interval of the primary metric on the test set."""
+    column = metric_column(frame.task)
+    found = estimate(finished[column].tolist())
+    low, high, kind = found.low, found.high, "t (seeds)" if found.count else ""
+    if found.count == 1:
+        samples = _test_units(frame, finished)
+        low, high = wilson(found.mean, samples)
         kind = "wilson (test samples)" if samples else ""
     return {
-        "test_accuracy": accuracy.mean,
-        "test_accuracy_sd": accuracy.deviation,
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
+        column: found.mean,
+        f"{column}_sd": found.deviation,
+        f"{column}_low": low,
+        f"{column}_high": high,
         "interval": kind,
     }
+
+
+def _efficiency(task: TaskInfo, means: pd.Series, latency: float) -> float:
+    if direction(task) < 0:  # less of it for less cost: a ratio says nothing
+        return NAN
+    scale = 100 if is_percent(task) else 1
+    return float(scale * means[metric_column(task)] / (means["size_mb"] * latency))
 
 
 def _profile(frame: SuiteFrame, rows: pd.DataFrame) -> str:
@@ -182,15 +214,23 @@ def _test_samples(frame: SuiteFrame, finished: pd.DataFrame) -> int:
     return int(frame.records[finished["trial"].iloc[0]].data.get("test", 0)) if len(finished) else 0
 
 
-def _gap_closed(finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
-    """Of the difference between the student alone and the teachers, where these are better; over the seeds that both have."""
+def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
+    """Number of units that accuracy is a share of; 0 for another metric."""
+    if not counts_correct(frame.task):
+        return 0
+    right = frame.evidence.correct(finished["trial"].iloc[0], finished["fingerprint"].iloc[0])
+    return _test_samples(frame, finished) if right is None else len(right)
+
+
+def _gap_closed(task: TaskInfo, finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
+    """Share of the gap to better teachers that is closed, over common seeds."""
     both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
-    alone = float(both["test_accuracy_alone"])
-    gap = float(both["teacher_accuracy"]) - alone
-    return (float(both["test_accuracy"]) - alone) / gap if gap > 0 else float("nan")
+    alone = float(both[f"{metric_column(task)}_alone"])
+    gap = float(both[teacher_column(task)]) - alone
+    return (float(both[metric_column(task)]) - alone) / gap if direction(task) * gap > 0 else NAN
 
 
 def _step_ratio(finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
     both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
     alone = float(both["train_seconds_alone"])
-    return float(both["train_seconds"]) / alone if alone > 0 else float("nan")
+    return float(both["train_seconds"]) / alone if alone > 0 else NAN

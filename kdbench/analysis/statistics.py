@@ -1,4 +1,4 @@
-"""Means, deviations and intervals; comparisons paired by seed and by test image."""
+"""Means, deviations, intervals; comparisons paired by seed and by test unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 LEVEL = 0.95
 """Confidence level of every interval."""
 ROUNDING = 1e-9
-"""Differences of accuracies below this are rounding errors."""
+"""Differences below this are rounding errors."""
 RESAMPLES = 4000
 """Bootstrap samples; always the same ones, so that a report is always the same."""
 
@@ -26,7 +26,7 @@ class Estimate:
         deviation: sample standard deviation (n − 1 in the denominator); NaN for one value.
         low: lower end of the 95 % interval; NaN where none can be given.
         high: upper end.
-        count: how many values.
+        count: number of values.
     """
 
     mean: float
@@ -37,9 +37,10 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, sample standard deviation and Student's t interval of values that are independent and about normal.
+    """Mean, sample standard deviation and Student's t interval.
 
-    One value has neither deviation nor interval.
+    The values are taken to be independent and about normal. One value has neither deviation nor
+    interval.
     """
     numbers = np.asarray(values, dtype=float)
     count = len(numbers)
@@ -52,10 +53,11 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
-    """The difference of values paired by seed, with the interval of the paired t test.
+    """The difference of values paired by seed, with the paired t test's interval.
 
-    Where all seeds have the same difference there is no deviation to judge by, and no interval (accuracies are multiples of 1/N, so
-    that comes by chance); only of no difference at all the interval is 0 to 0.
+    Where all seeds have the same difference there is no deviation to judge by, and no interval
+    (accuracies are multiples of 1/N, so that happens by chance); only of no difference at all the
+    interval is 0 to 0.
 
     Args:
         values: a method's, one a seed.
@@ -73,11 +75,13 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy: what it is known to within, for one trained network and ``samples`` test samples.
+    """Wilson's 95 % interval of the share that one trained network gets right.
+
+    It speaks of units like those of the test set.
 
     Args:
-        share: share of the samples that are right, in [0, 1].
-        samples: how many were tested; without any there is no interval (NaN).
+        share: share of the units that are right, in [0, 1].
+        samples: number of units tested; without any there is no interval (NaN).
     """
     if samples == 0:
         return float("nan"), float("nan")
@@ -86,7 +90,9 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
 
 
 def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test (:func:`paired_difference`); NaN for fewer than two pairs or equal differences but 0.
+    """Two-sided p value of the paired t test (:func:`paired_difference`).
+
+    It is NaN for fewer than two pairs, and for equal differences other than 0.
 
     Raises:
         ValueError: the lengths differ.
@@ -101,25 +107,31 @@ def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
 
 
 def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Cohen's d of paired values: mean difference over its standard deviation; NaN for fewer than two pairs or no deviation."""
+    """Cohen's d of paired values: mean difference over its standard deviation.
+
+    It is NaN for fewer than two pairs or no deviation.
+    """
     difference = paired_difference(values, baseline)
     return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > ROUNDING else float("nan")
 
 
 def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[list[Estimate], list[float]]:
-    """Differences of many rows to one baseline where all share their seeds: a randomised complete block design, seeds being blocks.
+    """Differences of many rows to one baseline where all share their seeds.
 
-    The model is y = row + seed + ε with ε of one variance for all (two-way analysis of variance without interaction; Montgomery,
-    "Design and Analysis of Experiments", section 4.1). The residual variance is pooled over P + 1 rows, with P (S − 1) degrees of
-    freedom: with few seeds and many rows it tells apart what paired t tests, with S − 1 degrees of freedom each, cannot.
+    This is a randomised complete block design, seeds being the blocks. The model is y = row + seed
+    + ε with ε of one variance for all (two-way analysis of variance without interaction;
+    Montgomery, "Design and Analysis of Experiments", section 4.1). The residual variance is pooled
+    over P + 1 rows, with P (S − 1) degrees of freedom: with few seeds and many rows it finds
+    differences that paired t tests, with S − 1 degrees of freedom each, cannot.
 
     Args:
         values: P×S, a row for each of what is compared, a column a seed.
         baseline: S values, of the same seeds in the same order.
 
     Returns:
-        For each row its difference, whose deviation is that of one seed's difference by the model, with the 95 % interval of
-        Student's t; and the two-sided p values, not corrected for being many. NaN for fewer than two seeds, or where nothing varies.
+        For each row its difference, whose deviation is that of one seed's difference by the model,
+        with the 95 % interval of Student's t; and the two-sided p values, not corrected for their
+        number. NaN for fewer than two seeds, or where nothing varies.
 
     Raises:
         ValueError: the lengths differ.
@@ -140,10 +152,12 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for being many (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); same order.
+    """Correct p values for their number; same order.
 
-    The smallest of m is multiplied by m, the next by m − 1, and so on; none becomes smaller than one before it. NaN stay, and do
-    not count. (statsmodels has it too, and collects garbage at every call: a fifth of a second where torch is loaded.)
+    Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The smallest of m is
+    multiplied by m, the next by m − 1, and so on; none becomes smaller than one before it. NaN
+    stay, and do not count. (statsmodels has it too, and collects garbage at every call: a fifth of
+    a second where torch is loaded.)
     """
     numbers = np.asarray(p_values, dtype=float)
     ascending = np.argsort(numbers)[: int((~np.isnan(numbers)).sum())]
@@ -152,15 +166,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in numbers]
 
 
-def image_test(correct: np.ndarray, baseline: np.ndarray) -> float:
-    """Two-sided p value that two networks, or two sets of them, are right equally often on images like the test images.
+def units_test(correct: np.ndarray, baseline: np.ndarray) -> float:
+    """Two-sided p value that two networks, or sets of them, are right equally often.
 
-    With one seed this is McNemar's exact test (Dietterich 1998). With several, an image counts with its mean difference over
-    seeds, whose sign is random if there is no difference; the test is that of the sum over its standard deviation under random
-    signs (McNemar's without continuity correction, were there one seed). It speaks of these trained networks, not of other seeds.
+    It speaks of units like those of the test set. With one seed this is McNemar's exact test
+    (Dietterich 1998). With several, a unit counts with its mean difference over seeds, whose sign
+    is random if there is no difference; the test is that of the sum over its standard deviation
+    under random signs (McNemar's without continuity correction, were there one seed). It speaks of
+    these trained networks, not of other seeds.
 
     Args:
-        correct: which samples are right, S×N, bool.
+        correct: which units are right, S×N, bool.
         baseline: the same of what it is compared with.
     """
     if len(correct) == 1:
@@ -171,23 +187,27 @@ def image_test(correct: np.ndarray, baseline: np.ndarray) -> float:
     return float(2 * stats.norm.sf(abs(difference.sum()) / spread)) if spread else 1.0
 
 
-def image_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
-    """Bootstrap interval, 95 %, of the difference of accuracies over images like the test images (percentiles, paired by image).
+def units_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
+    """Bootstrap interval, 95 %, of the difference of accuracies.
+
+    It is over units like those of the test set, by percentiles, paired by unit.
 
     Args:
-        correct: which samples are right, S×N, bool.
+        correct: which units are right, S×N, bool.
         baseline: the same of what it is compared with.
     """
     difference = correct.mean(0) - baseline.mean(0)
     values, counts = np.unique(difference.round(12), return_counts=True)
-    # Drawing N images with replacement is drawing how often each of the few different values comes.
+    # Drawing N units with replacement is drawing how often each of the few different values comes.
     drawn = np.random.default_rng(0).multinomial(len(difference), counts / len(difference), size=RESAMPLES)
     low, high = np.percentile(drawn @ values / len(difference), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
 
 
 def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
-    """Places that the data support: from the best downward, what is not told apart from the first of a place shares it.
+    """Places that the data support.
+
+    From the best downward, what does not differ significantly from the first of a place shares it.
 
     Args:
         means: M, the higher the better; NaN for what has no place.
@@ -215,13 +235,16 @@ def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
     """Mean rank of each method, 1 the best; equals share.
 
     Args:
-        scores: a row a block (a pair on a data set), a column a method, the higher the better, nothing missing.
+        scores: a row a block (a pair on a data set), a column a method, the higher the better,
+            nothing missing.
     """
     return scores.rank(axis=1, ascending=False).mean()
 
 
 def friedman(scores: pd.DataFrame) -> tuple[float, float]:
-    """Friedman's χ² and p value that methods do not differ (Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets").
+    """Friedman's χ² and p value that methods do not differ.
+
+    Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets".
 
     Args:
         scores: a row a block, a column a method; at least two blocks and three methods.
@@ -231,7 +254,10 @@ def friedman(scores: pd.DataFrame) -> tuple[float, float]:
 
 
 def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
-    """The p values of all pairs of methods after Friedman's test (Nemenyi 1963), M×M, by scikit-posthocs."""
+    """The p values of all pairs of methods after Friedman's test, M×M.
+
+    Nemenyi 1963, by scikit-posthocs.
+    """
     import scikit_posthocs
 
     found: pd.DataFrame = scikit_posthocs.posthoc_nemenyi_friedman(scores.to_numpy())
@@ -240,16 +266,19 @@ def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def critical_difference(methods: int, blocks: int) -> float:
-    """Mean ranks that differ by this much are told apart at the 5 % level (Demšar 2006, section 3.2.2)."""
+    """The least significant difference of mean ranks at the 5 % level.
+
+    Demšar 2006, section 3.2.2.
+    """
     q = float(stats.studentized_range.ppf(LEVEL, methods, np.inf)) / 2**0.5
     return float(q * (methods * (methods + 1) / (6 * blocks)) ** 0.5)
 
 
 def iqm_interval(scores: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
-    """Interquartile mean of each method over runs and tasks, with a 95 % stratified bootstrap interval.
+    """Interquartile mean of each method, with a 95 % stratified bootstrap interval.
 
-    Agarwal, Schwarzer, Castro, Courville, Bellemare 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
-    arXiv:2108.13264, section 4.3.
+    Agarwal, Schwarzer, Castro, Courville, Bellemare 2021, "Deep Reinforcement Learning at the Edge
+    of the Statistical Precipice", arXiv:2108.13264, section 4.3.
 
     Args:
         scores: method → runs × tasks.
@@ -260,7 +289,9 @@ def iqm_interval(scores: Mapping[str, np.ndarray]) -> dict[str, tuple[float, flo
 def performance_profile(
     scores: Mapping[str, np.ndarray], thresholds: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Share of runs above each threshold, with 95 % pointwise stratified bootstrap intervals (Agarwal et al. 2021, section 4.2).
+    """Share of runs above each threshold, with 95 % bootstrap bands.
+
+    The bands are pointwise, the bootstrap is stratified (Agarwal et al. 2021, section 4.2).
 
     Args:
         scores: method → runs × tasks.
@@ -279,7 +310,10 @@ def performance_profile(
 
 
 def _bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
-    """A statistic of runs × tasks and its percentile interval; runs are drawn with replacement within each task."""
+    """A statistic of runs × tasks and its percentile interval.
+
+    Runs are drawn with replacement within each task.
+    """
     runs, tasks = values.shape
     drawn = np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs, tasks))
     resampled = np.take_along_axis(values[None], drawn, axis=1).reshape(RESAMPLES, -1)

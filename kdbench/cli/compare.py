@@ -18,20 +18,20 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="RUNS_B", help="Another.")],
     suite: Annotated[str | None, typer.Option("--suite", help="The suite, where a runs folder holds several.")] = None,
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit 1 when B lost accuracy significantly.")
+        bool, typer.Option("--fail-on-regression", help="Exit 1 when a row of B is significantly worse.")
     ] = False,
 ) -> None:
-    """Print what changed from A to B (accuracy, paired by seed, with intervals; time; data, code, libraries, machine)."""
-    from kdbench.analysis.source import frame_in
-    from kdbench.report.compare import compare_frames, comparison_text
+    """Print what changed from A to B (results, paired by seed, with intervals; time; data, code, libraries, machine)."""
+    from kdbench.analysis.compare import compare_runs
+    from kdbench.analysis.source import analysis_in
+    from kdbench.report.compare import comparison_text, regressions_text
 
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)
 
-    found = compare_frames(frame_in(a, suite, warn), frame_in(b, suite, warn))
+    found = compare_runs(analysis_in(a, suite, warn), analysis_in(b, suite, warn))
     typer.echo(comparison_text(found))
-    worse = found.regressions
-    if len(worse):
-        typer.echo(f"significant losses of accuracy: {', '.join(worse['label'])}")
+    if len(found.regressions):
+        typer.echo(regressions_text(found))
         if fail_on_regression:
             raise typer.Exit(1)

@@ -6,10 +6,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
@@ -17,12 +18,12 @@ from rich.text import Text
 from kdbench.cli import interrupt
 from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
-from kdbench.train.progress import Progress
+from kdbench.run.progress import Progress
 
 MOST_MEMBERS = 8
-"""A line of a log names so many members, of more only the worst and the best."""
+"""A line of a log names at most this many members; of more, only the worst and the best."""
 MOST_ROWS = 20
-"""The live display shows so many members."""
+"""Most members that the live display shows."""
 
 
 def make_display() -> Progress:
@@ -41,7 +42,7 @@ class Meter:
         self.begin = time.monotonic()
 
     def start(self, total: float) -> None:
-        """Begin a run of so much work."""
+        """Begin a run with this much work ahead."""
         self.total, self.done, self.samples, self.begin = total, 0.0, 0, time.monotonic()
 
     def batch(self, samples: int, work: float) -> None:
@@ -88,15 +89,23 @@ def counted(names: Sequence[str]) -> str:
     )
 
 
+@dataclass
+class _Running:
+    """A cohort in training: what its line of the log begins with, and who has finished the epoch that is open."""
+
+    name: str
+    epochs: int
+    epoch: int = 0
+    members: list[tuple[str, str]] = field(default_factory=list)
+
+
 class PlainDisplay(Progress):
     """One line an epoch of a cohort, for logs."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._meter = Meter()
-        self._where = ""
-        self._epochs = 0
-        self._open: tuple[int, list[tuple[str, str]]] | None = None
+        self._running: dict[str, _Running] = {}  # by trial
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
         """Say how much there is to do."""
@@ -108,17 +117,16 @@ class PlainDisplay(Progress):
         """Say what goes on."""
         self._say(what)
 
-    def cohort_started(self, number: int, total: int, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """Say who trains now."""
-        self._flush()
-        self._where, self._epochs = f"cohort {number}/{total}", epochs
-        self._say(f"{self._where}: {counted(labels)}; {epochs} epochs")
+    def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
+        """Say what trains now."""
+        self._running.update(dict.fromkeys(cohort.trials, _Running(name, epochs)))
+        self._say(f"{name}: {counted(labels)}; {epochs} epochs")
 
-    def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
-        """Count, and print what the epoch before came to."""
+    def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
+        """Count, and print the results of the epoch before."""
         interrupt.check()
-        self._flush()
-        self._meter.batch(samples * members, work)
+        self._flush(*trials)
+        self._meter.batch(samples * len(trials), work)
 
     def skipped(self, work: float) -> None:
         """Count."""
@@ -126,17 +134,22 @@ class PlainDisplay(Progress):
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Gather the members of an epoch on one line."""
-        if self._open is None or self._open[0] != epoch:
-            self._flush()
-            self._open = (epoch, [])
+        running = self._running.setdefault(trial.id, _Running("", 0))
+        if running.epoch != epoch:
+            self._flush(trial.id)
+            running.epoch = epoch
         split = "validation" if "validation_accuracy" in metrics else "test"
-        self._open[1].append((_percent(metrics, split), self._names[trial.id]))
+        running.members.append((_percent(metrics, split), self._names[trial.id]))
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         """Say so when a trial failed."""
         if record.failure is not None:
-            self._flush()
+            self._flush(trial.id)
             self._say(f"FAILED {self._names[trial.id]} (seed {trial.seed}): {record.failure.kind}: {record.failure.message}")
+
+    def cohort_finished(self, cohort: Cohort) -> None:
+        """Print the results of the last epoch."""
+        self._flush(*cohort.trials)
 
     def note(self, message: str) -> None:
         """Print."""
@@ -148,15 +161,17 @@ class PlainDisplay(Progress):
 
     def suite_finished(self) -> None:
         """Print what is still open."""
-        self._flush()
+        self._flush(*self._running)
 
-    def _flush(self) -> None:
-        if self._open is not None:
-            epoch, members = self._open
-            self._open = None
+    def _flush(self, *trials: str) -> None:
+        for trial in trials:
+            running = self._running.get(trial)
+            if running is None or not running.members:
+                continue
+            members, running.members = running.members, []
             self._say(
-                f"{self._where} epoch {epoch}/{self._epochs}  {self._meter.rate:,.0f} images/s  {self._meter.left()} left  "
-                f"accuracy %: {self._members(members)}"
+                f"{running.name} epoch {running.epoch}/{running.epochs}  {self._meter.rate:,.0f} images/s"
+                f"  {self._meter.left()} left  accuracy %: {self._members(members)}"
             )
 
     @staticmethod
@@ -203,10 +218,10 @@ class LiveDisplay(Progress):
             TextColumn("{task.fields[unit]}"),
         )
         self._rate = RichProgress(TextColumn("  {task.description}"), _Rate(self._meter))
-        self._suite = self._bars.add_task("suite", unit="cohorts", total=None)
-        self._epoch = self._bars.add_task("epoch", unit="epochs", total=None, visible=False)
+        self._suite = self._bars.add_task("suite", unit="trials", total=None)
         self._rate.add_task("")
-        self._rows: dict[str, list[str]] = {}
+        self._epochs: dict[str, TaskID] = {}  # by trial: the bar of its cohort
+        self._rows: dict[str, list[str]] = {}  # by trial
         self._live: Live | None = None
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
@@ -216,7 +231,7 @@ class LiveDisplay(Progress):
         if work == 0:
             return
         self._console.print(f"suite {plan.suite}: {len(plan.trials)} trials, {len(done)} finished before", highlight=False)
-        self._bars.update(self._suite, description=f"suite {plan.suite}", total=len(plan.cohorts))
+        self._bars.update(self._suite, description=f"suite {plan.suite}", completed=len(done), total=len(plan.trials))
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
         self._live.start()
 
@@ -224,17 +239,16 @@ class LiveDisplay(Progress):
         """Say what goes on."""
         self._console.print(what, style="dim", highlight=False)
 
-    def cohort_started(self, number: int, total: int, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """Begin a new table of members."""
-        self._bars.update(self._suite, completed=number - 1, total=total)
-        self._bars.update(self._epoch, description=f"cohort {number}", completed=0, total=epochs, visible=True)
-        self._rows = {label: [label, "0", "–", "–", "–", "–"] for label in labels}
+    def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
+        """Show its members and a bar."""
+        self._epochs.update(dict.fromkeys(cohort.trials, self._bars.add_task(name, unit="epochs", total=epochs)))
+        self._rows.update({t: [label, "0", "–", "–", "–", "–"] for t, label in zip(cohort.trials, labels, strict=True)})
 
-    def batch(self, epoch: int, samples: int, members: int, work: float) -> None:
+    def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Count."""
         interrupt.check()
-        self._meter.batch(samples * members, work)
-        self._bars.update(self._epoch, completed=epoch)
+        self._meter.batch(samples * len(trials), work)
+        self._bars.update(self._epochs[trials[0]], completed=epoch)
 
     def skipped(self, work: float) -> None:
         """Count."""
@@ -243,24 +257,32 @@ class LiveDisplay(Progress):
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Update a member's row."""
         loss = metrics.get("loss")
-        label = self._names[trial.id]
-        self._rows[label] = [
-            label,
+        self._rows[trial.id] = [
+            self._names[trial.id],
             str(epoch),
             "–" if loss is None else f"{loss:.4f}",
             *(_percent(metrics, split) for split in ("train", "validation", "test")),
         ]
-        self._bars.update(self._epoch, completed=epoch)
+        self._bars.update(self._epochs[trial.id], completed=epoch)
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         """Leave a line about each trial behind."""
+        self._bars.advance(self._suite)
         name = f"{self._names[trial.id]} (seed {trial.seed})"
         if record.failure is not None:
             self._console.print(
                 f"✗ {name}: {record.failure.kind}: {record.failure.message}", style="red", highlight=False, markup=False
             )
         else:
-            self._console.print(f"✓ {name}: {_percent(record.metrics, 'test')} % test accuracy", highlight=False, markup=False)
+            accuracy = _percent({f"test_{name}": value for name, value in record.metrics.get("test", {}).items()}, "test")
+            self._console.print(f"✓ {name}: {accuracy} % test accuracy", highlight=False, markup=False)
+
+    def cohort_finished(self, cohort: Cohort) -> None:
+        """Hide its members and its bar."""
+        for trial in cohort.trials:
+            self._rows.pop(trial, None)
+        if (bar := self._epochs.get(cohort.trials[0])) is not None:
+            self._bars.remove_task(bar)
 
     def note(self, message: str) -> None:
         """Print above the display."""

@@ -1,7 +1,7 @@
 """Ctrl-C that is never lost.
 
-Python raises ``KeyboardInterrupt`` wherever it is at the moment; in a finaliser, or in a library's import that swallows everything, it
-is lost. So the wish is noted too, and the displays look at the note at every batch.
+Python raises ``KeyboardInterrupt`` wherever it happens to be; in a finaliser, or in a library's import that swallows every exception,
+it is lost. So the signal is remembered, and the displays check for it at every batch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 _wanted = 0
-"""Number of the signal that came; 0 for none."""
+"""Number of the signal that was received; 0 for none."""
 
 
 def install() -> None:
@@ -29,7 +29,7 @@ def check() -> None:
 
 
 def status() -> int:
-    """What to exit with, as a shell would say it: 143 after SIGTERM, else 130."""
+    """The exit status, by the convention of shells: 143 after SIGTERM, else 130."""
     return 128 + (_wanted or signal.SIGINT)
 
 

@@ -39,9 +39,11 @@ def list_(
         print("\n".join(packaged_suites()))
         return
     if kind is Kind.columns:
-        from kdbench.report.columns import COLUMNS
+        from kdbench.plan.trial import TaskInfo
+        from kdbench.report.columns import columns_of
 
-        print(tabulate([[name, column.heading] for name, column in COLUMNS.items()], headers=["column", "heading"]))
+        columns = columns_of(TaskInfo())
+        print(tabulate([[name, column.heading] for name, column in columns.items()], headers=["column", "heading"]))
         return
     registry = load_registry(plugin or ())
     if kind is Kind.methods:

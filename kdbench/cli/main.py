@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from kdbench import __version__
 from kdbench.cli import check, compare, interrupt, listing, merge, plan, profile, report, run, schema
 from kdbench.errors import KdbenchError
+from kdbench.run.quiet import ignore_notes_to_developers
 
 app = typer.Typer(
     name="kdbench",
@@ -50,10 +50,7 @@ def main() -> NoReturn:
     143 stopped by SIGTERM; 70 a defect of kdbench or of a plugin.
     """
     interrupt.install()
-    # Libraries' notes to their developers; whoever wants them has python -W.
-    if not sys.warnoptions:
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
+    ignore_notes_to_developers()
     sys.exit(_run())
 
 

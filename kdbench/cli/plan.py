@@ -29,9 +29,9 @@ def plan(
     """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
     from kdbench.report.columns import check_report
     from kdbench.results.store import Store
-    from kdbench.run.engine import prepare
     from kdbench.run.estimate import estimate
     from kdbench.run.latency import latency_report_id, subjects_of
+    from kdbench.run.prepare import prepare
     from kdbench.suite.load import load_suite
     from kdbench.tasks.load import data_root as find_data_root
 
@@ -61,7 +61,7 @@ def plan(
             done += state == "finished"
             rows.append(
                 [number, trial_id, ", ".join(labels[trial_id]), trial.model.model, trial.seed, trial.recipe.epochs,
-                 f"{work.trials[trial_id] / 1e12:,.2f}", state]
+                 f"{work.trials[trial_id] / 1e12:,.2f}" if prepared.profiles else "–", state]
             )  # fmt: skip
     print(
         tabulate(rows, headers=["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"], disable_numparse=True)
@@ -71,10 +71,11 @@ def plan(
         f"\n{len(rows)} trials in {len(prepared.plan.cohorts)} cohorts, {done} finished; "
         f"{data.name} ({len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test samples)"
     )
-    print(
-        f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
-        f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
-    )
+    if prepared.profiles:
+        print(
+            f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
+            f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
+        )
     if (report_id := latency_report_id(prepared)) is not None:
         measured = "is measured" if store.latency(report_id) is not None else "is to be measured when all is trained"
         print(f"latency of {len(subjects_of(prepared))} networks {measured}")

@@ -124,6 +124,7 @@ def _subjects(
     from kdbench.measure.latency_process import Subject
     from kdbench.models.factory import create_model
     from kdbench.models.stem import has_stem
+    from kdbench.plan.identity import architecture_identity
     from kdbench.plugins.manager import load_registry
     from kdbench.seeding import digest
     from kdbench.suite.schema import ModelSpec
@@ -140,7 +141,7 @@ def _subjects(
             spec = ModelSpec(model=name, stem="small")
             network = create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
         # As profiles of a suite's networks are called.
-        key = digest([spec.model_dump(mode="json", exclude={"weights"}), classes, list(shape), []])
+        key = digest([architecture_identity(spec), classes, list(shape), []])
         subjects.append(Subject(key, name, spec, interface.task.name, interface.spec, classes))
         profiles.append(cost(network, name=_called(spec), interface=interface, id=key))
     return subjects, profiles
@@ -180,7 +181,7 @@ def _row(result: LatencyResult, speedup: Speedup | None) -> list[str]:
     if result.skipped or not result.stable:  # no number to believe in
         shown = ["–"] * 5
     else:
-        shown = [*(_milliseconds(n) for n in numbers), _number(result.images_per_second, ",.0f")]
+        shown = [*(_milliseconds(n) for n in numbers), _number(result.samples_per_second, ",.0f")]
     ratio = "" if speedup is None else f"{speedup.ratio:.2f} [{speedup.low:.2f}, {speedup.high:.2f}]"
     return [*setting, *shown, ratio, result.note]
 
@@ -195,11 +196,11 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _keep(path: Path, profiles: Iterable[Profile], report: LatencyReport) -> None:
-    from kdbench.results.files import told, write_whole
+    from kdbench.results.files import disk_errors, write_whole
 
     content: Mapping[str, object] = {
         "profiles": [p.model_dump(mode="json") for p in profiles],
         "latency": report.model_dump(mode="json"),
     }
-    with told(path.parent):
+    with disk_errors(path.parent):
         write_whole(path, json.dumps(content, indent=2).encode())

@@ -32,7 +32,7 @@ def report(
     columns: options.Columns = None,
     sort: options.Sort = None,
     readme: Annotated[
-        Path | None, typer.Option("--readme", help="A markdown file whose leaderboard (between its markers) is renewed.")
+        Path | None, typer.Option("--readme", help="A markdown file whose leaderboard (between its markers) is updated.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="With --readme: change nothing, exit 1 when it is out of date.")
@@ -40,7 +40,7 @@ def report(
     plugin: options.Plugin = None,
 ) -> None:
     """Make the report again from the records alone."""
-    from kdbench.analysis.source import find_frame
+    from kdbench.analysis.source import find_analysis
     from kdbench.errors import KdbenchError
     from kdbench.plugins.manager import load_registry
     from kdbench.report.formats import parse_formats, write_report
@@ -49,18 +49,18 @@ def report(
     from kdbench.results.store import Store
 
     if check and readme is None:
-        raise KdbenchError("--check needs --readme: it tells whether a markdown file's leaderboard is up to date")
+        raise KdbenchError("--check needs --readme: it says whether a markdown file's leaderboard is up to date")
     registry = load_registry(plugin or ())
     wanted = parse_formats(formats, registry.reporters)
     store = Store(runs, warn=lambda message: typer.echo(f"warning: {message}", err=True))
-    frame, folder = find_frame(what, runs, store)
-    frame = with_view(frame, options.split(columns), sort)
+    analysis, folder = find_analysis(what, runs, store)
+    analysis = with_view(analysis, options.split(columns), sort)
     if readme is not None:
-        suite = frame.plan.suite
-        changed = update_readme(readme, suite, leaderboard_tables(frame), check=check)
+        suite = analysis.plan.suite
+        changed = update_readme(readme, suite, leaderboard_tables(analysis), check=check)
         if check:
             typer.echo(f"{readme}: the leaderboard of {suite} is {'out of date' if changed else 'up to date'}")
             raise typer.Exit(1 if changed else 0)
-        typer.echo(f"{readme}: {'renewed' if changed else 'nothing to renew'}")
-    for path in write_report(frame, out or folder, wanted, registry.reporters):
+        typer.echo(f"{readme}: {'updated' if changed else 'already up to date'}")
+    for path in write_report(analysis, out or folder, wanted, registry.reporters):
         typer.echo(f"report: {path}")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import interrupt, options
+from kdbench.errors import KdbenchError
 
 
 def register(app: typer.Typer) -> None:
@@ -30,27 +31,47 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget this suite's finished trials and run them again.")] = False,
     plugin: options.Plugin = None,
     no_cohorts: options.NoCohorts = False,
-    executor: Annotated[str, typer.Option(help="Who runs cohorts: local, or a plugin's name.")] = "local",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch on the CPU.", show_default="torch's own")] = None,
+    jobs: Annotated[str, typer.Option(metavar="N|auto", help="Worker processes that train at the same time.")] = "1",
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="Where cohorts train: local, processes, or a plugin's name.  [default: by --jobs]", show_default=False
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads of torch on the CPU, of each worker.  [default: torch's own; with --jobs the cores are shared out]",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder of the report.  [default: RUNS/reports/SUITE]", show_default=False)
     ] = None,
     formats: options.Formats = options.FORMATS,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say how workers are set up.")] = False,
 ) -> None:
     """Train what a suite asks for, measure it, and write the report.
 
     What is finished is never done again; a run that was stopped or killed goes on from the last finished epoch.
     """
+    from kdbench.run.allocator import keep_freed_memory
+
+    allocator = keep_freed_memory()  # before torch makes its first tensor
     import torch
 
     from kdbench.cli.display import make_display
     from kdbench.report.columns import check_report
     from kdbench.report.formats import parse_formats
     from kdbench.results.store import Store
-    from kdbench.run.engine import choose_device, prepare, run_suite
+    from kdbench.run.executors import ExecutorSettings, early_executor, make_executor
+    from kdbench.run.prepare import choose_device, prepare, suitable_jobs
+    from kdbench.run.suite import run_suite
     from kdbench.suite.load import load_suite
     from kdbench.tasks.load import data_root as find_data_root
 
+    number = _number_of_jobs(jobs)
     if threads:
         torch.set_num_threads(threads)
     where = choose_device(device)
@@ -59,22 +80,38 @@ def run(
     display = make_display()
     store = Store(runs, warn=display.warn)
     store.open()
+
+    settings = ExecutorSettings(name=executor, jobs=number, device=str(where), threads=threads)
+    made = early_executor(settings)  # its processes start while this one reads data
     try:
         prepared = prepare(
             loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts, progress=display
         )
         wanted = parse_formats(formats, prepared.registry.reporters)
-        summary = run_suite(
-            prepared, store, device=where, fresh=fresh, executor=executor, progress=display, command=command_line()
-        )
+        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, store, where))
+        if verbose:
+            display.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
+        summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=display, command=command_line())
     except KeyboardInterrupt:
         display.suite_finished()
         print(f"\nstopped; what is finished is kept in {runs}; to go on: {command_line()}", file=sys.stderr)
         raise typer.Exit(interrupt.status()) from None
+    finally:
+        if made is not None:
+            made.close()
     folder = report or runs / "reports" / prepared.plan.suite
     _conclude(summary, store, folder, wanted)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _number_of_jobs(text: str) -> int | None:
+    """The number of jobs, ``None`` for ``auto``."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise KdbenchError(f'--jobs takes a number of worker processes or auto, not "{text}"')
+    return int(text)
 
 
 def command_line() -> str:

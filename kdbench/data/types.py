@@ -55,6 +55,7 @@ class Dataset(ABC):
     ``name`` is what suites call it; ``Options`` is a pydantic model of its options (none by default).
     """
 
+    plugin_hook: ClassVar[str] = "kdbench_datasets"
     name: ClassVar[str]
     title: ClassVar[str] = ""
 

@@ -14,6 +14,7 @@ import torch
 from kdbench.measure import latency_statistics
 from kdbench.measure.latency_process import Subject, run_processes, settings_of
 from kdbench.measure.machine import load_average, machine, now
+from kdbench.plan.identity import canonical
 from kdbench.results.files import write_whole
 from kdbench.results.record import LatencyReport
 from kdbench.seeding import digest
@@ -22,7 +23,7 @@ from kdbench.suite.schema import Latency
 
 def latency_id(subjects: Sequence[Subject], settings: Latency, threads: int | None = None) -> str:
     """Digest of the networks in their order, the settings, the machine's processor and GPU, and the libraries' versions."""
-    asked = _with_threads(settings, threads).model_dump(mode="json")
+    asked = canonical(_with_threads(settings, threads))
     gpu = torch.cuda.get_device_name() if "cuda" in settings.devices and torch.cuda.is_available() else ""
     return digest([[s.profile for s in subjects], asked, machine()["processor"], gpu, _libraries(settings)])
 

@@ -111,7 +111,7 @@ def _result(
         min_ms=float(times.min()),
         mean_ms=float(times.mean()),
         rounds=len(times),
-        images_per_second=1e3 * setting.batch_size / median if median > 0 else None,
+        samples_per_second=1e3 * setting.batch_size / median if median > 0 else None,
         stable=spread <= max_spread,
         note="; ".join(notes),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -27,7 +27,15 @@ class Method(nn.Module):
     plugin_hook: ClassVar[str] = "kdbench_methods"
     name: ClassVar[str] = ""
     family: ClassVar[str] = "other"
-    needs: Needs | Any = Needs()
+    if TYPE_CHECKING:  # so that a subclass may override it by an attribute or by a property
+
+        @property
+        def needs(self) -> Needs:
+            """What the method reads."""
+            raise NotImplementedError
+
+    else:
+        needs = Needs()
 
     class Params(BaseModel):
         """Hyper-parameters: a pydantic model, so that a suite's values are checked before anything trains."""

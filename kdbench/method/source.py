@@ -91,7 +91,8 @@ def _sources(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, text, thing in cells.definitions(cls, set()):
         if not isinstance(thing, ModuleType):
-            found[f"session:{name}"] = fingerprint(thing) if text is None else text
+            guessed = isinstance(thing, type) and not cells.codes(thing)  # the text was found by the class's name alone
+            found[f"session:{name}"] = fingerprint(thing) if text is None or guessed else text
         elif getattr(thing, "__file__", None) and not is_installed(thing):
             found |= imports.module_sources(thing)
     return found

@@ -1,4 +1,4 @@
-"""The small networks of kdbench, by name; they come in through the hook that a plugin would use, and are registered with timm too.
+"""The small networks of kdbench, by name; they come in through the hook that a plugin would use, and timm knows them too.
 
 Names are those of the literature where timm has them free (``resnet20``, ``wrn_16_2``, ``vgg8``). timm's own ``vgg13`` is the
 ImageNet network, so the field's is ``cifar_vgg13`` here (and ``vgg8`` answers to ``cifar_vgg8``). Suites may also write
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
-import timm
 from torch import nn
 
 from kdbench.errors import KdbenchError
@@ -53,8 +52,18 @@ def kdbench_models() -> Mapping[str, Callable[..., nn.Module]]:
     return {**NETS, **ALIASES}
 
 
-def _register(name: str, factory: Factory) -> None:
-    """Make ``timm.create_model(name, …)`` work."""
+def register_with_timm(timm: ModuleType) -> None:
+    """Make ``timm.create_model(name, …)`` work for every small network whose name timm has free.
+
+    Suites get the network of this module in any case.
+    """
+    for name, factory in NETS.items():
+        if not timm.is_model(name):
+            timm.models.register_model(_entrypoint(name, factory))
+
+
+def _entrypoint(name: str, factory: Factory) -> Factory:
+    """The factory as timm calls it."""
 
     def entrypoint(
         pretrained: bool = False,
@@ -68,9 +77,4 @@ def _register(name: str, factory: Factory) -> None:
         return factory(**kwargs)
 
     entrypoint.__name__ = entrypoint.__qualname__ = name
-    timm.models.register_model(entrypoint)
-
-
-for _name, _factory in NETS.items():
-    if not timm.is_model(_name):  # a later timm may have taken the name; suites get ours all the same
-        _register(_name, _factory)
+    return entrypoint

@@ -1,4 +1,4 @@
-"""From a suite to trials and cohorts: grids, seeds, teachers, generations and assistants expanded. Pure and quick."""
+"""From a suite to trials and cohorts: grids, seeds, teachers, generations and assistants expanded. A pure function, and fast."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.method import Needs
+from kdbench.plan import identity
 from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
+from kdbench.seeding import canonical_json
 from kdbench.suite.load import BASELINE
 from kdbench.suite.resolve import entry_name, network_of, pair_entries, pair_name, teachers_of
 from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
@@ -26,10 +28,10 @@ def make_plan(
     max_members: int = 32,
     folder: Path | None = None,
 ) -> Plan:
-    """Everything that a suite asks for, in an order that can be run.
+    """Expand a suite into everything that it asks for, in an order that can be run.
 
     Args:
-        suite: a suite that :func:`kdbench.suite.resolve.resolve` has found good.
+        suite: a suite that :func:`kdbench.suite.resolve.resolve` has checked.
         registry: its methods.
         fingerprint: of the data's content.
         cohorts: whether trials train together; otherwise each is a cohort of its own.
@@ -73,7 +75,7 @@ class _Builder:
     entries: list[Entry] = field(default_factory=list)
 
     def pair(self, pair: Pair, seed: int) -> None:
-        """All rows of one pair and one seed."""
+        """Add all rows of one pair and one seed."""
         student = network_of(self.suite, pair.student)
         teachers: list[Trial] = []
         for reference in teachers_of(pair):
@@ -88,7 +90,7 @@ class _Builder:
     def entry(
         self, pair: Pair, student: Network, teachers: list[Trial], entry: MethodEntry, point: dict[str, Any], seed: int
     ) -> None:
-        """One method entry at one grid point."""
+        """Add the rows of one method entry at one grid point."""
         params = {**entry.params, **point}
         label = entry_name(entry)
         if entry.generations:
@@ -115,7 +117,7 @@ class _Builder:
         return self.trial(network, network.method, network.params, teachers, own)
 
     def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:
-        """Make a trial, or find the one that is the same."""
+        """Make a trial, or return the one that is identical."""
         cls = self.registry.methods[method]
         full = cls.Params(**params)
         needs: Needs = cls(full).needs
@@ -138,7 +140,7 @@ class _Builder:
         return self.trials.setdefault(trial.id, trial)
 
     def row(self, pair: Pair, label: str, trial: Trial, role: Role, point: Mapping[str, Any] | None = None) -> None:
-        """Say why the trial is in the suite."""
+        """Add a row: the reason why the trial is in the suite."""
         self.entries.append(
             Entry(
                 pair=pair_name(pair),
@@ -169,18 +171,8 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 def _stream(trial: Trial, needs: Needs) -> str:
     """What decides the batches, and the precision of the teachers' pass on them."""
     recipe = trial.recipe
-    return repr(
-        (
-            trial.task,
-            trial.data,
-            trial.seed,
-            recipe.data_side(),
-            recipe.epochs,
-            recipe.precision,
-            recipe.channels_last,
-            needs.sampler,
-        )
-    )
+    stream = [trial.task, identity.canonical(trial.data), trial.seed, identity.data_side(recipe), recipe.epochs, needs.sampler]
+    return canonical_json([*stream, recipe.precision, recipe.channels_last])
 
 
 def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> tuple[Cohort, ...]:
@@ -193,7 +185,7 @@ def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> 
     teaching = {t for trial in trials.values() for t in trial.teachers}
     for i, trial in trials.items():
         if not trial.teachers and i not in teaching:
-            # Nobody waits for it: let it train beside those that have teachers.
+            # No trial waits for it: let it train beside those that have teachers.
             level[i] = min((level[j] for j, t in trials.items() if t.teachers and streams[j] == streams[i]), default=0)
     groups: dict[tuple[int, str], list[str]] = {}
     for i in trials:

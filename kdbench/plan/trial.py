@@ -1,4 +1,4 @@
-"""Trial, Entry, Cohort, Plan: what a suite comes down to."""
+"""Trial, Entry, Cohort, Plan: what a suite is expanded into."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from kdbench.method import Sampler
+from kdbench.plan.identity import trial_identity
 from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
 
@@ -14,7 +15,7 @@ class DataKey(Frozen):
     """The data of a trial, by what they are and not by where they lie.
 
     Args:
-        spec: the data set as the suite names it, without ``options`` (paths differ between machines).
+        spec: the data set as the suite describes it, without ``options`` (paths differ between machines).
         fingerprint: digest of the content of all splits.
     """
 
@@ -51,15 +52,8 @@ class Trial(Frozen):
 
     @cached_property
     def id(self) -> str:
-        """Digest of all the above, 16 hexadecimal digits; its teachers' ids are included, paths of weights are not."""
-        own = self.model_dump(mode="json")
-        if self.weights_digest is not None:
-            own["model"]["weights"] = "file"
-        if self.task == "classification":
-            del own["task"]
-        if self.preprocessing is None:
-            del own["preprocessing"]
-        return digest(own)
+        """Digest of what the trial is, 16 hexadecimal digits: see :mod:`kdbench.plan.identity` for what counts."""
+        return digest(trial_identity(self))
 
 
 Role = Literal["student", "teacher", "assistant", "generation"]
@@ -70,14 +64,14 @@ class Entry(Frozen):
 
     Args:
         pair: name of the pair.
-        label: how reports call the row: a method entry's name, or a teacher's network name.
+        label: name of the row in reports: a method entry's name, or a teacher's network name.
         method: the method's name.
         family: the method's family.
         grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without a grid.
         role: what the trial is for; only ``student`` entries are compared.
         seed: the seed of the row.
         trial: the trial's id.
-        teachers: ids of the trials whose students taught it.
+        teachers: ids of the trials whose students taught its student.
     """
 
     pair: str
@@ -139,6 +133,7 @@ class Plan(Frozen):
     """Everything that a suite asks for, in an order that can be run.
 
     Args:
+        version: of this format.
         suite: the suite's name.
         trials: id → trial, teachers before their students.
         entries: the rows of the report.
@@ -147,6 +142,7 @@ class Plan(Frozen):
         task: what reports must know of the task; plans of version 1 are of image classification.
     """
 
+    version: Literal[2] = 2
     suite: str
     title: str | None = None
     description: str | None = None
@@ -157,7 +153,7 @@ class Plan(Frozen):
     cohorts: tuple[Cohort, ...]
 
     def names(self) -> dict[str, str]:
-        """Names of trials for people: the label of the first row that a trial stands in, with its grid point; or its method."""
+        """Names of trials for people: the label and grid point of the first row that a trial is in, or its method."""
         found: dict[str, str] = {}
         for entry in self.entries:
             point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())

@@ -1,11 +1,13 @@
 """Every hook of kdbench, on one page.
 
-A plugin is a module (or object) with functions named like these, marked with ``kdbench.hookimpl``. It is found among the
-built-ins, through the entry-point group ``kdbench``, or as a file named by ``--plugin FILE.py`` or by ``plugins:`` in a suite.
+A plugin is a module (or object) with functions named like these, marked with ``kdbench.hookimpl``. It is found through the
+entry-point group ``kdbench`` (kdbench's own methods, models and data sets are), as a file named by ``--plugin FILE.py`` or by
+``plugins:`` in a suite, or handed over as an object in Python. A file that only defines Method, Dataset or Task classes needs no hook.
 Two plugins that claim one name are an error that names both. A hook may leave out arguments that it does not use.
 
 Hooks that provide things return iterables or mappings; hooks that are events return nothing, and must not change what
-they are given. An exception in an event is reported as a warning and never costs a trial.
+they are given. An exception in an event is reported as a warning that names the plugin; it never costs a trial, and the other
+plugins still receive the event.
 """
 
 from __future__ import annotations
@@ -56,12 +58,16 @@ def kdbench_metrics() -> Mapping[str, Callable[[Tensor, Tensor], float]]:  # typ
 
 @hookspec
 def kdbench_executors() -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Return executors by name: callables that run one cohort (see ``kdbench.run.executors.Executor``)."""
+    """Return executors by name: functions of ``ExecutorSettings`` that make an ``Executor`` (see :mod:`kdbench.run.executors`)."""
 
 
 @hookspec
 def kdbench_reporters() -> Mapping[str, Callable[[Any, Path], list[Path]]]:  # type: ignore[empty-body]
-    """Return report formats by name: functions of (``kdbench.analysis.frame.SuiteFrame``, folder) that write files, and return paths."""
+    """Return report formats by name: functions of (report, folder) that write files into the folder, and return their paths.
+
+    ``report`` is a ``kdbench.report.report.Report``: ``report.standings`` is the leaderboard in raw numbers, ``report.rows`` has
+    a row a trial, ``report.charts`` holds the figures, ``report.plan.task`` says what the metrics are called.
+    """
 
 
 @hookspec

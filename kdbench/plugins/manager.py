@@ -1,157 +1,80 @@
-"""Finding plugins and asking them what they provide."""
+"""Finding plugins: what is installed, files, and objects."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import pluggy
 
 from kdbench.errors import Place, PluginError, did_you_mean
-from kdbench.method import Method
 from kdbench.plugins import hookspecs
+from kdbench.plugins.objects import adopt_classes, as_plugin
+from kdbench.plugins.registry import Registry
 from kdbench.seeding import digest
 
+__all__ = ["ENTRY_POINT_GROUP", "Registry", "load_registry"]
+
 ENTRY_POINT_GROUP = "kdbench"
-BUILT_INS = ("kdbench.models.small", "kdbench.tasks.images.catalog", "kdbench.run.executors", "kdbench.report.formats")
-"""Modules of kdbench that come in through the same hooks as a stranger's plugin."""
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Registry:
-    """What all plugins provide, by name.
-
-    Args:
-        manager: the pluggy manager; ``registry.hook`` calls events.
-    """
-
-    manager: pluggy.PluginManager
-
-    @property
-    def hook(self) -> pluggy.HookRelay:
-        """The hooks, to be called with keyword arguments."""
-        return self.manager.hook
-
-    @cached_property
-    def methods(self) -> Mapping[str, type[Method]]:
-        """Method classes by name."""
-        return self._classes("kdbench_methods", "method", Method)
-
-    @cached_property
-    def models(self) -> Mapping[str, Callable[..., Any]]:
-        """Model factories by name (timm's own models are not among them)."""
-        return self._collect("kdbench_models", "model", lambda given: dict(given).items())
-
-    @cached_property
-    def datasets(self) -> Mapping[str, type[Any]]:
-        """Data set classes by name."""
-        return self._classes("kdbench_datasets", "data set", object)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, type[Any]]:
-        """Task classes by name."""
-        return self._classes("kdbench_tasks", "task", object)
-
-    @cached_property
-    def metrics(self) -> Mapping[str, Callable[..., float]]:
-        """Extra metrics by name."""
-        return self._collect("kdbench_metrics", "metric", lambda given: dict(given).items())
-
-    @cached_property
-    def executors(self) -> Mapping[str, Any]:
-        """Executors by name."""
-        return self._collect("kdbench_executors", "executor", lambda given: dict(given).items())
-
-    @cached_property
-    def reporters(self) -> Mapping[str, Callable[..., list[Path]]]:
-        """Report formats by name."""
-        return self._collect("kdbench_reporters", "report format", lambda given: dict(given).items())
-
-    def check(self) -> None:
-        """Ask every providing hook once, so that what is wrong with a plugin shows before anything trains.
-
-        Raises:
-            PluginError: a hook raises, provides something else than it should, or claims a taken name.
-        """
-        for kind in ("methods", "models", "datasets", "tasks", "metrics", "executors", "reporters"):
-            getattr(self, kind)
-
-    def find(self, kind: str, table: Mapping[str, T], name: str, place: Place | None = None) -> T:
-        """Look a name up, or raise :class:`PluginError` with the nearest known one."""
-        if name not in table:
-            hint = did_you_mean(name, table) or f"; known are {', '.join(sorted(table))}"
-            raise PluginError(f'unknown {kind} "{name}"{hint}', place)
-        return table[name]
-
-    def _classes(self, hook: str, noun: str, base: type) -> Mapping[str, type[Any]]:
-        def items(given: Iterable[Any]) -> Iterable[tuple[str, Any]]:
-            for cls in given:
-                name = getattr(cls, "name", None)
-                if not (inspect.isclass(cls) and issubclass(cls, base) and isinstance(name, str)):
-                    raise PluginError(f"{hook} must return {base.__name__} classes with a name, not {cls!r}")
-                yield name, cls
-
-        return self._collect(hook, noun, items)
-
-    def _collect(self, hook: str, noun: str, items: Callable[[Any], Iterable[tuple[str, Any]]]) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
-        owner: dict[str, str] = {}
-        implementations = getattr(self.hook, hook).get_hookimpls()
-        for impl in implementations:  # in the order of registration
-            plugin = _describe(impl.plugin, impl.plugin_name)
-            try:
-                given = list(items(impl.function() or ()))
-            except PluginError as error:
-                raise PluginError(f"{plugin}: {error.message}") from error
-            except Exception as error:
-                raise PluginError(f"{plugin}: its {hook} hook failed: {type(error).__name__}: {error}") from error
-            for name, value in given:
-                if name in owner and found[name] is not value:
-                    raise PluginError(f'two plugins claim the {noun} "{name}": {owner[name]} and {plugin}; rename one of them')
-                owner[name], found[name] = plugin, value
-        return found
+BUILT_IN = ("kdbench_methods", "kdbench_models", "kdbench_datasets", "kdbench_tasks", "kdbench_executors", "kdbench_reporters")
+"""Hooks that kdbench itself implements: where one of them is empty, kdbench is not installed as it should be."""
 
 
-def load_registry(files: Sequence[Path | str] = (), places: Mapping[str, Place] | None = None) -> Registry:
-    """Find every plugin: built-ins, entry points of the group ``kdbench``, then files.
+def load_registry(
+    files: Sequence[Path | str] = (), places: Mapping[str, Place] | None = None, objects: Iterable[Any] = ()
+) -> Registry:
+    """Find every plugin: entry points of the group ``kdbench`` (kdbench's own first), then files, then objects.
+
+    Nothing is asked of them yet: :meth:`Registry.check` does so before a run.
 
     Args:
         files: Python files, in order; a file named twice is loaded once.
         places: for files that a suite names, where it does.
+        objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules with hooks.
 
     Raises:
-        PluginError: a plugin cannot be found or imported, implements a hook that does not exist, or claims a taken name.
+        PluginError: a plugin cannot be found or imported, or implements a hook that does not exist.
     """
     manager = pluggy.PluginManager("kdbench")
     manager.add_hookspecs(hookspecs)
-    for name in BUILT_INS:
-        _register(manager, importlib.import_module(name), name)
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        where = f'entry point "{entry.name}" ({entry.value})'
-        try:
-            plugin = entry.load()
-        except Exception as error:
-            raise PluginError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
-        if not manager.is_registered(plugin):
-            _register(manager, plugin, where)
+    for entry in _entry_points():
+        _register_entry_point(manager, entry)
+    if not all(getattr(manager.hook, hook).get_hookimpls() for hook in BUILT_IN):
+        raise PluginError(
+            "kdbench is not installed, or its installation is older than its code: its methods, models and data sets are found "
+            'through its entry points; run "pip install -e ." in the checkout'
+        )
     for path in dict.fromkeys(Path(f).resolve() for f in files):
         place = (places or {}).get(str(path))
         _register(manager, _import_file(path, place), str(path))
-    registry = Registry(manager)
-    registry.check()
-    return registry
+    for given in {id(o): o for o in objects}.values():
+        if not manager.is_registered(given):
+            plugin, name = as_plugin(given, lambda o: _has_hooks(manager, o))
+            _register(manager, plugin, _free(manager, name))
+    return Registry(manager)
+
+
+def _entry_points() -> list[EntryPoint]:
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return sorted(found, key=lambda e: e.dist is None or e.dist.name != "kdbench")
+
+
+def _register_entry_point(manager: pluggy.PluginManager, entry: EntryPoint) -> None:
+    where = f'entry point "{entry.name}" ({entry.value})'
+    try:
+        plugin = entry.load()
+    except Exception as error:
+        raise PluginError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    if not manager.is_registered(plugin):
+        _register(manager, plugin, where)
 
 
 def _register(manager: pluggy.PluginManager, plugin: Any, name: str) -> None:
@@ -160,8 +83,26 @@ def _register(manager: pluggy.PluginManager, plugin: Any, name: str) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         known = [n for n in vars(hookspecs) if n.startswith("kdbench_")]
-        unknown = next((n for n in vars(plugin) if n.startswith("kdbench_") and n not in known), "")
+        unknown = next((n for n in dir(plugin) if n.startswith("kdbench_") and n not in known), "")
         raise PluginError(f"{name}: {str(error).splitlines()[-1]}{did_you_mean(unknown, known)}") from error
+    for hook in manager.get_hookcallers(plugin) or ():
+        if any(i.plugin is plugin and (i.wrapper or i.hookwrapper) for i in hook.get_hookimpls()):
+            raise PluginError(
+                f"{name}: {hook.name} is a wrapper, which kdbench's hooks do not have; write an ordinary function"
+            )
+
+
+def _has_hooks(manager: pluggy.PluginManager, plugin: Any) -> bool:
+    return any(n.startswith("kdbench_") and manager.parse_hookimpl_opts(plugin, n) is not None for n in dir(plugin))
+
+
+def _free(manager: pluggy.PluginManager, name: str) -> str:
+    """The name, numbered where another plugin has it."""
+    number, free = 1, name
+    while manager.has_plugin(free):
+        number += 1
+        free = f"{name} ({number})"
+    return free
 
 
 def _import_file(path: Path, place: Place | None) -> ModuleType:
@@ -182,23 +123,5 @@ def _import_file(path: Path, place: Place | None) -> ModuleType:
         if isinstance(error, SyntaxError):
             line = error.lineno
         raise PluginError(f"the plugin cannot be imported: {type(error).__name__}: {error}", Place(path, line)) from error
-    _adopt_methods(module)
+    adopt_classes(module)
     return module
-
-
-def _adopt_methods(module: ModuleType) -> None:
-    """Let a file that only defines Method subclasses do without a hook."""
-    if hasattr(module, "kdbench_methods"):
-        return
-    own = [
-        v
-        for v in vars(module).values()
-        if inspect.isclass(v) and issubclass(v, Method) and v.__module__ == module.__name__ and not v.__name__.startswith("_")
-    ]
-    if own:
-        module.kdbench_methods = hookspecs.hookimpl(lambda: own)  # type: ignore[attr-defined]
-
-
-def _describe(plugin: Any, name: str | None) -> str:
-    file = getattr(plugin, "__file__", None)
-    return name if name and (file is None or name == str(file)) else f"{name} ({file})"

@@ -1,17 +1,18 @@
-"""The leaderboard's columns: what heads each, and what stands in it."""
+"""The leaderboard's columns: the heading of each, and the text of its cells."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
+from kdbench.analysis.task import metric_column, teacher_column
 from kdbench.errors import KdbenchError, Place, did_you_mean
-from kdbench.report.text import decimals, duration, flat, milliseconds, percent, points, quantity, size, times
+from kdbench.plan.trial import TaskInfo
+from kdbench.report.text import decimals, duration, flat, milliseconds, percent, quantity, size, times
+from kdbench.report.wording import Wording, metric_text
 from kdbench.suite.schema import ReportSpec
 
 Line = Mapping[str, Any]
@@ -23,18 +24,18 @@ class Column:
     """One column.
 
     Args:
-        heading: what heads it.
+        heading: its heading.
         key: the column of the standings that it is sorted by.
-        cell: the text that stands in a row.
-        foreign: whether it holds text of plugins and suites, which is escaped.
-        falling: whether the best is the highest.
+        cell: gives the text of a row's cell.
+        untrusted: whether it holds text of plugins and suites, which is escaped.
+        lower_is_better: whether the best is the lowest (or the first in the alphabet).
     """
 
     heading: str
     key: str
     cell: Callable[[Line], str]
-    foreign: bool = False
-    falling: bool = True
+    untrusted: bool = False
+    lower_is_better: bool = False
 
 
 def show_point(point: str) -> str:
@@ -43,24 +44,46 @@ def show_point(point: str) -> str:
     return ", ".join(f"{k} = {v if isinstance(v, str) else json.dumps(v)}" for k, v in values.items())
 
 
+def number(value: object) -> float:
+    """A table's value as a number; NaN for text and for missing values."""
+    try:
+        return math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def mark(significant: str) -> str:
+    """The mark of a significant difference: ‡ by seeds, † only by test units."""
+    return {"": "", "seeds": " ‡"}.get(significant, " †")
+
+
 def _name(line: Line) -> str:
     role = line["role"]
     return flat(line["label"]) + (f" ({role})" if role in ("teacher", "assistant") else "")
 
 
-def _accuracy(line: Line) -> str:
-    mean = percent(line["test_accuracy"])
-    if line["finished"] > 1:
-        return f"{mean} ± {percent(line['test_accuracy_sd'])}"
-    return mean + _brackets(line, "test_accuracy", percent)
+def _family(line: Line) -> str:
+    return flat(line["family"]) if line["role"] == "student" else ""
 
 
-def _delta(name: str) -> Callable[[Line], str]:
+def _primary(words: Wording) -> Callable[[Line], str]:
+    key = metric_column(words.task)
+
+    def cell(line: Line) -> str:
+        mean = words.value(line[key])
+        if line["finished"] > 1:
+            return f"{mean} ± {words.plain(line[f'{key}_sd'])}"
+        return mean + _brackets(line, key, words.value)
+
+    return cell
+
+
+def _delta(name: str, words: Wording) -> Callable[[Line], str]:
     def cell(line: Line) -> str:
         if math.isnan(line[name]):
             return "–"
-        mark = MARKS[line["significant"]] if name == "delta" else ""
-        return points(line[name]) + _brackets(line, name, points) + mark
+        text = words.difference(line[name]) + _brackets(line, name, words.difference)
+        return text + mark(line["significant"]) if name == "delta" else text
 
     return cell
 
@@ -77,7 +100,7 @@ def _latency(line: Line) -> str:
 
 
 def _test_set(line: Line) -> str:
-    seconds, spread = line.get("test_set_seconds", float("nan")), line.get("test_set_spread", float("nan"))
+    seconds, spread = line.get("test_set_seconds", math.nan), line.get("test_set_spread", math.nan)
     return "–" if math.isnan(seconds) else f"{seconds:.3g} ± {spread:.2g}"
 
 
@@ -92,103 +115,156 @@ def _note(line: Line) -> str:
     return flat("; ".join(notes))
 
 
-def _number(name: str, text: Callable[[float], str]) -> Callable[[Line], str]:
-    """A cell that shows one number; a column that the records do not fill is a row of dashes."""
+def _cell(name: str, text: Callable[[float], str]) -> Callable[[Line], str]:
+    """A cell that shows one number, or a dash."""
 
     def cell(line: Line) -> str:
-        value = line.get(name)
-        return "–" if value is None or pd.isna(value) else text(float(value))
+        value = number(line.get(name))
+        return "–" if math.isnan(value) else text(value)
 
     return cell
 
 
-MARKS = {"seeds": " ‡", "images": " †", "": ""}
-"""After a difference: told apart by seeds, or only by the test images."""
-
-COLUMNS = {
-    "place": Column("place", "place", _number("place", lambda v: str(int(v))), falling=False),
-    "method": Column("method", "label", _name, foreign=True, falling=False),
-    "family": Column(
-        "family", "family", lambda line: flat(line["family"]) if line["role"] == "student" else "", foreign=True, falling=False
-    ),
-    "accuracy": Column("test accuracy %", "test_accuracy", _accuracy),
-    "delta": Column("Δ supervised", "delta", _delta("delta")),
-    "delta_kd": Column("Δ kd", "delta_kd", _delta("delta_kd")),
-    "gap": Column("gap closed %", "gap_closed", _number("gap_closed", lambda v: f"{100 * v:z.0f}".replace("-", "−"))),
-    "effect": Column("effect size", "effect_size", _number("effect_size", lambda v: f"{v:z.2f}".replace("-", "−"))),
-    "teacher": Column("teacher %", "teacher_accuracy", _number("teacher_accuracy", percent)),
-    "agreement": Column("agreement %", "agreement", _number("agreement", percent)),
-    "kl": Column("KL to teacher", "kl", _number("kl", decimals), falling=False),
-    "nll": Column("NLL", "nll", _number("nll", decimals), falling=False),
-    "ece": Column("ECE %", "ece", _number("ece", percent), falling=False),
-    "top5": Column("top-5 %", "top5", _number("top5", percent)),
-    "f1": Column("macro F1 %", "macro_f1", _number("macro_f1", percent)),
-    "parameters": Column("parameters", "parameters", _number("parameters", quantity), falling=False),
-    "macs": Column("MACs", "macs", _number("macs", quantity), falling=False),
-    "size": Column("size MB", "size_mb", _number("size_mb", size), falling=False),
-    "compression": Column("compression", "compression", _number("compression", times)),
-    "latency": Column("latency ms", "latency_ms", _latency, falling=False),
-    "test_set": Column("test set s", "test_set_seconds", _test_set, falling=False),
-    "speedup": Column("speed-up", "speedup", lambda line: _number("speedup", times)(line) + _brackets(line, "speedup", times)),
-    "efficiency": Column("efficiency", "efficiency", _number("efficiency", lambda v: f"{v:.3g}")),
-    "time": Column("time", "wall_seconds", _number("wall_seconds", duration), falling=False),
-    "step": Column("step time", "step_ratio", _number("step_ratio", lambda v: f"{v:.2f}×"), falling=False),
-    "extra": Column("extra parameters", "method_parameters", _number("method_parameters", quantity), falling=False),
-    "note": Column("note", "error", _note, foreign=True, falling=False),
-}
-DEFAULT = (
-    "place", "method", "family", "accuracy", "delta", "gap", "teacher", "agreement", "parameters", "macs", "size",
-    "compression", "latency", "speedup", "efficiency", "time", "note",
-)  # fmt: skip
-"""What a leaderboard shows unless the suite or ``--columns`` says otherwise; columns without a number are left out."""
-TERMINAL = ("place", "method", "accuracy", "delta", "teacher", "parameters", "latency", "time", "note")
-"""What fits on a screen."""
+def _rounded(value: float, form: str) -> str:
+    return format(value, form).replace("-", "−")
 
 
-def check_columns(names: Sequence[str], where: str = "", place: Place | None = None) -> tuple[str, ...]:
+def _low(heading: str, key: str, text: Callable[[float], str]) -> Column:
+    return Column(heading, key, _cell(key, text), lower_is_better=True)
+
+
+def _high(heading: str, key: str, text: Callable[[float], str]) -> Column:
+    return Column(heading, key, _cell(key, text))
+
+
+def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
+    return Column(heading, key, cell, untrusted=True, lower_is_better=True)
+
+
+def columns_of(task: TaskInfo) -> dict[str, Column]:
+    """All columns by name; those of the task's metrics are named after them."""
+    words = Wording(task)
+    lower = not task.metrics[task.primary].higher_is_better
+    return {
+        "place": _low("place", "place", lambda v: str(int(v))),
+        "method": _text("method", "label", _name),
+        "family": _text("family", "family", _family),
+        **_metrics(words),
+        "delta": Column("Δ supervised", "delta", _delta("delta", words), lower_is_better=lower),
+        "delta_kd": Column("Δ kd", "delta_kd", _delta("delta_kd", words), lower_is_better=lower),
+        "gap": _high("gap closed %", "gap_closed", lambda v: _rounded(100 * v, "z.0f")),
+        "effect": Column(
+            "effect size", "effect_size", _cell("effect_size", lambda v: _rounded(v, "z.2f")), lower_is_better=lower
+        ),
+        "teacher": Column(
+            f"teacher{words.percent_sign}",
+            teacher_column(task),
+            _cell(teacher_column(task), words.value),
+            lower_is_better=lower,
+        ),
+        "agreement": _high("agreement %", "agreement", percent),
+        "kl": _low("KL to teacher", "kl", decimals),
+        "nll": _low("NLL", "nll", decimals),
+        "ece": _low("ECE %", "ece", percent),
+        "top5": _high("top-5 %", "top5", percent),
+        "f1": _high("macro F1 %", "macro_f1", percent),
+        "parameters": _low("parameters", "parameters", quantity),
+        "macs": _low("MACs", "macs", quantity),
+        "size": _low("size MB", "size_mb", size),
+        "compression": _high("compression", "compression", times),
+        "latency": Column("latency ms", "latency_ms", _latency, lower_is_better=True),
+        "test_set": Column("test set s", "test_set_seconds", _test_set, lower_is_better=True),
+        "speedup": Column(
+            "speed-up", "speedup", lambda line: _cell("speedup", times)(line) + _brackets(line, "speedup", times)
+        ),
+        "efficiency": _high("efficiency", "efficiency", lambda v: f"{v:.3g}"),
+        "time": _low("time", "wall_seconds", duration),
+        "step": _low("step time", "step_ratio", lambda v: f"{v:.2f}×"),
+        "extra": _low("extra parameters", "method_parameters", quantity),
+        "note": _text("note", "error", _note),
+    }
+
+
+def _metrics(words: Wording) -> dict[str, Column]:
+    task = words.task
+    found = {
+        task.primary: Column(
+            f"test {words.metric}{words.percent_sign}",
+            metric_column(task),
+            _primary(words),
+            lower_is_better=not task.metrics[task.primary].higher_is_better,
+        )
+    }
+    for name, info in task.metrics.items():
+        key = metric_column(task, "test", name)
+        show = lambda v, percentage=info.percent: metric_text(v, percentage=percentage)  # noqa: E731
+        heading = f"test {info.label}{' %' if info.percent else ''}"
+        found.setdefault(name, Column(heading, key, _cell(key, show), lower_is_better=not info.higher_is_better))
+    return found
+
+
+def default_columns(task: TaskInfo) -> tuple[str, ...]:
+    """What a leaderboard shows unless the suite or ``--columns`` says otherwise.
+
+    Columns without a number are left out.
+    """
+    return (
+        *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary), "delta", "gap"),
+        *(
+            "teacher",
+            "agreement",
+            "parameters",
+            "macs",
+            "size",
+            "compression",
+            "latency",
+            "speedup",
+            "efficiency",
+            "time",
+            "note",
+        ),
+    )
+
+
+def terminal_columns(task: TaskInfo) -> tuple[str, ...]:
+    """What fits on a screen."""
+    return ("place", "method", task.primary, "delta", "teacher", "parameters", "latency", "time", "note")
+
+
+def check_columns(
+    names: Sequence[str], where: str = "", place: Place | None = None, known: Iterable[str] | None = None
+) -> tuple[str, ...]:
     """Names of columns, each once, if all are known.
 
     Args:
         names: names.
         where: what names them, for the error: ``in --columns: ``.
         place: where in a file.
+        known: names of the task's columns; by default, those of image classification.
 
     Raises:
         KdbenchError: a name is unknown.
     """
+    known = tuple(columns_of(TaskInfo()) if known is None else known)
     for name in names:
-        if name not in COLUMNS:
-            hint = did_you_mean(name, COLUMNS) or f"; known are {', '.join(COLUMNS)}"
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
             raise KdbenchError(f'{where}unknown column "{name}"{hint}', place)
     return tuple(dict.fromkeys(names))
 
 
-def check_report(spec: ReportSpec, place: Callable[..., Place]) -> None:
+def check_report(spec: ReportSpec, place: Callable[..., Place], task: TaskInfo | None = None) -> None:
     """Check what a suite says of its report.
 
     Args:
         spec: ``report:`` of the suite.
         place: gives the place of a path of keys in the suite's file.
+        task: the suite's task; image classification by default.
 
     Raises:
         KdbenchError: a column is unknown.
     """
+    known = columns_of(task or TaskInfo())
     for i, name in enumerate(spec.columns):
-        check_columns([name], place=place("report", "columns", i))
-    check_columns([spec.sort.removeprefix("-")], place=place("report", "sort"))
-
-
-def sorted_lines(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Standings with each pair's students sorted by a column, best first, or with a leading ``-`` the other way round.
-
-    Teachers and other helpers stay on top; rows without a number come last.
-    """
-    column = COLUMNS[by.removeprefix("-")]
-    rising = column.falling == by.startswith("-")
-    if column.key not in table:
-        return table
-    parts = []
-    for _, group in table.groupby(["pair", "fingerprint"], sort=False):
-        student = group["role"] == "student"
-        parts += [group[~student], group[student].sort_values(column.key, ascending=rising, kind="stable", na_position="last")]
-    return pd.concat(parts, ignore_index=True)
+        check_columns([name], place=place("report", "columns", i), known=known)
+    check_columns([spec.sort.removeprefix("-")], place=place("report", "sort"), known=known)

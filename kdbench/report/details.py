@@ -1,94 +1,54 @@
-"""What stands behind a leaderboard's rows: every epoch, and every class."""
+"""Pages of every epoch and of every class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from kdbench.analysis.frame import SuiteFrame, grid_choice
-from kdbench.measure.accuracy import per_class
-from kdbench.report.text import decimals, escape, percent
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.classes import AVERAGE, CLASS_SCORES
+from kdbench.analysis.epochs import epoch_columns
+from kdbench.analysis.task import SPLITS
+from kdbench.plan.trial import TaskInfo
+from kdbench.report.text import decimals, escape
+from kdbench.report.wording import metric_text, metrics_in_percent
 
-CURVES = ("loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
-CLASS_SCORES = ("precision", "recall", "f1", "support")
 MOST_CLASSES = 20
 """Pages list the classes of no more than this; the CSV file has all."""
 
 
-def epochs_table(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and epoch: losses (nats), accuracies (shares), means over ``seeds``, ``train_seconds``.
-
-    Of a grid, the chosen point.
-    """
-    found: list[dict[str, Any]] = []
-    for key, group in _rows(frame):
-        histories = [frame.evidence.histories[t] for t in group["trial"] if t in frame.evidence.histories]
-        together = pd.concat([h for h in histories if len(h)] or [pd.DataFrame({"epoch": []})])
-        for epoch, part in together.groupby("epoch"):
-            means = part[[c for c in (*CURVES, "train_seconds") if c in part]].mean()
-            found.append({**key, "epoch": int(float(str(epoch))), "seeds": len(part), **means})
-    return pd.DataFrame(found)
-
-
-def classes_table(frame: SuiteFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and class: ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``.
-
-    Of a grid, the chosen point. The class "macro average" stands for the plain mean of all classes.
-    """
-    found: list[dict[str, Any]] = []
-    for key, group in _rows(frame):
-        known = [t for t in group["trial"] if t in frame.evidence.classes]
-        if not known:
-            continue
-        fingerprint = str(group["fingerprint"].iloc[0])
-        names = [str(n) for n in frame.records[known[0]].data.get("classes", ())]
-        targets = frame.evidence.targets[fingerprint]
-        scores = [per_class(targets, frame.evidence.classes[t], len(names)) for t in known]
-        means = {name: np.mean([s[name] for s in scores], axis=0) for name in CLASS_SCORES}
-        for i, name in enumerate(names):
-            found.append({**key, "class": name, "seeds": len(known), **{k: v[i] for k, v in means.items()}})
-        average = {k: v.sum() if k == "support" else v.mean() for k, v in means.items()}
-        found.append({**key, "class": "macro average", "seeds": len(known), **average})
-    table = pd.DataFrame(found)
-    return table.astype({"support": int}) if len(table) else table
-
-
-def epochs_markdown(frame: SuiteFrame) -> str:
+def epochs_markdown(analysis: Analysis) -> str:
     """Tables of all epochs, one a row of the leaderboard."""
+    task = analysis.task
+    shares = metrics_in_percent(task)
     parts = [
-        f"# {escape(frame.plan.title or frame.plan.suite)}: every epoch",
-        "Means over seeds; losses in nats, accuracies in percent.",
+        f"# {escape(analysis.plan.title or analysis.plan.suite)}: every epoch",
+        "Means over seeds; losses in nats" + (f", {shares}." if shares else "."),
     ]
-    headers = ["epoch", "loss", "train %", "validation loss", "validation %", "test loss", "test %"]
-    for name, group in _sections(epochs_table(frame)):
-        lines = [[str(row["epoch"]), *(_cell(row, c) for c in CURVES)] for row in group.to_dict("records")]
-        parts += [f"## {name}", _table(lines, headers)]
+    names = epoch_columns(task)
+    headers = ["epoch", *(_heading(name, task) for name in names)]
+    for title, group in _sections(analysis.epochs):
+        lines = [[str(row["epoch"]), *(_cell(row, name, task) for name in names)] for row in group.to_dict("records")]
+        parts += [f"## {title}", _table(lines, headers)]
     return "\n\n".join(parts) + "\n"
 
 
-def classes_markdown(frame: SuiteFrame) -> str:
-    """Tables of all classes, one a row of the leaderboard; "" where there are too many classes for a page."""
-    table = classes_table(frame)
-    if table.empty or table["class"].nunique() > MOST_CLASSES + 1:
+def classes_markdown(analysis: Analysis) -> str:
+    """Tables of all classes, one a row of the leaderboard; "" for too many classes."""
+    table = analysis.classes
+    if table.empty or table.loc[table["class"] != AVERAGE, "class"].nunique() > MOST_CLASSES:
         return ""
-    parts = [f"# {escape(frame.plan.title or frame.plan.suite)}: every class", "On the test set, means over seeds."]
-    for name, group in _sections(table):
+    parts = [f"# {escape(analysis.plan.title or analysis.plan.suite)}: every class", "On the test set, means over seeds."]
+    for title, group in _sections(table):
         lines = [
             [escape(row["class"]), *(f"{row[c]:.4f}" for c in CLASS_SCORES[:-1]), f"{row['support']:,}"]
             for row in group.to_dict("records")
         ]
-        parts += [f"## {name}", _table(lines, ["class", *CLASS_SCORES])]
+        parts += [f"## {title}", _table(lines, ["class", *CLASS_SCORES])]
     return "\n\n".join(parts) + "\n"
-
-
-def _rows(frame: SuiteFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    keys = ["pair", "fingerprint", "role", "label"]
-    for values, group in grid_choice(frame).groupby(keys, sort=False):
-        yield dict(zip(keys, map(str, values), strict=True)), group.drop_duplicates("trial")
 
 
 def _sections(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -100,9 +60,26 @@ def _sections(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name + (f" · {escape(str(pair))}" if pairs else "") + (f" · data {fingerprint}" if data else ""), group
 
 
-def _cell(row: dict[Any, Any], name: str) -> str:
+def _metric(name: str, task: TaskInfo) -> tuple[str, str] | None:
+    """The split and the metric of a column; ``None`` for a loss."""
+    split, _, metric = name.partition("_")
+    return (split, metric) if split in SPLITS and metric in task.metrics else None
+
+
+def _heading(name: str, task: TaskInfo) -> str:
+    """The heading of a column: ``train %``, ``train F1 %``, ``validation loss``."""
+    if (found := _metric(name, task)) is None:
+        return name.replace("_", " ")
+    split, metric = found
+    info = task.metrics[metric]
+    words = split if metric == task.primary and info.percent else f"{split} {info.label}"
+    return f"{words} %" if info.percent else words
+
+
+def _cell(row: dict[Any, Any], name: str, task: TaskInfo) -> str:
     value = row.get(name, float("nan"))
-    return percent(value) if name.endswith("accuracy") else decimals(value)
+    found = _metric(name, task)
+    return decimals(value) if found is None else metric_text(value, percentage=task.metrics[found[1]].percent)
 
 
 def _table(lines: list[list[str]], headers: list[str]) -> str:

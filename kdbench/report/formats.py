@@ -1,31 +1,34 @@
-"""The formats that a report can be written in, offered through the public hook."""
+"""The formats that a report can be written in, offered through the public hook.
+
+What renders them is imported when a report is written: to know their names takes no matplotlib.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kdbench.analysis.archive import save_archive
-from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.grids import grid_table
-from kdbench.analysis.standings import standings
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
-from kdbench.report.details import classes_markdown, classes_table, epochs_markdown, epochs_table
-from kdbench.report.figures import write_png, write_svg
-from kdbench.report.html import write_html
-from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown
 
-Reporter = Callable[[SuiteFrame, Path], list[Path]]
+if TYPE_CHECKING:
+    from kdbench.analysis.analysis import Analysis
+    from kdbench.report.report import Report
+
+    Reporter = Callable[[Report, Path], list[Path]]
 
 
-def write_markdown(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.md``, ``epochs.md``, and ``classes.md`` where the classes are few enough for a page."""
+def write_markdown(report: Report, folder: Path) -> list[Path]:
+    """Write ``leaderboard.md``, ``epochs.md``, and (of few classes) ``classes.md``."""
+    from kdbench.report.details import classes_markdown, epochs_markdown
+    from kdbench.report.leaderboard import leaderboard_markdown
+
     pages = {
-        "leaderboard.md": leaderboard_markdown(frame),
-        "epochs.md": epochs_markdown(frame),
-        "classes.md": classes_markdown(frame),
+        "leaderboard.md": leaderboard_markdown(report.analysis),
+        "epochs.md": epochs_markdown(report.analysis),
+        "classes.md": classes_markdown(report.analysis),
     }
     paths = [folder / name for name, text in pages.items() if text]
     for path in paths:
@@ -33,18 +36,20 @@ def write_markdown(frame: SuiteFrame, folder: Path) -> list[Path]:
     return paths
 
 
-def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """Tables with exact numbers.
+def write_csv(report: Report, folder: Path) -> list[Path]:
+    """Write tables with exact numbers.
 
-    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks for, grid points included),
-    ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method has a grid.
+    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks
+    for, grid points included), ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method
+    has a grid.
     """
+    analysis = report.analysis
     tables = {
-        "leaderboard.csv": standings(frame),
-        "trials.csv": frame.rows.assign(teachers=frame.rows["teachers"].map(" ".join)),
-        "epochs.csv": epochs_table(frame),
-        "classes.csv": classes_table(frame),
-        "grids.csv": grid_table(frame),
+        "leaderboard.csv": analysis.standings,
+        "trials.csv": analysis.rows.assign(teachers=analysis.rows["teachers"].map(" ".join)),
+        "epochs.csv": analysis.epochs,
+        "classes.csv": analysis.classes,
+        "grids.csv": analysis.grids,
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:
@@ -52,24 +57,50 @@ def write_csv(frame: SuiteFrame, folder: Path) -> list[Path]:
     return paths
 
 
-def write_latex(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.tex``: tables for ``booktabs``."""
+def write_latex(report: Report, folder: Path) -> list[Path]:
+    """Write ``leaderboard.tex``: tables for ``booktabs``."""
+    from kdbench.report.leaderboard import leaderboard_latex
+
     path = folder / "leaderboard.tex"
-    path.write_text(leaderboard_latex(frame), encoding="utf-8", newline="\n")
+    path.write_text(leaderboard_latex(report.analysis), encoding="utf-8", newline="\n")
     return [path]
 
 
-def write_json(frame: SuiteFrame, folder: Path) -> list[Path]:
-    """``leaderboard.json``: the leaderboard's rows and the records' provenance."""
+def write_json(report: Report, folder: Path) -> list[Path]:
+    """Write ``leaderboard.json``: the leaderboard's rows and records' provenance."""
     path = folder / "leaderboard.json"
-    rows = json.loads(standings(frame).to_json(orient="records", double_precision=15))
-    provenance = {i: r.provenance.model_dump(mode="json") for i, r in frame.records.items()}
+    rows = json.loads(report.standings.to_json(orient="records", double_precision=15))
+    provenance = {i: r.provenance.model_dump(mode="json") for i, r in report.records.items()}
     path.write_text(
-        json.dumps({"suite": frame.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",
+        json.dumps({"suite": report.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",
         encoding="utf-8",
         newline="\n",
     )
     return [path]
+
+
+def write_html(report: Report, folder: Path) -> list[Path]:
+    """Write ``index.html``: tables, figures and links to the records behind them."""
+    from kdbench.report.html import page
+    from kdbench.results.files import write_whole
+
+    path = folder / "index.html"
+    write_whole(path, page(report).encode())
+    return [path]
+
+
+def write_svg(report: Report, folder: Path) -> list[Path]:
+    """Write ``figures/*.svg``."""
+    from kdbench.report.figures.style import svg, write_figures
+
+    return write_figures(report.charts, folder, "svg", lambda figure: svg(figure).encode())
+
+
+def write_png(report: Report, folder: Path) -> list[Path]:
+    """Write ``figures/*.png``."""
+    from kdbench.report.figures.style import png, write_figures
+
+    return write_figures(report.charts, folder, "png", png)
 
 
 @hookimpl
@@ -102,11 +133,11 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
-    """Write a report in several formats, and beside them a compact copy of the records that it was made from.
+def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
+    """Write a report in several formats, and a compact copy of its records.
 
     Args:
-        frame: what the report is made from.
+        analysis: what the report shows.
         folder: where it goes; created.
         formats: names of reporters.
         reporters: all of them.
@@ -117,11 +148,15 @@ def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], report
     Raises:
         KdbenchError: the folder cannot be written, or a reporter fails.
     """
+    from kdbench.report.report import Report
+    from kdbench.results.archive import save_archive
+
+    report = Report(analysis)
     found: list[Path] = []
     for name in formats:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            found += reporters[name](frame, folder)
+            found += reporters[name](report, folder)
         except OSError as error:
             raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
         except KdbenchError:
@@ -129,7 +164,7 @@ def write_report(frame: SuiteFrame, folder: Path, formats: Sequence[str], report
         except Exception as error:  # a plugin's, most likely; the records are safe
             raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
     try:
-        save_archive(frame, folder)
+        save_archive(analysis.frame.archive, folder)
     except OSError as error:
         raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
     return found

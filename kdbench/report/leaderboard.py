@@ -1,4 +1,4 @@
-"""The leaderboard as text: a table a pair, best first; always the same for the same records."""
+"""The leaderboard as text: a table a pair, best first."""
 
 from __future__ import annotations
 
@@ -9,74 +9,94 @@ from dataclasses import replace
 import pandas as pd
 from tabulate import tabulate
 
-from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.grids import HOW, grid_table
-from kdbench.analysis.standings import standings
-from kdbench.report.columns import COLUMNS, DEFAULT, TERMINAL, Line, check_columns, show_point, sorted_lines
-from kdbench.report.legend import legend
-from kdbench.report.provenance import provenance_lines
-from kdbench.report.text import escape, flat, percent, points
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.task import metric_column
+from kdbench.plan.trial import TaskInfo
+from kdbench.report.columns import (
+    Line,
+    check_columns,
+    columns_of,
+    default_columns,
+    number,
+    show_point,
+    terminal_columns,
+)
+from kdbench.report.environment import provenance_lines
+from kdbench.report.legend import GRID, legend
+from kdbench.report.text import escape, flat
+from kdbench.report.wording import Wording
 from kdbench.suite.schema import ReportSpec
 
 
-def with_view(frame: SuiteFrame, columns: Sequence[str] = (), sort: str | None = None) -> SuiteFrame:
-    """The frame, to be shown as a command line says rather than as its suite does.
+def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None = None) -> Analysis:
+    """The analysis, to be shown as a command line says rather than as its suite does.
 
     Args:
-        frame: the records.
+        analysis: of the records.
         columns: names of columns, in order; none for the suite's.
-        sort: name of the column that students are sorted by, the suite's by default; a leading ``-`` turns the order round.
+        sort: name of the column that students are sorted by, the suite's by default; a leading
+            ``-`` reverses the order.
 
     Raises:
         KdbenchError: a column is unknown.
     """
-    asked = frame.plan.report
+    asked, known = analysis.plan.report, columns_of(analysis.task)
     if sort is not None:
-        check_columns([sort.removeprefix("-")], "in --sort: ")
-    names = check_columns(columns, "in --columns: ")
+        check_columns([sort.removeprefix("-")], "in --sort: ", known=known)
+    names = check_columns(columns, "in --columns: ", known=known)
     view = ReportSpec(columns=names or asked.columns, sort=sort or asked.sort)
-    return replace(frame, plan=frame.plan.model_copy(update={"report": view}))
+    return Analysis(replace(analysis.frame, plan=analysis.plan.model_copy(update={"report": view})))
 
 
-def leaderboard_tables(frame: SuiteFrame) -> str:
-    """The tables in markdown, one a pair, without headings and provenance: what goes into a README."""
-    tables = _tables(frame, "github")
+def leaderboard_tables(analysis: Analysis) -> str:
+    """The tables in markdown, one a pair, and nothing else: for a README."""
+    tables = _tables(analysis, "github")
     return "\n\n".join(f"**{escape(name)}**\n\n{table}" if name else table for name, table in tables) + "\n"
 
 
-def leaderboard_markdown(frame: SuiteFrame) -> str:
+def leaderboard_markdown(analysis: Analysis) -> str:
     """The whole page: tables, how to read them, grids, where the numbers come from."""
-    plan, table = frame.plan, standings(frame)
+    plan, table = analysis.plan, analysis.standings
     parts = [f"# {escape(plan.title or plan.suite)}"]
     if plan.description:
         parts.append(plan.description.strip())
-    parts += [leaderboard_tables(frame).strip(), legend(table, shown_columns(table, plan.report.columns)), *_grids(frame)]
-    return "\n\n".join([*parts, "## Provenance", *provenance_lines(frame)]) + "\n"
+    shown = shown_columns(table, plan.task, plan.report.columns)
+    parts += [leaderboard_tables(analysis).strip(), legend(table, shown, plan.task), *_grids(analysis)]
+    return "\n\n".join([*parts, "## Provenance", *provenance_lines(analysis.frame)]) + "\n"
 
 
-def leaderboard_text(frame: SuiteFrame) -> str:
+def leaderboard_text(analysis: Analysis) -> str:
     """The tables for a terminal."""
-    suite = flat(frame.plan.suite)
-    tables = _tables(frame, "simple", TERMINAL)
+    suite = flat(analysis.plan.suite)
+    tables = _tables(analysis, "simple", terminal_columns(analysis.task))
     return "\n\n".join(f"{suite}: {flat(name)}\n{t}" if name else f"{suite}\n{t}" for name, t in tables)
 
 
-def leaderboard_latex(frame: SuiteFrame) -> str:
+def leaderboard_latex(analysis: Analysis) -> str:
     """The tables in LaTeX (``booktabs``), one a pair."""
-    tables = _tables(frame, "latex_booktabs")
+    tables = _tables(analysis, "latex_booktabs")
     return "\n\n".join(f"% {flat(name)}\n{table}" if name else table for name, table in tables) + "\n"
 
 
-def shown_columns(table: pd.DataFrame, asked: Sequence[str] = (), usual: Sequence[str] = DEFAULT) -> tuple[str, ...]:
-    """Names of the columns that are shown: those asked for, or of the usual ones those in which any row has something.
+def shown_columns(
+    table: pd.DataFrame, task: TaskInfo, asked: Sequence[str] = (), usual: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Names of the columns that are shown.
+
+    Those asked for, or of the usual ones those in which any row has something.
 
     Args:
         table: standings.
+        task: what is learnt.
         asked: names of columns; none for the usual ones.
-        usual: names of the usual ones.
+        usual: names of the usual ones, if not those of a leaderboard.
     """
+    columns = columns_of(task)
+    if asked:
+        return check_columns(asked, "in the suite's report: ", known=columns)
     lines = lines_of(table)
-    return tuple(asked) or tuple(n for n in usual if any(COLUMNS[n].cell(line) not in ("", "–") for line in lines))
+    names = default_columns(task) if usual is None else usual
+    return tuple(n for n in names if any(columns[n].cell(line) not in ("", "–") for line in lines))
 
 
 def lines_of(table: pd.DataFrame) -> list[Line]:
@@ -84,9 +104,12 @@ def lines_of(table: pd.DataFrame) -> list[Line]:
     return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)]
 
 
-def groups_of(table: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
-    """Names of pairs (none if there is one only), told apart by data where these differ, and their sorted rows."""
-    groups = list(sorted_lines(table, by).groupby(["pair", "fingerprint"], sort=False))
+def groups_of(table: pd.DataFrame, by: str, task: TaskInfo) -> list[tuple[str, pd.DataFrame]]:
+    """Names of pairs and their sorted rows.
+
+    The name is empty if there is only one, and holds the data's fingerprint where data differ.
+    """
+    groups = list(sorted_lines(table, by, task).groupby(["pair", "fingerprint"], sort=False))
     several_data = len({fingerprint for (_, fingerprint), _ in groups}) > 1
     found = []
     for (pair, fingerprint), group in groups:
@@ -95,50 +118,72 @@ def groups_of(table: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def _tables(frame: SuiteFrame, style: str, usual: Sequence[str] = ()) -> list[tuple[str, str]]:
-    table, view = standings(frame), frame.plan.report
-    columns = shown_columns(table, (), usual) if usual else shown_columns(table, view.columns)
-    return [(name, _table(group, style, columns)) for name, group in groups_of(table, view.sort)]
+def sorted_lines(table: pd.DataFrame, by: str, task: TaskInfo) -> pd.DataFrame:
+    """Sort each pair's students by a column, best first, or worst first after ``-``.
+
+    Teachers and other helpers stay on top; rows without a number come last.
+
+    Raises:
+        KdbenchError: there is no such column.
+    """
+    columns = columns_of(task)
+    (name,) = check_columns([by.removeprefix("-")], "in the suite's report: ", known=columns)
+    column = columns[name]
+    ascending = column.lower_is_better != by.startswith("-")
+    if column.key not in table:
+        return table
+    parts = []
+    for _, group in table.groupby(["pair", "fingerprint"], sort=False):
+        student = group["role"] == "student"
+        ordered = group[student].sort_values(column.key, ascending=ascending, kind="stable", na_position="last")
+        parts += [group[~student], ordered]
+    return pd.concat(parts, ignore_index=True)
 
 
-def _table(group: pd.DataFrame, style: str, names: Sequence[str]) -> str:
-    cells = {}
+def _tables(analysis: Analysis, style: str, usual: Sequence[str] = ()) -> list[tuple[str, str]]:
+    table, view, task = analysis.standings, analysis.plan.report, analysis.task
+    columns = shown_columns(table, task, (), usual) if usual else shown_columns(table, task, view.columns)
+    return [(name, _table(group, style, columns, task)) for name, group in groups_of(table, view.sort, task)]
+
+
+def _table(group: pd.DataFrame, style: str, names: Sequence[str], task: TaskInfo) -> str:
+    cells, columns = {}, columns_of(task)
     lines = lines_of(group)
     best = _best(lines)
     for name in names:
-        column = COLUMNS[name]
-        clean = escape if column.foreign and style == "github" else flat
+        column = columns[name]
+        clean = escape if column.untrusted and style == "github" else flat
         cells[name] = [clean(column.cell(line)) for line in lines]
-        if name == "accuracy" and style == "github":
+        if name == task.primary and style == "github":
             cells[name] = [f"**{c}**" if i == best else c for i, c in enumerate(cells[name])]
     return tabulate(
         list(zip(*cells.values(), strict=True)),
-        headers=[COLUMNS[name].heading for name in cells],
+        headers=[columns[name].heading for name in cells],
         tablefmt=style,
-        colalign=["left" if COLUMNS[name].foreign else "right" for name in cells],
+        colalign=["left" if columns[name].untrusted else "right" for name in cells],
         disable_numparse=True,
     )
 
 
 def _best(lines: Sequence[Line]) -> int | None:
     """The row that has the first place for itself; ``None`` when it is shared."""
-    first = [i for i, line in enumerate(lines) if COLUMNS["place"].cell(line) == "1"]
+    first = [i for i, line in enumerate(lines) if number(line["place"]) == 1]
     others = sum(line["role"] == "student" and line["finished"] > 0 for line in lines)
     return first[0] if len(first) == 1 and others > 1 else None
 
 
-def _grids(frame: SuiteFrame) -> list[str]:
-    found = grid_table(frame)
+def _grids(analysis: Analysis) -> list[str]:
+    found, words = analysis.grids, Wording(analysis.task)
     if found.empty:
         return []
     parts = [
         "## Grids",
         "In bold the point shown above: of those that finished with the most seeds, the one with the best mean validation "
-        "accuracy. The test set had no say." + (f" {HOW}" if found["delta_low"].notna().any() else ""),
+        f"{words.metric}. The test set had no say." + (f" {GRID}" if found["delta_low"].notna().any() else ""),
     ]
-    headers = ["point", "validation %", "test %", "Δ supervised", "seeds finished"]
+    headers = ["point", f"validation{words.percent_sign}", f"test{words.percent_sign}", "Δ supervised", "seeds finished"]
     for (pair, _, label), group in found.groupby(["pair", "fingerprint", "label"], sort=False):
-        lines = [_grid_line(line) for line in lines_of(group)]
+        lines = [_grid_line(line, words) for line in lines_of(group)]
         shown = [i for i in range(len(headers)) if i != 3 or any(line[3] != "–" for line in lines)]
         table = tabulate(
             [[line[i] for i in shown] for line in lines],
@@ -151,15 +196,16 @@ def _grids(frame: SuiteFrame) -> list[str]:
     return parts
 
 
-def _grid_line(line: Line) -> list[str]:
+def _grid_line(line: Line, words: Wording) -> list[str]:
     point = escape(show_point(line["point"]))
-    delta = points(line["delta"]) if line["delta_seeds"] else "–"
+    delta = words.difference(line["delta"]) if line["delta_seeds"] else "–"
     if not math.isnan(line["delta_low"]):
-        delta += f" [{points(line['delta_low'])}, {points(line['delta_high'])}]" + (" †" if line["told_apart"] else "")
+        low, high = words.difference(line["delta_low"]), words.difference(line["delta_high"])
+        delta += f" [{low}, {high}]" + (" †" if line["significant"] else "")
     return [
         f"**{point}**" if line["chosen"] else point,
-        percent(line["validation_accuracy"]),
-        percent(line["test_accuracy"]),
+        words.value(line[metric_column(words.task, "validation")]),
+        words.value(line[metric_column(words.task)]),
         delta,
         f"{line['finished']} of {line['seeds']}",
     ]

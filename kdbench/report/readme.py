@@ -12,9 +12,10 @@ MARKER = re.compile(rb"<!--[ \t]*(/?)kdbench:leaderboard[ \t]+(.*?)[ \t]*-->")
 
 
 def update_readme(path: Path, suite: str, table: str, *, check: bool = False) -> bool:
-    """Put a table between ``<!-- kdbench:leaderboard SUITE -->`` and ``<!-- /kdbench:leaderboard SUITE -->``.
+    """Put a table between the markers of a suite in a markdown file.
 
-    Every other byte of the file stays as it is; the table gets the file's line ends.
+    The markers are ``<!-- kdbench:leaderboard SUITE -->`` and ``<!-- /kdbench:leaderboard SUITE
+    -->``. Every other byte of the file stays as it is; the table gets the file's line ends.
 
     Args:
         path: the markdown file.
@@ -26,7 +27,8 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         Whether the file was (or with ``check``, would be) changed.
 
     Raises:
-        KdbenchError: the file cannot be read or written, or its markers are missing, doubled or not closed.
+        KdbenchError: the file cannot be read or written, or its markers are missing, doubled or not
+        closed.
     """
     try:
         content = path.read_bytes()
@@ -34,19 +36,19 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         raise KdbenchError(f"cannot be read: {error.strerror or error}", Place(path)) from error
     begin, end = _between(content, path, suite)
     newline = b"\r\n" if b"\r\n" in content else b"\n"
-    renewed = content[:begin] + newline + newline.join(table.strip().encode().splitlines()) + newline + content[end:]
-    if renewed == content:
+    updated = content[:begin] + newline + newline.join(table.strip().encode().splitlines()) + newline + content[end:]
+    if updated == content:
         return False
     if not check:
         try:
-            write_whole(path.resolve(), renewed)  # not a link to it
+            write_whole(path.resolve(), updated)  # not a link to it
         except OSError as error:
             raise KdbenchError(f"cannot be written: {error.strerror or error}", Place(path)) from error
     return True
 
 
 def _between(content: bytes, path: Path, suite: str) -> tuple[int, int]:
-    """Where what stands between the markers begins and ends."""
+    """Offsets of the first and the last byte between the markers."""
 
     def wrong(message: str, marker: re.Match[bytes] | None = None) -> KdbenchError:
         line = None if marker is None else content.count(b"\n", 0, marker.start()) + 1
@@ -58,7 +60,7 @@ def _between(content: bytes, path: Path, suite: str) -> tuple[int, int]:
     begins, ends = [m for m in mine if not m[1]], [m for m in mine if m[1]]
     for same, spelling in ((begins, opening), (ends, closing)):
         if len(same) > 1:
-            raise wrong(f"{spelling} stands here a second time; keep one", same[1])
+            raise wrong(f"{spelling} appears here a second time; keep one", same[1])
     if not begins:
         raise wrong(f"there is no {opening}; put it, and {closing}, where the table belongs", ends[0] if ends else None)
     after = next((m for m in markers if m.start() > begins[0].start()), None)

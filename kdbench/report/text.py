@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them; exact numbers are in the CSV files."""
+"""Numbers and names as people read them; exact numbers are in the CSV files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import re
 
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
-"""What markdown may take for its own. An underscore inside a word is none of it, and ``tf_kd`` reads better without a backslash."""
+"""What markdown may interpret; not underscores inside words such as ``tf_kd``."""
 
 
 def escape(text: str) -> str:
-    """Text from plugins and suites, on one line and made harmless in markdown and its tables."""
+    """Untrusted text on one line, made harmless in markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
 
 
@@ -19,8 +19,13 @@ def flat(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def slug(*parts: str) -> str:
+    """Parts of a file's name: lower-case ASCII letters, digits and hyphens."""
+    return "-".join(found for part in parts if (found := re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-"))) or "figure"
+
+
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks it holds."""
+    """Text as a code span, whatever backticks it contains."""
     line = flat(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
@@ -36,6 +41,12 @@ def points(difference: float) -> str:
     """A difference of shares in percentage points, with its sign."""
     text = f"{100 * difference:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def signed(difference: float) -> str:
+    """A difference with three digits and its sign."""
+    text = f"{difference:+.0f}" if abs(difference) >= 1000 else f"{difference:+#.3g}".rstrip(".")
+    return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def quantity(value: float) -> str:
@@ -60,7 +71,7 @@ def times(ratio: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that reads best: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
+    """A time in a readable unit: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
     if math.isnan(seconds):
         return "–"
     if seconds < 9.95:

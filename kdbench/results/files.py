@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and errors of the disk told in one sentence."""
+"""Files that are whole or absent, and disk errors explained in one sentence."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import psutil
 from kdbench.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says of a full disk, and of a used-up quota."""
+"""Error numbers of a full disk and of an exhausted quota."""
 
 
 @contextmanager
-def told(root: Path, doing: str = "written") -> Iterator[None]:
-    """Turn an error of the disk into a :class:`StoreError`.
+def disk_errors(root: Path, doing: str = "written") -> Iterator[None]:
+    """Turn an error of the disk into a :class:`StoreError` of one sentence.
 
     Args:
         root: the runs folder, which the sentence names.
@@ -60,7 +60,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another, which may exist; :func:`tidy` mends what a kill in between leaves."""
+    """Put a folder in the place of another, which may exist; :func:`tidy` repairs what a kill in between leaves."""
     if not target.exists():
         os.replace(new, target)
     else:
@@ -76,11 +76,16 @@ def replace_folder(new: Path, target: Path) -> None:
     flush(target.parent)
 
 
-def tidy(folder: Path) -> None:
-    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back."""
+def tidy(folder: Path, *, own: bool = True) -> None:
+    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back.
+
+    Args:
+        folder: whose files are meant.
+        own: whether this process writes nothing there now: what bears its number is a dead one's of the same number.
+    """
     for left in sorted(folder.glob("*.tmp-*")):
         name, _, owner = left.name.rpartition(".tmp-")
-        if owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not (own and int(owner) == os.getpid()) and psutil.pid_exists(int(owner)):
             continue
         target = left.with_name(name.removesuffix(".old"))
         if name.endswith(".old") and not target.exists():

@@ -1,4 +1,4 @@
-"""Records of several runs folders in one, nothing overwritten."""
+"""Merge the records of several runs folders into one, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdbench.errors import StoreError
-from kdbench.plan.trial import Entry, Plan
-from kdbench.results.files import remove, replace_folder, temporary, told
+from kdbench.results.files import disk_errors, temporary
+from kdbench.results.migrations import upgrade
+from kdbench.results.plans import joined, row_of
 from kdbench.results.record import Record
+from kdbench.results.renaming import copy_record
 from kdbench.results.store import Store
 
 OUTCOME = ("predictions.npz", "student.safetensors")
-"""The files that are the same whenever a trial came to the same end."""
+"""The files that are identical whenever a trial had the same outcome."""
 
 
 @dataclass
 class Merged:
-    """What a merge came to.
+    """The outcome of a merge.
 
     Args:
-        copied: records that were taken over.
-        known: records that were there already, the same.
+        copied: records that were copied.
+        known: records that were there already.
         suites: names of the suites that the folder holds now.
         conflicts: a sentence for each record or profile that differs from the one that was there, which stays.
     """
@@ -38,18 +39,18 @@ class Merged:
 
 
 def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
-    """Take over what other runs folders hold: records with their companions, profiles, latencies and plans.
+    """Copy what other runs folders hold into one: records with their companions, profiles, latencies and plans.
 
     A record conflicts with one of the same trial that has other weights or predictions (times always differ); a finished record
-    takes the place of a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
+    replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
     method, grid point and seed mean another trial (other epochs, for example).
 
     Raises:
-        StoreError: a folder is no runs folder, or cannot be read or written.
+        StoreError: a folder is not a runs folder, or cannot be read or written.
     """
     for source in sources:
         if not (source.root / "trials").is_dir():
-            raise StoreError(f"{source.root} is no runs folder: it holds no trials")
+            raise StoreError(f"{source.root} is not a runs folder: it holds no trials")
     merged = Merged()
     into.open()
     with into.lock():
@@ -68,8 +69,8 @@ def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
 def _take(source: Store, into: Store, trial: str, record: Record, merged: Merged) -> None:
     known = into.record(trial)
     if known is None or (known.status == "failed" and record.status == "finished"):
-        with told(into.root):
-            _copy_folder(source.root / "trials" / trial, into.root / "trials" / trial)
+        with disk_errors(into.root):
+            copy_record(source.folder(trial), into.root / "trials" / trial, source.renamed)
         merged.copied += 1
         return
     differs = [name for name in OUTCOME if known.files.get(name) != record.files.get(name)]
@@ -87,7 +88,7 @@ def _take_files(source: Store, into: Store, merged: Merged) -> None:
     for part in ("profiles", "latency"):
         for path in sorted((source.root / part).glob("*.json")):
             target = into.root / part / path.name
-            with told(into.root):
+            with disk_errors(into.root):
                 if not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     unfinished = temporary(target)
@@ -100,20 +101,9 @@ def _take_files(source: Store, into: Store, merged: Merged) -> None:
 
 
 def _architecture(path: Path) -> dict[str, object]:
-    """A profile less what depends on how it was measured."""
-    known = json.loads(path.read_bytes())
+    """A profile without what depends on how it was measured."""
+    known = upgrade("profile", json.loads(path.read_bytes()), path)
     return {k: v for k, v in known.items() if not k.startswith("activation")}
-
-
-def _copy_folder(folder: Path, target: Path) -> None:
-    unfinished = temporary(target)
-    try:
-        shutil.copytree(folder, unfinished)
-        replace_folder(unfinished, target)
-    except BaseException:
-        with suppress(OSError):
-            remove(unfinished)
-        raise
 
 
 def _join_plans(source: Store, into: Store, suite: str, merged: Merged) -> None:
@@ -122,8 +112,8 @@ def _join_plans(source: Store, into: Store, suite: str, merged: Merged) -> None:
         if new is not None:
             into.save_plan(new)
         return
-    meant = {_place(known, e): e.trial for e in known.entries}
-    differ = [e for e in new.entries if meant.get(_place(new, e), e.trial) != e.trial]
+    meant = {row_of(known, e): e.trial for e in known.entries}
+    differ = [e for e in new.entries if meant.get(row_of(new, e), e.trial) != e.trial]
     if differ:
         labels = ", ".join(dict.fromkeys(e.label for e in differ))
         merged.conflicts.append(
@@ -131,17 +121,4 @@ def _join_plans(source: Store, into: Store, suite: str, merged: Merged) -> None:
             f"{labels}; its rows stay out of the report"
         )
         new = new.model_copy(update={"entries": tuple(e for e in new.entries if e not in differ)})
-    into.save_plan(_joined(known, new))
-
-
-def _place(plan: Plan, entry: Entry) -> tuple[str, ...]:
-    """What makes a row of the report: pair, role, label, grid point, seed and data."""
-    point = json.dumps(entry.grid_point, sort_keys=True)
-    return entry.pair, entry.role, entry.label, point, str(entry.seed), plan.trials[entry.trial].data.fingerprint
-
-
-def _joined(first: Plan, second: Plan) -> Plan:
-    trials = {**first.trials, **{i: t for i, t in second.trials.items() if i not in first.trials}}
-    entries = {e.model_dump_json(): e for e in (*first.entries, *second.entries)}
-    cohorts = {c.trials: c for c in (*first.cohorts, *second.cohorts)}
-    return first.model_copy(update={"trials": trials, "entries": tuple(entries.values()), "cohorts": tuple(cohorts.values())})
+    into.save_plan(joined(known, new))

@@ -9,6 +9,8 @@ from pydantic import ConfigDict
 from kdbench.plan.trial import Trial
 from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
 
+SplitName = Literal["train", "validation", "test"]
+
 
 class Failure(Frozen):
     """Why a trial ended early.
@@ -16,7 +18,7 @@ class Failure(Frozen):
     Args:
         kind: class of the exception, or ``TeacherFailed``.
         message: its text, one line.
-        traceback: for whoever mends it.
+        traceback: for whoever fixes it.
         epoch: the epoch it happened in, from 0; -1 before the first.
     """
 
@@ -64,7 +66,7 @@ class Costs(Frozen):
         shared_seconds: batch stream and teacher passes, shared by the whole cohort and counted in full here.
         evaluate_seconds: validation and test passes.
         wall_seconds: train + its share (1/members) of shared + evaluate.
-        images_per_second: training images a second over ``wall_seconds``.
+        samples_per_second: training samples a second over ``wall_seconds``.
         cohort_members: how many members shared the stream and the teachers (at the end of training).
         peak_memory_mb: MB (10^6 bytes): on CUDA the highest allocation during the trial's own steps; on the CPU the process's
             highest resident set.
@@ -77,7 +79,7 @@ class Costs(Frozen):
     shared_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     wall_seconds: float = 0.0
-    images_per_second: float = 0.0
+    samples_per_second: float = 0.0
     cohort_members: int = 1
     peak_memory_mb: float = 0.0
     peak_memory_scope: Literal["device", "process"] = "process"
@@ -86,28 +88,29 @@ class Costs(Frozen):
 
 
 class Record(Frozen):
-    """What one trial left: ``record.json``. Its companions are ``history.csv``, ``predictions.npz`` and ``student.safetensors``.
+    """What one trial left: ``record.json``. Its companions are listed in ``files``.
 
     Args:
         version: of this format.
         trial: the trial.
         status: ``finished`` or ``failed``.
         failure: why, when it failed.
-        metrics: final metrics: ``train_accuracy``, ``validation_accuracy``, ``test_accuracy`` in [0, 1], and plugins' metrics.
+        metrics: final metrics by split and name, such as ``metrics["test"]["accuracy"]``; plugins' metrics are of the test split.
         profile: id of the profile of the deployed network.
         costs: what training it took.
         data: name, fingerprint, classes and sizes of the data.
         provenance: where the numbers come from.
-        files: companion file → SHA-256.
+        files: companion file → SHA-256: ``trial.json``, ``history.csv``, ``predictions.npz``, ``student.safetensors`` and
+            ``method.py`` (the source of a method that is not installed as a package), as far as there are.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")  # a plugin's metric may be NaN, and JSON has no such number
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     trial: Trial
     status: Literal["finished", "failed"]
     failure: Failure | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[SplitName, dict[str, float]] = {}
     profile: str = ""
     costs: Costs = Costs()
     data: dict[str, Any] = {}
@@ -119,6 +122,7 @@ class Profile(Frozen):
     """What one architecture costs, whoever trained it.
 
     Args:
+        version: of this format.
         id: digest of model, classes, input shape (and of the method, where it changes the student).
         model: name of the model, for people.
         inputs: what the network takes, as its task describes it: ``[channels, height, width]`` for images.
@@ -134,6 +138,7 @@ class Profile(Frozen):
         activation_batch: samples in the pass that ``activation_mb`` is measured in.
     """
 
+    version: Literal[2] = 2
     id: str
     model: str
     inputs: Any
@@ -166,7 +171,7 @@ class LatencyResult(Frozen):
         min_ms: fastest pass.
         mean_ms: mean.
         rounds: timed passes; 0 when skipped.
-        images_per_second: batch size / median.
+        samples_per_second: batch size / median.
         stable: whether interquartile range / median is within ``max_spread``; otherwise the numbers are not to be relied on.
         note: why it is unstable or was skipped, and whatever else there is to know; empty when all is well.
     """
@@ -185,7 +190,7 @@ class LatencyResult(Frozen):
     min_ms: float | None = None
     mean_ms: float | None = None
     rounds: int = 0
-    images_per_second: float | None = None
+    samples_per_second: float | None = None
     stable: bool = False
     note: str = ""
 
@@ -243,7 +248,7 @@ class LatencyReport(Frozen):
     """
 
     id: str
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     settings: Latency
     results: tuple[LatencyResult, ...]
     speedups: tuple[Speedup, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kdbench.plan.trial import Plan, Trial
+from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Profile
 
 TRAINING_PASSES = 3
@@ -58,6 +58,20 @@ def work_per_sample(plan: Plan, profile_of: Callable[[Trial], Profile | None]) -
         for trial in cohort.trials:
             found[trial] = TRAINING_PASSES * (_macs(plan.trials[trial], profile_of) + OVERHEAD) + shared
     return found
+
+
+def cohort_work(cohort: Cohort, plan: Plan, profile_of: Callable[[Trial], Profile | None], size: int) -> float:
+    """Work of training a cohort (or a part of one) in MACs, its teachers' passes included.
+
+    Args:
+        cohort: the cohort.
+        plan: the plan that it is of.
+        profile_of: cost of a trial's network, where it is known before training.
+        size: samples of the training set.
+    """
+    teachers = sum(_macs(plan.trials[t], profile_of) + OVERHEAD for t in cohort.teachers)
+    students = sum(TRAINING_PASSES * (_macs(plan.trials[t], profile_of) + OVERHEAD) for t in cohort.trials)
+    return float((teachers + students) * size * plan.trials[cohort.trials[0]].recipe.epochs)
 
 
 def _macs(trial: Trial, profile_of: Callable[[Trial], Profile | None]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from kdbench.measure.latency import latency_id, measure_latency
@@ -11,11 +9,9 @@ from kdbench.measure.latency_process import Subject
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
+from kdbench.run.prepare import Prepared
+from kdbench.run.progress import Progress
 from kdbench.train.networks import changes_student, interface_of, profile_id
-from kdbench.train.progress import Progress
-
-if TYPE_CHECKING:
-    from kdbench.run.engine import Prepared
 
 
 def subjects_of(prepared: Prepared) -> list[Subject]:
@@ -55,7 +51,7 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
     Args:
         prepared: the suite.
         store: where reports are and go.
-        progress: who watches.
+        progress: the display.
         again: whether to measure what was measured before.
 
     Raises:

@@ -290,7 +290,7 @@ class ReportSpec(Frozen):
     """
 
     columns: tuple[str, ...] = ()
-    sort: str = "accuracy"
+    sort: str = "place"
 
 
 def _counted(value: Any) -> Any:

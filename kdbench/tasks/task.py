@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from kdbench.data.inputs import Inputs
 from kdbench.data.types import PADDING, Batch, RawData, Split, TaskData
 from kdbench.errors import DataError
+from kdbench.plan.identity import canonical
 from kdbench.plan.trial import TaskInfo
 from kdbench.suite.schema import ModelSpec
 from kdbench.tasks.metrics import ACCURACY, Metric
@@ -45,6 +46,7 @@ class Task(ABC):
     what ``preprocessing`` of a network may.
     """
 
+    plugin_hook: ClassVar[str] = "kdbench_tasks"
     name: ClassVar[str]
     unit: ClassVar[str] = "sample"
     metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": ACCURACY}
@@ -69,12 +71,12 @@ class Task(ABC):
         return {}
 
     def augmentation(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete and check ``recipe.augmentation``: plain data that say what differs from doing nothing.
+        """Check ``recipe.augmentation``, and give it the form that ids of trials are made from.
 
         Raises:
             pydantic.ValidationError: a key is unknown or a value is out of range.
         """
-        return self.Augmentation.model_validate(dict(given)).model_dump(mode="json", exclude_defaults=True)
+        return canonical(self.Augmentation.model_validate(dict(given)))
 
     def preprocessing(self, given: Mapping[str, Any] | None, spec: ModelSpec) -> dict[str, Any] | None:
         """What a network wants of its inputs; ``None`` where it goes by the data.
@@ -86,7 +88,7 @@ class Task(ABC):
         Raises:
             pydantic.ValidationError: a key is unknown or a value is out of range.
         """
-        return self.Preprocessing.model_validate(dict(given)).model_dump(mode="json", exclude_defaults=True) if given else None
+        return canonical(self.Preprocessing.model_validate(dict(given))) or None if given else None
 
     # What networks take.
 

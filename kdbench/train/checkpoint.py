@@ -19,9 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kdbench.errors import StoreError
+from kdbench.results.migrations import VERSIONS, upgrade
 from kdbench.train.member import Member
-
-FORMAT = "kdbench-checkpoint-1"
 
 
 def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
@@ -57,7 +56,7 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
         tensors.update({f"group.{number}.{k}": v for k, v in group.items() if isinstance(v, Tensor)})
         groups.append({k: v for k, v in group.items() if not isinstance(v, Tensor)})
     meta = {
-        "format": FORMAT,
+        "version": VERSIONS["checkpoint"],
         "trial": member.trial.id,
         "epoch": member.epoch,
         "history": member.history,
@@ -78,21 +77,22 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
 
 
 def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
-    """Bring a fresh member to the state that was saved.
+    """Bring a new member to the state that was saved.
 
     Returns:
         The ``extra`` data that were saved with it.
 
     Raises:
+        NewerFormat: a newer version of kdbench wrote the file.
         CheckpointUnreadable: the file is damaged, or from another trial or an older version of the method; the member may
-            be changed by then and must be made anew.
+            be changed by then and must be recreated.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["kdbench"])
+            meta = upgrade("checkpoint", json.loads((file.metadata() or {})["kdbench"]), path)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
-        if meta["format"] != FORMAT or meta["trial"] != member.trial.id:
-            raise ValueError("it belongs to another trial or version")
+        if meta["trial"] != member.trial.id:
+            raise ValueError("it belongs to another trial")
         member.student.load_state_dict(_part(tensors, "student."))
         member.method.load_state_dict(_part(tensors, "method."))
         for name, value in _part(tensors, "group.").items():
@@ -112,7 +112,7 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
 
 
 class CheckpointUnreadable(Exception):
-    """A checkpoint that cannot be continued from."""
+    """A checkpoint that training cannot continue from."""
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

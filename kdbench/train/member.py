@@ -82,7 +82,6 @@ class Member:
                 raise MethodError(f'method "{method.name}" reads past_logits, which are kept only where a sample is one unit')
             self.past_logits = torch.full((context.num_samples, context.num_classes), float("nan"), device=device)
         self.epoch = 0
-        self.alive = True
         self.history: list[dict[str, float]] = []
         self.stopwatch = Stopwatch(device)
         self.totals = Totals()

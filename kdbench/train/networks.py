@@ -12,6 +12,7 @@ from kdbench.data.types import TaskData
 from kdbench.method import BuildContext, Method, Shapes
 from kdbench.models import observe
 from kdbench.models.factory import create_model
+from kdbench.plan.identity import architecture_identity, student_identity
 from kdbench.plan.trial import Trial
 from kdbench.plugins.manager import Registry
 from kdbench.seeding import digest, named_seed
@@ -38,7 +39,7 @@ def make_method(trial: Trial, registry: Registry) -> Method:
 
 def initial_student(trial: Trial, data: TaskData, registry: Registry, peer: int | None = None) -> nn.Module:
     """The student with the initial weights that (seed, student) decide; ``peer`` numbers further networks of its kind."""
-    spec = trial.model.model_dump(mode="json")
+    spec = student_identity(trial)
     parts = (trial.seed, spec) if peer is None else (trial.seed, spec, peer)
     return create_model(
         trial.model,
@@ -68,9 +69,8 @@ def changes_student(method: type[Method]) -> bool:
 def profile_id(trial: Trial, data: TaskData, registry: Registry) -> str:
     """Digest of all that decides what the deployed network costs: never who trained it, unless the method changes it."""
     method = [trial.method, trial.params] if changes_student(registry.methods[trial.method]) else []
-    model = trial.model.model_dump(mode="json", exclude={"weights"})
     interface = interface_of(trial, data, registry)
-    return digest([model, interface.num_classes, interface.spec, method])
+    return digest([architecture_identity(trial.model), interface.num_classes, interface.spec, method])
 
 
 def teacher_shapes(

@@ -1,1 +1,1 @@
-"""Methods that learn their loss: a discriminator tells student from teacher."""
+"""Methods that learn their loss: a discriminator distinguishes student from teacher."""

@@ -52,7 +52,7 @@ class Discriminator(nn.Module):
 
 
 class Adversarial(Method):
-    """A discriminator of logits, given the label (after Xu, Hsu, Huang 2018, arXiv:1709.00513)."""
+    """A discriminator of logits, conditioned on the label (after Xu, Hsu, Huang 2018, arXiv:1709.00513)."""
 
     name = "adversarial"
     family = "adversarial"
@@ -80,10 +80,10 @@ class Adversarial(Method):
         student, teacher, targets = step.student.logits, step.teacher.logits, step.targets
         held = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         deceit = judge_loss(functional_call(self.discriminator, held, (student, targets)), genuine=True)
-        told = judge_loss(self.discriminator(teacher, targets), genuine=True)
-        found_out = judge_loss(self.discriminator(student.detach(), targets), genuine=False)
+        on_teacher = judge_loss(self.discriminator(teacher, targets), genuine=True)
+        on_student = judge_loss(self.discriminator(student.detach(), targets), genuine=False)
         return {
             "ce": F.cross_entropy(student, targets),
             "adversarial": self.params.weight * deceit,
-            "discriminator": (told + found_out) / 2,
+            "discriminator": (on_teacher + on_student) / 2,
         }

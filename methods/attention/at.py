@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Step, full_precision
 
 
-def attention(features: Tensor, grid: list[int]) -> Tensor:
-    """Where a network looks: mean of squares over channels of N×C×H×W, on a grid, flattened and of length 1; N×(H·W)."""
+def attention(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Attention maps of N×C×H×W on a grid: mean of squares over channels, flattened, normalised to length 1; N×(H·W)."""
     energy = features.square().mean(dim=1)
-    if list(energy.shape[1:]) != grid:
+    if energy.shape[1:] != grid:
         energy = F.adaptive_avg_pool2d(energy, grid)
     return F.normalize(energy.flatten(1), dim=1)
 
@@ -26,7 +26,7 @@ def attention(features: Tensor, grid: list[int]) -> Tensor:
 @full_precision
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of attention maps; the larger grid is average-pooled to the smaller."""
-    grid = [min(x, y) for x, y in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    grid = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
     return (attention(student, grid) - attention(teacher, grid)).square().mean()
 
 
@@ -49,7 +49,11 @@ class AT(Method):
     params: Params
 
     def build(self, context: BuildContext) -> None:
-        """See that there are maps to compare."""
+        """Check that both networks give feature maps.
+
+        Raises:
+            MethodError: one of them gives tokens.
+        """
         for shape in (*context.student.features, *context.teachers[0].features):
             if len(shape) != 3:
                 raise MethodError(

@@ -1,4 +1,4 @@
-"""What feature methods share: features of student and teacher brought to one grid."""
+"""Feature maps of student and teacher on a common grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check_maps(method: str, *shapes: tuple[int, ...]) -> None:
     """Refuse features that are not maps (C, H, W).
 
     Raises:
-        MethodError: a shape has not three parts, as that of tokens (L, D).
+        MethodError: a shape does not have three parts, such as that of tokens (L, D).
     """
     for shape in shapes:
         if len(shape) != 3:
@@ -20,10 +20,10 @@ def check_maps(method: str, *shapes: tuple[int, ...]) -> None:
 
 
 def same_grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Average-pool the larger of two maps N×C×H×W to the grid of the smaller, each side for itself."""
-    grid = [min(x, y) for x, y in zip(a.shape[2:], b.shape[2:], strict=True)]
+    """Average-pool two maps N×C×H×W to the smaller height and the smaller width of the two."""
+    grid = min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
     return _pool(a, grid), _pool(b, grid)
 
 
-def _pool(maps: Tensor, grid: list[int]) -> Tensor:
-    return maps if list(maps.shape[2:]) == grid else F.adaptive_avg_pool2d(maps, grid)
+def _pool(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    return maps if maps.shape[2:] == grid else F.adaptive_avg_pool2d(maps, grid)

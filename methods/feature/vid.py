@@ -84,5 +84,6 @@ class VID(Method):
         terms = []
         for regressor, of_student, of_teacher in stages:
             student, teacher = same_grid(of_student, of_teacher)
-            terms.append(vid_loss(*regressor(student), teacher))
+            mean, scale = regressor(student)
+            terms.append(vid_loss(mean, scale, teacher))
         return {"ce": F.cross_entropy(step.student.logits, step.targets), "vid": self.params.weight * torch.stack(terms).sum()}

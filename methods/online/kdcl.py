@@ -34,7 +34,7 @@ cross_entropy = full_precision(F.cross_entropy)
 Ensemble = Literal["naive", "linear", "min_logit", "mean"]
 
 BISECTIONS = 30
-"""Halvings of an interval in [0, 1]: more than float32 can tell apart."""
+"""Halvings of an interval in [0, 1]: beyond the precision of float32."""
 
 SWEEPS = 8
 """Passes over all pairs of networks; two networks are a single pair, solved in one."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdbench.analysis.frame import grid_choice, grid_points, suite_frame
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.choice import grid_points
+from kdbench.analysis.frame import suite_frame
 from kdbench.errors import KdbenchError
 from kdbench.results.store import Store
 from tests.results import made
@@ -34,7 +36,7 @@ def test_every_entry_of_the_plan_has_a_row_whether_it_was_run_or_not(tmp_path: P
     assert set(found["fingerprint"]) == {made.FINGERPRINT}
 
 
-def test_a_suite_that_was_not_run_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+def test_a_suite_that_was_not_run_is_reported_with_the_nearest_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save_plan(made.plan())
     with pytest.raises(KdbenchError, match=r'no suite "maed" was run in .*; did you mean "made"\?'):
@@ -56,23 +58,23 @@ def test_teacher_accuracy_is_the_mean_over_all_teachers_and_unknown_if_one_is() 
 
 
 def test_a_plugin_s_metric_never_hides_a_column() -> None:
-    one = row("kd", 0.9, metrics={"test_accuracy": 0.9, "status": 3.0, "wall_seconds": 4.0, "test_f1": 0.5})
+    one = row("kd", 0.9, metrics={"test": {"accuracy": 0.9, "status": 3.0, "wall_seconds": 4.0, "f1": 0.5}})
     found = frame(one).rows.iloc[0]
     assert found["status"] == "finished"
     assert found["metric_status"] == 3.0
     assert found["wall_seconds"] == 15.5
     assert found["metric_wall_seconds"] == 4.0
-    assert found["test_f1"] == 0.5
+    assert found["f1"] == 0.5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_metrics_that_are_no_numbers_come_back_from_the_store(tmp_path: Path, value: float) -> None:
+def test_metrics_that_are_not_numbers_come_back_from_the_store(tmp_path: Path, value: float) -> None:
     store = Store(tmp_path)
     store.open()
-    store.save(made.record(made.trial(), metrics={"odd": value}))
+    store.save(made.record(made.trial(), metrics={"test": {"odd": value}}))
     found = Store(tmp_path).record(made.trial().id)
     assert found is not None
-    assert found.metrics["odd"] == pytest.approx(value, nan_ok=True)
+    assert found.metrics["test"]["odd"] == pytest.approx(value, nan_ok=True)
 
 
 def grid(points: dict[float, list[tuple[float, float] | None]]) -> list[made.Row]:
@@ -87,7 +89,7 @@ def grid(points: dict[float, list[tuple[float, float] | None]]) -> list[made.Row
 
 
 def chosen(rows: list[made.Row]) -> str:
-    (point,) = set(grid_choice(frame(*rows))["point"])
+    (point,) = set(Analysis(frame(*rows)).chosen["point"])
     return str(point)
 
 
@@ -115,7 +117,7 @@ def test_each_pair_and_each_entry_chooses_for_itself() -> None:
         row("kd", 0.5, validation=v, grid_point={"alpha": a}, pair=pair, model=pair)
         for pair, a, v in [("one", 0.1, 0.9), ("one", 0.9, 0.8), ("two", 0.1, 0.8), ("two", 0.9, 0.9)]
     ]
-    found = grid_choice(frame(*rows, row("at", 0.4)))
+    found = Analysis(frame(*rows, row("at", 0.4))).chosen
     assert found[["pair", "label", "point"]].to_numpy().tolist() == [
         ["one", "kd", '{"alpha": 0.1}'],
         ["two", "kd", '{"alpha": 0.9}'],
@@ -130,7 +132,7 @@ def test_assistants_of_points_that_were_not_chosen_go_with_them() -> None:
         point = {"alpha": alpha}
         assistant = row("takd: mid", 0.8, method="kd", model="mid", role="assistant", grid_point=point, taught_by=[teacher[0]])
         rows += [assistant, row("takd", 0.5, method="kd", validation=validation, grid_point=point, taught_by=[assistant[0]])]
-    found = grid_choice(frame(*rows))
+    found = Analysis(frame(*rows)).chosen
     assert found["label"].tolist() == ["big", "takd: mid", "takd"]
     assert set(found["point"]) == {"", '{"alpha": 0.9}'}
 
@@ -145,7 +147,7 @@ def test_the_other_points_stay_in_a_table_of_their_own() -> None:
 
 
 def test_a_frame_without_students_keeps_its_rows() -> None:
-    assert len(grid_choice(frame(row("big", 0.9, role="teacher")))) == 1
+    assert len(Analysis(frame(row("big", 0.9, role="teacher"))).chosen) == 1
 
 
 def test_helpers_of_points_that_another_pair_chose_stay_out() -> None:
@@ -160,7 +162,7 @@ def test_helpers_of_points_that_another_pair_chose_stay_out() -> None:
                 grid_point={"temperature": t},
             )  # fmt: skip
             rows += [helper, student]
-    chosen = grid_choice(frame(*rows))
+    chosen = Analysis(frame(*rows)).chosen
     found = {(r.pair, r.role, r.point) for r in chosen.itertuples()}
     assert found == {
         (pair, role, f'{{"temperature": {t}}}') for pair, t in (("one", 1), ("two", 4)) for role in ("student", "assistant")

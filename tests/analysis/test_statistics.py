@@ -21,8 +21,6 @@ from kdbench.analysis.statistics import (
     estimate,
     friedman,
     holm,
-    image_interval,
-    image_test,
     iqm_interval,
     mean_ranks,
     nemenyi,
@@ -30,6 +28,8 @@ from kdbench.analysis.statistics import (
     performance_profile,
     places,
     t_test,
+    units_interval,
+    units_test,
     wilson,
 )
 
@@ -186,21 +186,21 @@ def approval() -> tuple[np.ndarray, np.ndarray]:
 
 def test_one_seed_is_compared_by_mcnemar_s_exact_test() -> None:
     first, second = approval()
-    assert image_test(first[None], second[None]) == pytest.approx(mcnemar([[794, 150], [86, 570]], exact=True).pvalue)
-    assert image_test(first[None], first[None]) == 1.0
+    assert units_test(first[None], second[None]) == pytest.approx(mcnemar([[794, 150], [86, 570]], exact=True).pvalue)
+    assert units_test(first[None], first[None]) == 1.0
 
 
 def test_several_seeds_are_compared_by_random_signs() -> None:
     """Two seeds that agree are McNemar's test without correction: z² = (150 − 86)² / (150 + 86) = 17.36 (Agresti)."""
     first, second = approval()
-    p = image_test(np.stack([first, first]), np.stack([second, second]))
+    p = units_test(np.stack([first, first]), np.stack([second, second]))
     assert stats.norm.isf(p / 2) ** 2 == pytest.approx(17.36, abs=0.01)
-    assert image_test(np.stack([first, second]), np.stack([first, second])) == 1.0
+    assert units_test(np.stack([first, second]), np.stack([first, second])) == 1.0
 
 
-def test_the_image_interval_is_that_of_a_proportion_s_difference() -> None:
+def test_the_interval_over_units_is_that_of_a_proportion_s_difference() -> None:
     first, second = approval()
-    low, high = image_interval(first[None], second[None])
+    low, high = units_interval(first[None], second[None])
     difference, n = (150 - 86) / 1600, 1600
     half = 1.96 * math.sqrt((236 / n - difference**2) / n)
     assert (low, high) == pytest.approx((difference - half, difference + half), abs=0.0015)
@@ -209,7 +209,7 @@ def test_the_image_interval_is_that_of_a_proportion_s_difference() -> None:
 def test_the_intervals_cover_and_the_tests_err_as_often_as_they_claim() -> None:
     """Simulated: 5 seeds, 400 images, no true difference; 500 times, so that 3 standard errors are 2.9 points."""
     rng = np.random.default_rng(1)
-    covered = t_errors = image_errors = image_covered = 0
+    covered = t_errors = unit_errors = unit_covered = 0
     for _ in range(500):
         seeds = rng.normal(0.8, 0.02, 5)  # what methods share
         a, b = seeds + rng.normal(0, 0.01, 5), seeds + rng.normal(0, 0.01, 5)
@@ -218,13 +218,13 @@ def test_the_intervals_cover_and_the_tests_err_as_often_as_they_claim() -> None:
         t_errors += t_test(a, b) < 0.05
         easy = rng.random(400)
         one, other = rng.random((2, 400)) < easy, rng.random((2, 400)) < easy
-        image_errors += image_test(one, other) < 0.05
-        low, high = image_interval(one, other)
-        image_covered += low <= 0 <= high
+        unit_errors += units_test(one, other) < 0.05
+        low, high = units_interval(one, other)
+        unit_covered += low <= 0 <= high
     assert covered / 500 == pytest.approx(0.95, abs=0.029)
     assert t_errors / 500 == pytest.approx(0.05, abs=0.029)
-    assert image_errors / 500 == pytest.approx(0.05, abs=0.029)
-    assert image_covered / 500 == pytest.approx(0.95, abs=0.029)
+    assert unit_errors / 500 == pytest.approx(0.05, abs=0.029)
+    assert unit_covered / 500 == pytest.approx(0.95, abs=0.029)
 
 
 def test_equal_methods_seldom_get_different_places() -> None:
@@ -237,7 +237,7 @@ def test_equal_methods_seldom_get_different_places() -> None:
     assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 
-def test_places_are_shared_by_what_is_not_told_apart() -> None:
+def test_places_are_shared_by_what_does_not_differ_significantly() -> None:
     p = np.array([[1, 0.5, 0.001], [0.5, 1, 0.2], [0.001, 0.2, 1]])
     assert places([0.9, 0.85, 0.8], p) == [1, 1, 3]
     assert places([0.8, 0.85, 0.9], p[::-1, ::-1]) == [3, 1, 1]

@@ -174,7 +174,7 @@ def test_a_full_disk(kdbench_command: Any, tmp_path: Path, monkeypatch: pytest.M
     assert "Traceback" not in outcome.err
 
 
-def test_a_damaged_record_is_set_aside_reported_and_done_again(kdbench_command: Any, tmp_path: Path) -> None:
+def test_a_damaged_record_is_quarantined_reported_and_done_again(kdbench_command: Any, tmp_path: Path) -> None:
     path = small.write_suite(tmp_path)
     arguments = ("run", path, "--runs", tmp_path / "runs", "--data-root", tmp_path)
     assert kdbench_command(*arguments).status == 0
@@ -187,7 +187,7 @@ def test_a_damaged_record_is_set_aside_reported_and_done_again(kdbench_command: 
     assert outcome.status == 0
     for victim in victims[:2]:
         assert victim.name in outcome.err
-        assert list((tmp_path / "runs" / "set-aside").glob(f"{victim.name}*"))
+        assert list((tmp_path / "runs" / "quarantine").glob(f"{victim.name}*"))
     assert small.bits(tmp_path / "runs") == before
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from kdbench.cli import display, interrupt
 from kdbench.cli.display import LiveDisplay, Meter, PlainDisplay, duration
+from kdbench.plan.trial import Cohort, Trial
 from tests.results import made
 from tests.support import small
 
@@ -22,6 +23,10 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
+
+
+def cohort_of(*trials: Trial) -> Cohort:
+    return Cohort(trials=tuple(t.id for t in trials), teachers=(), sampler="shuffle")
 
 
 @pytest.fixture
@@ -56,10 +61,10 @@ def test_a_live_display_shows_bars_members_and_what_is_done(clock: Clock) -> Non
     live = LiveDisplay(console)
     live.preparing("reading digits")
     live.suite_started(plan, [], 1000.0)
-    cohort = type("C", (), {"trials": (trial.id,)})()
-    live.cohort_started(1, 1, cohort, ["kd[temperature=2]"], 2)
+    cohort = cohort_of(trial)
+    live.cohort_started("cohort 1/1", cohort, ["kd[temperature=2]"], 2)
     clock.now += 2
-    live.batch(0, 32, 1, 500.0)
+    live.batch([trial.id], 0, 32, 500.0)
     live.epoch_finished(trial, 1, {"loss": 0.5, "train_accuracy": 0.25, "test_accuracy": 0.5})
     live.warn("look at [this]")
     console.print(live._render())
@@ -107,9 +112,30 @@ def test_a_log_s_line_comes_when_its_epoch_is_over_and_not_an_epoch_later(capsys
     trial = made.trial("kd")
     log = PlainDisplay()
     log.suite_started(made.plan((trial, made.entry(trial, "kd"))), [], 1000.0)
+    log.cohort_started("cohort 1/1", cohort_of(trial), ["kd"], 3)
     log.epoch_finished(trial, 1, {"test_accuracy": 0.5})
-    log.batch(1, 32, 1, 1.0)
-    assert "epoch 1/0 " in capsys.readouterr().err
+    log.batch([trial.id], 1, 32, 1.0)
+    assert "cohort 1/1 epoch 1/3 " in capsys.readouterr().err
+    log.epoch_finished(trial, 3, {"test_accuracy": 0.5})
+    log.cohort_finished(cohort_of(trial))
+    assert "cohort 1/1 epoch 3/3 " in capsys.readouterr().err
+
+
+def test_cohorts_that_train_side_by_side_have_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = made.trial("kd"), made.trial("dkd")
+    log = PlainDisplay()
+    log.suite_started(made.plan((first, made.entry(first, "kd")), (second, made.entry(second, "dkd"))), [], 1000.0)
+    log.cohort_started("cohort 1/2", cohort_of(first), ["kd"], 3)
+    log.cohort_started("cohort 2/2", cohort_of(second), ["dkd"], 3)
+    log.epoch_finished(first, 1, {"test_accuracy": 0.5})
+    log.epoch_finished(second, 1, {"test_accuracy": 0.25})
+    log.batch([second.id], 1, 32, 1.0)
+    log.batch([first.id], 1, 32, 1.0)
+    lines = capsys.readouterr().err.splitlines()[-2:]
+    assert lines[0].startswith("cohort 2/2 epoch 1/3 ")
+    assert lines[0].endswith("dkd 25.00")
+    assert lines[1].startswith("cohort 1/2 epoch 1/3 ")
+    assert lines[1].endswith("kd 50.00")
 
 
 def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +146,7 @@ def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(
     log = PlainDisplay()
     log.suite_started(plan, [], 1000.0)
     names = [plan.names()[t] for t in plan.trials]
-    log.cohort_started(1, 1, type("C", (), {})(), names, 3)  # type: ignore[arg-type]
+    log.cohort_started("cohort 1/1", cohort_of(*(t for t, _ in rows)), names, 3)
     for trial, _ in rows:
         log.epoch_finished(trial, 1, {"test_accuracy": 0.5 + trial.seed / 100})
     log.suite_finished()
@@ -131,7 +157,7 @@ def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(
 
 def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     display_of_a_log = PlainDisplay()
-    display_of_a_log.batch(0, 32, 1, 1.0)
+    display_of_a_log.batch(["x"], 0, 32, 1.0)
     monkeypatch.setattr(interrupt, "_wanted", 2)
     with pytest.raises(KeyboardInterrupt):
-        display_of_a_log.batch(0, 32, 1, 1.0)
+        display_of_a_log.batch(["x"], 0, 32, 1.0)

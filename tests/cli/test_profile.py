@@ -19,7 +19,7 @@ def result(model: str, **changes: Any) -> LatencyResult:
     known: dict[str, Any] = {
         "profile": model, "model": model, "device": "cpu", "device_name": "a CPU", "runtime": "eager", "batch_size": 4,
         "threads": 2, "median_ms": 2.0, "p90_ms": 3.0, "p99_ms": 4.0, "iqr_ms": 0.25, "min_ms": 1.0, "mean_ms": 2.5,
-        "rounds": 100, "images_per_second": 2000.0, "stable": True,
+        "rounds": 100, "samples_per_second": 2000.0, "stable": True,
     }  # fmt: skip
     return LatencyResult(**{**known, **changes})
 

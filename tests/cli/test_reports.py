@@ -132,11 +132,11 @@ def test_a_merge_names_conflicts_and_overwrites_nothing(kdbench_command: Any, he
     assert {k: after[k] for k in before} == before
 
 
-def test_a_merge_of_what_is_no_runs_folder(kdbench_command: Any, here: Path) -> None:
+def test_a_merge_of_what_is_not_a_runs_folder(kdbench_command: Any, here: Path) -> None:
     (here / "empty").mkdir()
     said = kdbench_command("merge", "empty", "--into", "both")
     assert said.status == 2
-    assert "empty is no runs folder" in said.err
+    assert "empty is not a runs folder" in said.err
 
 
 def test_a_run_compared_with_itself_has_not_changed(kdbench_command: Any, here: Path) -> None:
@@ -156,7 +156,9 @@ def test_a_loss_of_accuracy_is_named_and_can_fail(kdbench_command: Any, here: Pa
             kept = store.predictions(trial)
             right = np.eye(kept["logits"].shape[1], dtype=np.float32)[kept["targets"]]
             provenance = record.provenance.model_copy(update={"libraries": {**record.provenance.libraries, "torch": "9.9"}})
-            changed = record.model_copy(update={"metrics": {**record.metrics, "test_accuracy": 1.0}, "provenance": provenance})
+            changed = record.model_copy(
+                update={"metrics": {**record.metrics, "test": {"accuracy": 1.0}}, "provenance": provenance}
+            )
             store.save(changed, predictions={**kept, "logits": right}, student=store.student(trial))
     said = kdbench_command("compare", "better", "a")
     assert said.status == 0

@@ -10,7 +10,7 @@ import torch
 from kdbench.data import cache
 from kdbench.data.cache import cache_folder, cached
 from kdbench.data.types import RawData
-from tests.data.samples import task
+from tests.tasks.images.samples import task
 
 
 class Builder:

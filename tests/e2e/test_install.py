@@ -43,8 +43,17 @@ def test_the_wheel_holds_every_package_and_suite(wheel: Path) -> None:
         assert "kdbench_methods/" + path.relative_to(REPOSITORY / "methods").as_posix() in names
     for path in REPOSITORY.glob("suites/*.yaml"):
         assert f"kdbench_suites/{path.name}" in names
-    assert "kdbench_suites/schema.json" in names
-    assert "kdbench/py.typed" in names
+    assert {"kdbench/py.typed", "kdbench_methods/py.typed", "kdbench_suites/schema.json"} <= names
+    for path in REPOSITORY.glob("kdbench/report/page/*"):
+        assert path.is_dir() or path.suffix == ".pyc" or path.relative_to(REPOSITORY).as_posix() in names
+    tops = {name.partition("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
+    assert tops == {"kdbench", "kdbench_methods", "kdbench_suites"}
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    for top in ("kdbench", "methods", "suites"):
+        for path in (REPOSITORY / top).glob("**/*.py"):
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent} has no __init__.py, and a wheel would leave it out"
 
 
 def test_it_works_outside_the_checkout_with_a_strangers_package(wheel: Path, tmp_path: Path) -> None:

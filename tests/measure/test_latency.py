@@ -29,9 +29,10 @@ from kdbench.models.small import kdbench_models
 from kdbench.results.record import LatencyReport, LatencyResult
 from kdbench.results.store import Store
 from kdbench.run import latency as run_latency
+from kdbench.run.progress import Progress
 from kdbench.suite.schema import Latency, ModelSpec
-from kdbench.train.progress import Progress
 from tests.support import small
+from tests.support.images import arguments
 
 SETTING = Setting("cpu", "eager", 8)
 QUICK = {"devices": ["cpu"], "batch_sizes": [2], "min_seconds": 0.001, "min_rounds": 4, "blocks": 2, "processes": 1}
@@ -39,7 +40,7 @@ ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="processes end otherwis
 
 
 def subject(model: str, **kwargs: Any) -> Subject:
-    return Subject(model, model, ModelSpec(model=model, kwargs=kwargs), (1, 8, 8), 10)
+    return Subject(model, model, ModelSpec(model=model, kwargs=kwargs), "classification", [1, 8, 8], 10)
 
 
 def benchmark(profile: str, block: int, data: list[float], setting: Setting = SETTING, **info: Any) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class TestStatistics:
         assert found.min_ms == pytest.approx(1.0)
         assert found.mean_ms == pytest.approx(6.0)
         assert found.rounds == 11
-        assert found.images_per_second == pytest.approx(8 / 0.006)
+        assert found.samples_per_second == pytest.approx(8 / 0.006)
         assert (found.model, found.device_name, found.threads) == ("Net", "a CPU", 2)
 
     def test_quantiles_are_those_of_scipy(self) -> None:
@@ -115,7 +116,7 @@ class TestSpeedups:
         assert (found.ratio, found.low, found.high) == pytest.approx(tuple(np.exp([logs.mean(), expected.low, expected.high])))
 
     def test_turns_are_shared_out_among_processes(self, tmp_path: Path) -> None:
-        subjects = [Subject("one", "tiny_cnn", ModelSpec(model="tiny_cnn", kwargs={"width": 2}), (1, 8, 8), 10)]
+        subjects = [subject("tiny_cnn", width=2)]
         settings = Latency.model_validate({**QUICK, "blocks": 4, "processes": 2})
         report = measure_latency(subjects, settings, tmp_path / "raw.json", threads=1)
         raw = json.loads((tmp_path / "raw.json").read_text())["benchmarks"]
@@ -189,13 +190,11 @@ class TestWarmUp:
 class TestRuntimes:
     @staticmethod
     def logits(runtime: Any, seed: int = 0) -> tuple[Any, Any]:
-        model = create_model(
-            ModelSpec(model="tiny_cnn"), num_classes=10, input_shape=(1, 8, 8), seed=seed, factories=kdbench_models()
-        )
+        model = create_model(ModelSpec(model="tiny_cnn"), arguments=arguments((1, 8, 8)), seed=seed, factories=kdbench_models())
         batch = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             expected = model.eval()(batch)
-        return forward_pass(model, batch, runtime, Place("cpu", 1))(), expected
+        return forward_pass(model, (batch,), runtime, Place("cpu", 1))(), expected
 
     @pytest.mark.parametrize(
         ("runtime", "tolerance"), [("eager", 0.0), ("channels_last", 1e-5), ("bf16", 0.05), ("compile", 1e-5)]
@@ -219,8 +218,8 @@ class TestRuntimes:
             self.logits("onnxruntime")
 
     def test_that_do_not_fit_say_so(self) -> None:
-        with pytest.raises(KdbenchError, match="images"):
-            forward_pass(torch.nn.Linear(4, 2), torch.zeros(3, 4), "channels_last", Place("cpu", 1))
+        with pytest.raises(KdbenchError, match="channels, height and width"):
+            forward_pass(torch.nn.Linear(4, 2), (torch.zeros(3, 4),), "channels_last", Place("cpu", 1))
 
 
 @pytest.fixture(scope="module")
@@ -433,7 +432,7 @@ class TestARun:
         file.write_text(file.read_text()[:-20])
         small.run(path, tmp_path / "runs")
         assert len(calls) == 2
-        assert list((tmp_path / "runs" / "set-aside").glob(f"{file.name}*"))
+        assert list((tmp_path / "runs" / "quarantine").glob(f"{file.name}*"))
         assert len(Store(tmp_path / "runs").latencies()) == 1
 
     def test_that_does_not_want_latency_measures_none(self, calls: list[dict[str, Any]], tmp_path: Path) -> None:

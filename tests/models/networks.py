@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kdbench.models.factory import create_model
 from kdbench.models.small import NETS, kdbench_models
 from kdbench.suite.schema import ModelSpec
+from tests.support.images import arguments
 
 TIMM: dict[str, dict[str, int]] = {
     "resnet18": {},
@@ -31,7 +32,7 @@ NAMES = [*TIMM, *(n for n in NETS if n not in ("resnet44", "resnet56", "resnet11
 def network(name: str, size: int = 32, **kwargs: float) -> nn.Module:
     """A network with running statistics that are not the initial ones; shared, so leave it as it was."""
     spec = ModelSpec(model=name, kwargs={**TIMM.get(name, {}), **kwargs})
-    model = create_model(spec, num_classes=10, input_shape=(3, size, size), seed=3, factories=kdbench_models())
+    model = create_model(spec, arguments=arguments((3, size, size)), seed=3, factories=kdbench_models())
     with torch.no_grad():
         for key, buffer in model.named_buffers():
             if key.endswith("running_mean"):

@@ -16,12 +16,11 @@ from kdbench.models.factory import create_model, model_names
 from kdbench.models.observe import Observer
 from kdbench.models.small import kdbench_models
 from kdbench.suite.schema import ModelSpec
+from tests.support.images import arguments, example
 
 
 def make(model: str, shape: tuple[int, ...] = (3, 32, 32), seed: int | None = 0, **spec: object) -> nn.Module:
-    return create_model(
-        ModelSpec(model=model, **spec), num_classes=10, input_shape=shape, seed=seed, factories=kdbench_models()
-    )
+    return create_model(ModelSpec(model=model, **spec), arguments=arguments(shape), seed=seed, factories=kdbench_models())
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -73,7 +72,7 @@ class TestInputs:
     )
     def test_of_transformers_have_the_size_of_the_data(self, name: str, kwargs: dict[str, int], size: int, grid: int) -> None:
         model = make(name, shape=(1, size, size), kwargs=kwargs)
-        assert observe.shapes(model, (1, size, size), features=(-1,)).features[0][1:] == (grid, grid)
+        assert observe.shapes(model, example((1, size, size)), features=(-1,)).features[0][1:] == (grid, grid)
 
     def test_that_patches_cannot_divide_are_told(self) -> None:
         with pytest.raises(KdbenchError, match="patches of 4×4 pixels, which do not divide 30×30"):
@@ -93,19 +92,18 @@ class TestPluginFactories:
 
         factories = {"resnet18": mine}
         spec = ModelSpec(model="resnet18", kwargs={"depth": 2})
-        model = create_model(spec, num_classes=4, input_shape=(3, 32, 32), factories=factories)
+        model = create_model(spec, arguments=arguments((3, 32, 32), 4), factories=factories)
         assert isinstance(model, Mine)
         assert model.weight.shape == (4, 6)
         spec = ModelSpec(model="resnet18", kwargs={"deph": 2})
         with pytest.raises(KdbenchError, match='takes no argument "deph"; did you mean "depth"'):
-            create_model(spec, num_classes=4, input_shape=(3, 32, 32), factories=factories)
+            create_model(spec, arguments=arguments((3, 32, 32), 4), factories=factories)
 
     def test_must_take_classes_and_channels(self) -> None:
         with pytest.raises(KdbenchError, match="must take num_classes and in_chans"):
             create_model(
                 ModelSpec(model="mine"),
-                num_classes=4,
-                input_shape=(3, 8, 8),
+                arguments=arguments((3, 8, 8), 4),
                 factories={"mine": lambda num_classes: nn.Linear(1, 1)},
             )
 
@@ -114,7 +112,7 @@ class TestPluginFactories:
             raise ZeroDivisionError("no layers\nat all")
 
         with pytest.raises(KdbenchError, match=r'model "mine" cannot be made for inputs of shape 3×8×8: no layers$'):
-            create_model(ModelSpec(model="mine"), num_classes=4, input_shape=(3, 8, 8), factories={"mine": broken})
+            create_model(ModelSpec(model="mine"), arguments=arguments((3, 8, 8), 4), factories={"mine": broken})
 
     def test_are_among_the_names(self) -> None:
         names = model_names({"mine": nn.Linear})
@@ -150,10 +148,10 @@ class TestSmallStem:
     def test_keeps_the_first_stages_at_full_size(self, name: str) -> None:
         model = make(name, stem="small").eval()
         ordinary = make(name)
-        found = observe.shapes(model, (3, 32, 32), features="all").features
+        found = observe.shapes(model, example(), features="all").features
         assert found[0][1] == 32
         factor = 2 if name == "regnetx_002" else 4
-        assert found[-1][1] == factor * observe.shapes(ordinary, (3, 32, 32), features=(-1,)).features[0][1]
+        assert found[-1][1] == factor * observe.shapes(ordinary, example(), features=(-1,)).features[0][1]
         assert [32 // info["reduction"] for info in model.feature_info] == [shape[1] for shape in found]
         assert [info["num_chs"] for info in model.feature_info] == [shape[0] for shape in found]
         with torch.no_grad():
@@ -212,7 +210,7 @@ class TestWeights:
         path, trained = tmp_path / "net.safetensors", Tied(4, 3)
         save_file({k: v for k, v in trained.state_dict().items() if k != "b.weight"}, path)
         model = create_model(
-            ModelSpec(model="tied", weights=str(path)), num_classes=4, input_shape=(3,), factories={"tied": Tied}
+            ModelSpec(model="tied", weights=str(path)), arguments={"num_classes": 4, "in_chans": 3}, factories={"tied": Tied}
         )
         assert same(model, trained)
 

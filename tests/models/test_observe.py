@@ -16,6 +16,7 @@ from kdbench.models.factory import create_model
 from kdbench.models.observe import Observer
 from kdbench.suite.schema import ModelSpec
 from tests.models.networks import NAMES, TIMM, images, network
+from tests.support.images import arguments, example
 
 
 def state(model: nn.Module) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ class TestEveryNetwork:
     def test_shapes_are_those_of_a_batch_and_the_network_is_left_as_it_was(self, name: str) -> None:
         model = network(name).train()
         before, random = state(model), torch.get_rng_state()
-        found = observe.shapes(model, (3, 32, 32), features="all", embedding=True)
+        found = observe.shapes(model, example(), features="all", embedding=True)
         assert model.training
         assert all(m.training for m in model.modules())
         assert torch.equal(torch.get_rng_state(), random)
@@ -86,7 +87,7 @@ class TestEveryNetwork:
             seen = Observer(model.eval(), features="all", embedding=True)(images())
         assert found.features == tuple(tuple(f.shape[1:]) for f in seen.features)
         assert found.embedding == seen.embedding.shape[1]
-        assert observe.num_stages(model, (3, 32, 32)) == len(model.feature_info) == len(found.features)
+        assert observe.num_stages(model, example()) == len(model.feature_info) == len(found.features)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,8 @@ class TestStages:
             with pytest.raises(KdbenchError, match="none of those asked for"):
                 Observer(model, features=stages)
             return
-        found = observe.shapes(model, (3, 32, 32), features=stages).features
-        assert found == tuple(observe.shapes(model, (3, 32, 32), features="all").features[i] for i in expected)
+        found = observe.shapes(model, example(), features=stages).features
+        assert found == tuple(observe.shapes(model, example(), features="all").features[i] for i in expected)
 
     def test_not_asked_for_raise_when_read(self) -> None:
         seen = Observer(network("lightcnn"), logits=False, features=(-1,))(images())
@@ -153,7 +154,7 @@ class TestStages:
             handle.remove()
 
     def test_of_an_mlp_are_maps_of_one_pixel(self) -> None:
-        assert observe.shapes(network("mnist_mlp"), (3, 32, 32), features="all").features == ((256, 1, 1), (128, 1, 1))
+        assert observe.shapes(network("mnist_mlp"), example(), features="all").features == ((256, 1, 1), (128, 1, 1))
 
 
 class TestModules:
@@ -221,10 +222,10 @@ class Foreign(nn.Module):
 class TestForeignNetworks:
     def test_show_their_children_without_the_classifier(self) -> None:
         model = Foreign()
-        found = observe.shapes(model, (3, 8, 8), features="all", embedding=True)
+        found = observe.shapes(model, example((3, 8, 8)), features="all", embedding=True)
         assert found.features == ((4, 8, 8), (4, 8, 8), (6, 4, 4))
         assert found.embedding == 6
-        assert observe.num_stages(model, (3, 8, 8)) == 3
+        assert observe.num_stages(model, example((3, 8, 8))) == 3
 
     def test_keep_their_logits_and_random_numbers_in_training(self) -> None:
         model, x = Foreign(), images(size=8)
@@ -249,11 +250,11 @@ class TestForeignNetworks:
     def test_may_name_their_stages_themselves(self) -> None:
         model = Foreign()
         model.feature_info = [{"module": "blocks.1"}]
-        assert observe.shapes(model, (3, 8, 8), features="all").features == ((6, 4, 4),)
+        assert observe.shapes(model, example((3, 8, 8)), features="all").features == ((6, 4, 4),)
 
     def test_without_stages_say_so(self) -> None:
         model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
-        assert observe.num_stages(model, (3, 2, 2)) == 0
+        assert observe.num_stages(model, example((3, 2, 2))) == 0
         with pytest.raises(KdbenchError, match="0 feature stages"):
             Observer(model, features="all")
 
@@ -272,17 +273,17 @@ class TestForeignNetworks:
 
 class TestShapes:
     def test_of_nothing_run_nothing(self) -> None:
-        assert observe.shapes(nn.Identity(), (3, 32, 32)) == observe.Shapes()
+        assert observe.shapes(nn.Identity(), example()) == observe.Shapes()
 
     def test_of_impossible_inputs_are_one_sentence(self) -> None:
-        model = create_model(ModelSpec(model="lightcnn"), num_classes=10, input_shape=(1, 8, 8))
+        model = create_model(ModelSpec(model="lightcnn"), arguments=arguments((1, 8, 8)))
         with pytest.raises(KdbenchError, match="cannot take inputs of shape 1×8×8"):
-            observe.shapes(model, (1, 8, 8), features="all")
+            observe.shapes(model, example((1, 8, 8)), features="all")
         assert model.training
 
     def test_of_one_and_three_channels(self) -> None:
         for channels in (1, 3):
             for name in TIMM:
                 spec = ModelSpec(model=name, kwargs=TIMM[name])
-                model = create_model(spec, num_classes=10, input_shape=(channels, 32, 32))
-                assert observe.shapes(model, (channels, 32, 32), embedding=True).embedding > 0
+                model = create_model(spec, arguments=arguments((channels, 32, 32)))
+                assert observe.shapes(model, example((channels, 32, 32)), embedding=True).embedding > 0

@@ -92,8 +92,8 @@ class TestExpansion:
         big = {"model": "mnist_mlp", "recipe": {"epochs": 9, "augmentation": {"flip": True}}}
         plan = made.plan(tmp_path, recipe={"epochs": 2, "lr": 0.3, "augmentation": {"crop_padding": 2}}, networks={"big": big})
         teacher, student = trial_of(plan, "big", "teacher").recipe, trial_of(plan, "kd").recipe
-        assert (teacher.epochs, teacher.lr, teacher.augmentation.flip) == (9, 0.3, True)
-        assert (student.epochs, student.lr, student.augmentation.crop_padding) == (2, 0.3, 2)
+        assert (teacher.epochs, teacher.lr, teacher.augmentation["flip"]) == (9, 0.3, True)
+        assert (student.epochs, student.lr, student.augmentation["crop_padding"]) == (2, 0.3, 2)
 
 
 class TestTeachers:

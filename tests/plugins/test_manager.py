@@ -33,7 +33,7 @@ def test_built_ins_come_through_the_same_hooks() -> None:
     assert {"supervised", "kd", "fitnets", "at", "rkd", "dml"} <= set(registry.methods)
     assert {"digits", "mnist", "cifar10", "parquet", "folder"} <= set(registry.datasets)
     assert "lightcnn" in registry.models
-    assert set(registry.executors) == {"local"}
+    assert set(registry.executors) == {"local", "processes"}
     assert {"md", "csv", "json"} <= set(registry.reporters)
     assert registry.methods["kd"].__module__.startswith("kdbench_methods.")
 
@@ -51,7 +51,7 @@ def test_a_file_named_twice_is_loaded_once(tmp_path: Path) -> None:
 def test_two_files_that_claim_one_name_are_both_named(tmp_path: Path) -> None:
     paths = [write(tmp_path, MINE, "a.py"), write(tmp_path, MINE, "b.py")]
     with pytest.raises(PluginError, match=r'two plugins claim the method "mine": .*a\.py and .*b\.py'):
-        load_registry(paths)
+        load_registry(paths).check()
 
 
 def test_a_hook_may_provide_everything(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def kdbench_datasets(): return [Noise]
 @kdbench.hookimpl
 def kdbench_metrics(): return {"zero": lambda logits, targets: 0.0}
 @kdbench.hookimpl
-def kdbench_executors(): return {"mine": lambda session, cohort: None}
+def kdbench_executors(): return {"mine": lambda settings: None}
 @kdbench.hookimpl
 def kdbench_reporters(): return {"mine": lambda frame, folder: []}
 """,
@@ -93,14 +93,16 @@ def kdbench_reporters(): return {"mine": lambda frame, folder: []}
         ("\n\nraise RuntimeError('boom')", r"plugin\.py:3: .*boom"),
         ("def broken(:", r"plugin\.py:1: .*SyntaxError"),
         ("import kdbench\n@kdbench.hookimpl\ndef kdbench_methods(): return [3]", "must return Method classes"),
+        ("import kdbench\n@kdbench.hookimpl\ndef kdbench_datasets(): return [kdbench.Method]", "must return Dataset classes"),
         ("import kdbench\n@kdbench.hookimpl\ndef kdbench_methods(): 1 / 0", "kdbench_methods hook failed: ZeroDivisionError"),
         ("import kdbench\n@kdbench.hookimpl\ndef kdbench_method(): pass", 'did you mean "kdbench_methods"'),
         ("import kdbench\n@kdbench.hookimpl\ndef kdbench_trial_finished(record, wrong): pass", "wrong"),
+        ("import pluggy\n@pluggy.HookimplMarker('kdbench')(wrapper=True)\ndef kdbench_methods(): yield", "is a wrapper"),
     ],
 )
 def test_a_plugin_that_breaks_is_named_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(PluginError, match=said):
-        load_registry([write(tmp_path, text)])
+        load_registry([write(tmp_path, text)]).check()
 
 
 def test_a_missing_file_is_answered_with_the_nearest(tmp_path: Path) -> None:
@@ -129,3 +131,35 @@ def test_an_entry_point_that_cannot_be_imported_is_named(monkeypatch: pytest.Mon
     entry_points(monkeypatch, importlib.metadata.EntryPoint("strange", "nowhere_at_all", "kdbench"))
     with pytest.raises(PluginError, match=r'entry point "strange" \(nowhere_at_all\) cannot be imported'):
         load_registry()
+
+
+def test_a_checkout_that_is_not_installed_is_answered_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
+    with pytest.raises(PluginError, match=r'kdbench is not installed.*run "pip install -e \."'):
+        load_registry()
+
+
+def test_a_kind_is_asked_for_when_it_is_first_used(tmp_path: Path) -> None:
+    registry = load_registry([write(tmp_path, "import kdbench\n@kdbench.hookimpl\ndef kdbench_reporters(): 1 / 0")])
+    assert "kd" in registry.methods
+    with pytest.raises(PluginError, match="kdbench_reporters hook failed"):
+        _ = registry.reporters
+
+
+def test_a_file_that_only_defines_data_sets_and_tasks_needs_no_hook(tmp_path: Path) -> None:
+    text = """
+from kdbench import Dataset
+
+class Base(Dataset):
+    pass
+
+class Noise(Dataset):
+    name = "noise"
+    def load(self, root): ...
+
+class Sorting:
+    plugin_hook, name = "kdbench_tasks", "sorting"
+"""
+    registry = load_registry([write(tmp_path, text)])
+    assert "noise" in registry.datasets
+    assert "sorting" in registry.tasks

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kdbench.analysis.evidence import Evidence
-from kdbench.analysis.frame import SuiteFrame, frame_of
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.frame import frame_of
+from kdbench.results.evidence import Evidence
 from tests.results import made
 from tests.results.made import FINGERPRINT, Row, row
 
@@ -41,7 +42,7 @@ def scene(
     epochs: int = 8,
     grid: bool = True,
     **changes: str,
-) -> SuiteFrame:
+) -> Analysis:
     """A suite of made-up results: a teacher, methods and a grid for each pair, with predictions and curves."""
     random = np.random.default_rng(0)
     data = {
@@ -86,7 +87,7 @@ def scene(
                     taught_by=[teacher],
                 )
     bare = made.frame(*rows, profiles=PROFILES, **changes)
-    return frame_of(bare.plan, bare.records, bare.profiles, evidence)
+    return Analysis(frame_of(bare.plan, bare.records, bare.profiles, evidence))
 
 
 def _leave(

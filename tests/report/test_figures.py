@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,19 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.grids import grid_table
-from kdbench.report import figures
-from kdbench.report.figures import grids, predictions, ranking, tradeoff
-from kdbench.report.figures.boards import boards, networks, summary
+from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.boards import closeups, summary
+from kdbench.analysis.classes import calibration, mean_confusion
+from kdbench.analysis.ranking import common_scores
+from kdbench.analysis.tradeoff import Point, pareto, tradeoff
+from kdbench.report.figures.charts import charts as charts_of
+from kdbench.report.figures.grids import cell, grid_sentence, heat_map
 from kdbench.report.figures.style import Chart, colours, styled
-from kdbench.report.figures.tradeoff import Point, pareto, spread
-from kdbench.report.text import points
+from kdbench.report.figures.tradeoff import axis_label, spread
+from kdbench.report.formats import write_png, write_svg
+from kdbench.report.report import Report
+from kdbench.report.text import percent, points
+from kdbench.report.wording import Wording
 from tests.report.scenes import FAMILIES, GRID, scene
 from tests.results import made
 from tests.results.made import row
@@ -29,13 +35,13 @@ LONG = "a-method-with-quite-a-long-name-{}"
 
 
 @pytest.fixture(scope="module")
-def frame() -> SuiteFrame:
+def analysis() -> Analysis:
     return scene(methods=METHODS, samples=300)
 
 
 @pytest.fixture(scope="module")
-def charts(frame: SuiteFrame) -> list[Chart]:
-    return list(figures.charts(frame))
+def charts(analysis: Analysis) -> list[Chart]:
+    return charts_of(analysis)
 
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:
@@ -95,7 +101,7 @@ def test_twenty_methods_with_long_names_and_a_hundred_classes_fit_too() -> None:
         epochs=200,
         seeds=2,
     )
-    assert {c.stem: found for c in figures.charts(of) if (found := overlapping(c.figure))} == {}
+    assert {c.stem: found for c in charts_of(of) if (found := overlapping(c.figure))} == {}
 
 
 def test_axes_say_what_they_show_in_which_unit(charts: list[Chart]) -> None:
@@ -115,8 +121,8 @@ def test_axes_say_what_they_show_in_which_unit(charts: list[Chart]) -> None:
 
 def test_files_are_the_same_for_the_same_records_and_hold_no_date(tmp_path: Path) -> None:
     small = scene(pairs=["one"], methods=["kd"], samples=60, epochs=3, seeds=2)
-    for write in (figures.write_svg, figures.write_png):
-        first, second = write(small, tmp_path / "a"), write(small, tmp_path / "b")
+    for write in (write_svg, write_png):
+        first, second = write(Report(small), tmp_path / "a"), write(Report(small), tmp_path / "b")
         assert [p.name for p in first] == [p.name for p in second]
         assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
     svg = (tmp_path / "a" / "figures" / "accuracy-parameters-one.svg").read_text()
@@ -133,7 +139,7 @@ def test_labels_may_be_anything_and_file_names_stay_plain(tmp_path: Path) -> Non
         samples=60,
         epochs=2,
     )
-    paths = figures.write_svg(of, tmp_path)
+    paths = write_svg(Report(of), tmp_path)
     assert {p.parent for p in paths} == {tmp_path / "figures"}
     assert all(p.name.isascii() and p.name == p.name.lower() for p in paths)
     assert len({p.name for p in paths}) == len(paths)
@@ -157,37 +163,45 @@ def test_labels_are_spread_apart_and_stay_near() -> None:
     assert crowded[0] > 0
 
 
-def test_times_of_other_settings_are_left_out_of_the_latency_figure(frame: SuiteFrame) -> None:
-    board = boards(frame)[0]
-    students = (board.table["role"] == "student").tolist()
+def test_times_of_other_settings_are_left_out_of_the_latency_figure(analysis: Analysis) -> None:
+    table = analysis.boards[0].table
+    students = (table["role"] == "student").tolist()
     settings = ["cpu, batch 1" if s else "cpu, batch 8" for s in students]
-    board.table["latency_ms"], board.table["latency_setting"] = 2.5, settings
-    found, axis = tradeoff.points(board.table, "latency_ms")
-    assert axis == "latency, ms (cpu, batch 1)"
-    assert len(found) == sum(students)
+    found = tradeoff(table.assign(latency_ms=2.5, latency_setting=settings), "latency_ms", analysis.task)
+    assert axis_label(found) == "latency, ms (cpu, batch 1)"
+    assert len(found.points) == sum(students)
 
 
-def test_pairs_of_the_same_data_share_a_picture(frame: SuiteFrame, charts: list[Chart]) -> None:
-    found, _ = tradeoff.points(summary(boards(frame)), "parameters")
-    assert [p.label for p in found] == ["resnet", "supervised · one", "kd-grid · one", "supervised · two", "kd-grid · two"]
+def test_pairs_of_the_same_data_share_a_picture(analysis: Analysis, charts: list[Chart]) -> None:
+    found = tradeoff(summary(analysis.boards), "parameters", analysis.task)
+    assert [p.label for p in found.points] == [
+        "resnet",
+        "supervised · one",
+        "kd-grid · one",
+        "supervised · two",
+        "kd-grid · two",
+    ]
     assert "accuracy-parameters-pairs-01234567" in {chart.stem for chart in charts}
 
 
-def test_a_heat_map_shows_means_intervals_and_the_chosen_point(frame: SuiteFrame) -> None:
-    (grid,) = [g for g in grids.grids(boards(frame)[0]) if g.label == "kd-grid"]
-    assert (grid.across, grid.down, grid.others) == ("temperature", "alpha", "")
+def test_a_heat_map_shows_means_intervals_and_the_chosen_point(analysis: Analysis) -> None:
+    (grid,) = [g for g in analysis.slices(analysis.boards[0]) if g.label == "kd-grid"]
+    words = Wording(analysis.task)
+    assert (grid.across, grid.down, grid.others) == ("temperature", "alpha", ())
     assert len(grid.found) == len(GRID)
     assert grid.chosen == (4.0, 0.9)
     value = grid.found[4.0, 0.9]
     assert value.count == 3
-    table = grid_table(frame)
+    table = analysis.grids
     (row,) = table[(table["pair"] == "one") & (table["point"] == '{"alpha": 0.9, "temperature": 4.0}')].to_dict("records")
-    assert row["told_apart"]
-    assert grids.cell(grid, (4.0, 0.9)) == f"{value.mean:.2f}\n{points(row['delta'])}†"
-    assert grid.alone == pytest.approx(100 * row["alone"])
-    assert grid.half == pytest.approx(50 * (row["delta_high"] - row["delta_low"]))
-    assert f"± {grid.half:.2f}" in grids.heat_map(grid).axes[0].get_title()
-    assert f"± {grid.half:.2f} points (95 %): {len(grid.told_apart)} better and 0 worse" in grids.sentence(grid)
+    assert row["significant"]
+    assert cell(grid, (4.0, 0.9), words) == f"{percent(value.mean)}\n{points(row['delta'])}†"
+    assert grid.alone == pytest.approx(row["alone"])
+    assert grid.half == pytest.approx((row["delta_high"] - row["delta_low"]) / 2)
+    half = f"± {100 * grid.half:.2f}"
+    assert half in heat_map(grid, words).axes[0].get_title()
+    sentence = grid_sentence(grid, words)
+    assert f"{half} points (95 %): {len(grid.significant)} significantly better and 0 significantly worse" in sentence
 
 
 def test_without_a_student_alone_a_heat_map_shows_the_means_own_intervals() -> None:
@@ -197,61 +211,65 @@ def test_without_a_student_alone_a_heat_map_shows_the_means_own_intervals() -> N
         for b in (1, 2)
         for seed in (0, 1)
     ]
-    (grid,) = grids.grids(boards(made.frame(*rows))[0])
-    value = grid.found[1, 1]
-    assert grids.cell(grid, (1, 1)) == f"{value.mean:.2f}\n±{(value.high - value.low) / 2:.2f}"
-    assert grids.heat_map(grid).axes[0].get_title() == ""
+    of = Analysis(made.frame(*rows))
+    (grid,) = of.slices(of.boards[0])
+    value, words = grid.found[1, 1], Wording(of.task)
+    assert cell(grid, (1, 1), words) == f"{percent(value.mean)}\n±{100 * (value.high - value.low) / 2:.2f}"
+    assert heat_map(grid, words).axes[0].get_title() == ""
 
 
 def test_further_parameters_make_further_heat_maps_and_failed_points_stay_empty() -> None:
     points = [{"alpha": a, "beta": b, "kind": k} for a in (1, 2, 3) for b in (0.5, 1.5) for k in ("x", "y")]
     rows = [row("kd", 0.8 + 0.01 * i, grid_point=p) for i, p in enumerate(points[:-1])]
-    board = boards(made.frame(*rows, row("kd", error="NaN", grid_point=points[-1])))[0]
-    first, second = grids.grids(board)
-    assert {first.others, second.others} == {"kind = x", "kind = y"}
+    of = Analysis(made.frame(*rows, row("kd", error="NaN", grid_point=points[-1])))
+    first, second = of.slices(of.boards[0])
+    assert {first.others, second.others} == {(("kind", "x"),), (("kind", "y"),)}
     assert (first.across, first.down) == ("alpha", "beta")
-    texts = [t.get_text() for t in grids.heat_map(second).axes[0].texts]
+    texts = [t.get_text() for t in heat_map(second, Wording(of.task)).axes[0].texts]
     assert texts.count("–") == 1
     assert "81.00" in texts, "without an interval for one seed"
 
 
-def test_the_networks_looked_at_are_teacher_student_alone_and_best_by_validation(frame: SuiteFrame) -> None:
-    found = networks(boards(frame)[0])
-    assert [(n.label, n.what) for n in found] == [
+def test_the_networks_looked_at_are_teacher_student_alone_and_best_by_validation(analysis: Analysis) -> None:
+    found = closeups(analysis.boards[0])
+    words = Wording(analysis.task)
+    assert [(p.label, words.reason(p.reason)) for p in found] == [
         ("resnet", "teacher"),
         ("supervised", "student alone"),
         ("kd-grid", "best by validation accuracy"),
     ]
-    assert [len(n.trials) for n in found] == [1, 3, 3]
-    counts = predictions.mean_confusion(found[1], 10)
+    assert [len(p.trials) for p in found] == [1, 3, 3]
+    counts = mean_confusion(found[1], 10).counts
     assert counts.sum() == 300
     assert np.diag(counts).sum() / 300 == pytest.approx((found[1].predicted == found[1].targets).mean())
     assert found[1].ece == pytest.approx(0.03)
 
 
-def test_the_calibration_error_comes_from_the_bins_where_logits_are_not_kept(frame: SuiteFrame) -> None:
-    network = networks(boards(frame)[0])[1]
-    unknown = predictions.Network(
-        network.label, network.what, network.trials, network.targets, network.predicted, network.confidences, math.nan
-    )
-    bins, error = predictions.calibration(unknown)
-    gaps = np.abs(bins["accuracy"] - bins["confidence"])
-    assert error == pytest.approx(np.nansum(gaps * bins["count"]) / bins["count"].sum())
+def test_the_calibration_error_comes_from_the_bins_where_logits_are_not_kept(analysis: Analysis) -> None:
+    unknown = replace(closeups(analysis.boards[0])[1], ece=math.nan)
+    found = calibration(unknown)
+    gaps = np.abs(found.bins["accuracy"] - found.bins["confidence"])
+    assert found.error == pytest.approx(np.nansum(gaps * found.bins["count"]) / found.bins["count"].sum())
 
 
-def test_ranks_need_two_pairs_and_three_methods_in_common(frame: SuiteFrame) -> None:
-    both = boards(frame)
-    assert ranking.common_scores(both).shape == (2, len(METHODS) + 3)
-    assert ranking.common_scores(both[:1]).empty
+def test_ranks_need_two_pairs_and_three_methods_in_common(analysis: Analysis) -> None:
+    both = analysis.boards
+    assert common_scores(both).shape == (2, len(METHODS) + 3)
+    assert common_scores(both[:1]).empty
     few = scene(methods=["kd"], samples=60, grid=False)
-    assert ranking.common_scores(boards(few)).empty
-    assert "critical-difference" not in figures.all_figures(few)
+    assert common_scores(few.boards).empty
+    assert "critical-difference" not in {chart.stem for chart in charts_of(few)}
 
 
 def test_what_has_nothing_to_show_is_left_out() -> None:
-    assert figures.all_figures(made.frame(row("supervised", None), row("kd", None))) == {}
-    bare = figures.all_figures(made.frame(row("supervised", 0.8), row("kd", 0.9), profiles=[made.profile()]))
-    assert set(bare) == {"accuracy-parameters-pair", "accuracy-macs-pair", "accuracy-size-mb-pair", "difference-pair"}
+    assert charts_of(Analysis(made.frame(row("supervised", None), row("kd", None)))) == []
+    bare = charts_of(Analysis(made.frame(row("supervised", 0.8), row("kd", 0.9), profiles=[made.profile()])))
+    assert {chart.stem for chart in bare} == {
+        "accuracy-parameters-pair",
+        "accuracy-macs-pair",
+        "accuracy-size-mb-pair",
+        "difference-pair",
+    }
 
 
 def test_families_have_colours_and_marks_of_their_own() -> None:

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from kdbench.analysis.archive import save_archive
-from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.standings import standings
-from kdbench.report.columns import COLUMNS
-from kdbench.report.figures import charts
+from kdbench.analysis.analysis import Analysis
+from kdbench.report.columns import columns_of
 from kdbench.report.figures.style import Chart
-from kdbench.report.formats import kdbench_reporters
-from kdbench.report.html import page, write_html
+from kdbench.report.formats import kdbench_reporters, write_html
+from kdbench.report.html import page
+from kdbench.report.report import Report
+from kdbench.results.archive import save_archive
 from tests.report.scenes import scene
 from tests.results import made
 from tests.results.made import row
@@ -55,18 +54,18 @@ class Outline(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def frame() -> SuiteFrame:
-    return scene(methods=["kd", "dkd", "at", "dml"], samples=300, epochs=4, title="Made up", description="Two pairs.")
+def report() -> Report:
+    return Report(scene(methods=["kd", "dkd", "at", "dml"], samples=300, epochs=4, title="Made up", description="Two pairs."))
 
 
 @pytest.fixture(scope="module")
-def found(frame: SuiteFrame) -> list[Chart]:
-    return charts(frame)
+def found(report: Report) -> list[Chart]:
+    return report.charts
 
 
 @pytest.fixture(scope="module")
-def text(frame: SuiteFrame) -> str:
-    return page(frame)
+def text(report: Report) -> str:
+    return page(report)
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +110,21 @@ def test_headings_come_in_order_and_tables_have_captions_and_scopes(text: str, o
     assert text.index('class="skip"') < text.index("<header>")
 
 
-def test_cells_hold_the_exact_number_that_they_are_sorted_by(frame: SuiteFrame, text: str) -> None:
-    table = standings(frame)
+def test_cells_hold_the_exact_number_that_they_are_sorted_by(report: Report, text: str) -> None:
+    table = report.standings
     first = table[(table["pair"] == "one") & (table["label"] == "kd")].iloc[0]
-    shown = COLUMNS["accuracy"].cell(first)
+    shown = columns_of(report.plan.task)["accuracy"].cell(first)
     assert f'data-sort="{float(first["test_accuracy"])!r}">{shown}</td>' in text
 
 
-def test_each_number_is_traced_to_its_records(frame: SuiteFrame, text: str, tmp_path: Path) -> None:
-    save_archive(frame, tmp_path)
+def test_each_number_is_traced_to_its_records(report: Report, text: str, tmp_path: Path) -> None:
+    save_archive(report.analysis.frame.archive, tmp_path)
     records = json.loads((tmp_path / "records" / "records.json").read_text())
     links = re.findall(r'<a href="records/records.json#/([0-9a-f]{16})"><code>([0-9a-f]{16})</code></a>', text)
-    assert {trial for _, trial in links} == set(frame.records)
+    assert {trial for _, trial in links} == set(report.records)
     for pointer, trial in links:
         assert pointer == trial
-        assert records[trial]["metrics"]["test_accuracy"] == frame.records[trial].metrics["test_accuracy"]
+        assert records[trial]["metrics"] == report.records[trial].metrics
     for fact in (
         "kdbench run made.yaml",
         "kdbench 0.1.0, commit abcdef123456, python 3.11.7, torch 2.4.0",
@@ -147,7 +146,7 @@ def test_names_from_plugins_and_suites_are_escaped_everywhere() -> None:
         description=EVIL,
         suite="</style>" + EVIL,
     )
-    text = page(of)
+    text = page(Report(of))
     found = Outline(text)
     assert found.open == []
     assert len(found.all("script")) == 1
@@ -159,21 +158,21 @@ def test_names_from_plugins_and_suites_are_escaped_everywhere() -> None:
 
 
 def test_failures_stand_there_with_their_reason() -> None:
-    of = made.frame(row("supervised", 0.8), row("kd", error="loss is <NaN>"), row("at", None))
-    text = page(of)
+    of = Analysis(made.frame(row("supervised", 0.8), row("kd", error="loss is <NaN>"), row("at", None)))
+    text = page(Report(of))
     assert "failed: NonFiniteLoss: loss is &lt;NaN&gt;" in text
     assert "1 of 3 trials finished, 1 failed" in text
 
 
 def test_a_suite_of_which_nothing_was_run_has_a_page_all_the_same() -> None:
-    found = Outline(page(made.frame(row("supervised", None), row("kd", None))))
+    found = Outline(page(Report(Analysis(made.frame(row("supervised", None), row("kd", None))))))
     assert found.open == []
     assert len(found.all("table")) == 3
     assert not found.all("figure")
 
 
 def test_the_same_records_give_the_same_bytes_and_not_many(text: str, tmp_path: Path) -> None:
-    small = scene(pairs=["p"], methods=["kd"], samples=60, epochs=2, grid=False)
+    small = Report(scene(pairs=["p"], methods=["kd"], samples=60, epochs=2, grid=False))
     (path,) = write_html(small, tmp_path)
     assert path == tmp_path / "index.html"
     assert path.read_bytes() == page(small).encode()
@@ -308,7 +307,7 @@ def test_a_script_in_a_name_never_runs(browser: Any, tmp_path: Path) -> None:
     of = scene(
         pairs=["p"], methods=[EVIL, "</script><script>document.title = 'broken'</script>"], samples=60, epochs=2, grid=False
     )
-    (path,) = write_html(of, tmp_path)
+    (path,) = write_html(Report(of), tmp_path)
     browser.get(path.as_uri())
     assert browser.title == "made – kdbench"
     assert EVIL in [e.text for e in browser.find_elements("css selector", "table.board tbody th")]

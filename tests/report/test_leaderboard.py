@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdbench.analysis.evidence import Evidence
+from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.frame import SuiteFrame, frame_of
-from kdbench.analysis.standings import standings
 from kdbench.errors import KdbenchError
 from kdbench.report.leaderboard import (
     groups_of,
@@ -22,6 +21,7 @@ from kdbench.report.leaderboard import (
     lines_of,
     with_view,
 )
+from kdbench.results.evidence import Evidence
 from kdbench.results.record import LatencyReport, LatencyResult, Speedup
 from kdbench.suite.schema import Latency
 from tests.results import made
@@ -41,12 +41,17 @@ def seeds(label: str, *tests: float | None, **changes: Any) -> list[Row]:
     ]
 
 
-def board(*rows: Row, **changes: Any) -> SuiteFrame:
-    return frame(TEACHER, *rows, profiles=PROFILES, **changes)
+def board(*rows: Row, **changes: Any) -> Analysis:
+    return Analysis(frame(TEACHER, *rows, profiles=PROFILES, **changes))
 
 
-def line(of: SuiteFrame, label: str) -> dict[str, Any]:
-    table = standings(of)
+def with_evidence(*rows: Row, evidence: Evidence) -> Analysis:
+    plain = frame(*rows)
+    return Analysis(frame_of(plain.plan, plain.records, plain.profiles, evidence))
+
+
+def line(of: Analysis, label: str) -> dict[str, Any]:
+    table = of.standings
     (found,) = table[table["label"] == label].to_dict("records")
     return found
 
@@ -103,7 +108,7 @@ def test_the_page_shows_them_as_a_reader_wants_them() -> None:
 
 
 def test_the_teacher_stands_on_top_and_methods_stand_best_first() -> None:
-    assert standings(FULL)["label"].tolist() == ["resnet", "kd", "supervised", "at"]
+    assert FULL.standings["label"].tolist() == ["resnet", "kd", "supervised", "at"]
     teacher = cells(leaderboard_markdown(FULL), "resnet (teacher)")
     assert teacher["test accuracy %"] == "94.00 [92.35, 95.31]"
     assert (teacher["family"], teacher["Δ supervised"], teacher["compression"]) == ("", "–", "–")
@@ -118,12 +123,11 @@ def predicted(right: dict[str, int], samples: int = 100) -> Evidence:
 
 
 def test_with_few_seeds_places_and_marks_come_from_the_test_images() -> None:
-    """Of 100 images kd has 90 right, at 88 of the same, supervised 60: kd and at are not told apart, and share the first place."""
+    """Of 100 images kd has 90 right, at 88 of the same, supervised 60: kd and at do not differ significantly, and share the first place."""
     rows = [row("supervised", 0.60), row("kd", 0.90), row("at", 0.88)]
-    plain = frame(*rows)
-    evidence = predicted({t.id: round(100 * r.metrics["test_accuracy"]) for t, _, r in rows if r})
-    both = frame_of(plain.plan, plain.records, plain.profiles, evidence)
-    found = standings(both).set_index("label")
+    evidence = predicted({t.id: round(100 * r.metrics["test"]["accuracy"]) for t, _, r in rows if r})
+    both = with_evidence(*rows, evidence=evidence)
+    found = both.standings.set_index("label")
     assert found["place"].to_dict() == {"kd": 1, "at": 1, "supervised": 3}
     assert found["significant"].to_dict() == {"kd": "images", "at": "images", "supervised": ""}
     # McNemar: 30 gained and none lost, 28 and none; Holm's correction doubles the smaller p value.
@@ -134,15 +138,13 @@ def test_with_few_seeds_places_and_marks_come_from_the_test_images() -> None:
     page = leaderboard_markdown(both)
     assert cells(page, "kd")["Δ supervised"] == "+30.00 †"
     assert "**90" not in page
-    assert "† told apart by the test images" in page
+    assert "† significant at the 5 % level by the test images" in page
 
 
 def test_fidelity_and_what_else_was_scored_can_be_shown() -> None:
     scored = row("kd", 0.9, 0)
-    plain = frame(row("supervised", 0.8), scored)
-    both = frame_of(
-        plain.plan, plain.records, plain.profiles, Evidence(scores={scored[0].id: {"agreement": 0.97, "ece": 0.0213}})
-    )
+    evidence = Evidence(scores={scored[0].id: {"agreement": 0.97, "ece": 0.0213}})
+    both = with_evidence(row("supervised", 0.8), scored, evidence=evidence)
     assert cells(leaderboard_markdown(both), "kd")["agreement %"] == "97.00"
     chosen = leaderboard_markdown(with_view(both, ["method", "ece", "kl"]))
     assert cells(chosen, "kd") == {"method": "kd", "ECE %": "2.13", "KL to teacher": "–"}
@@ -150,7 +152,10 @@ def test_fidelity_and_what_else_was_scored_can_be_shown() -> None:
 
 
 def test_students_can_be_sorted_by_any_column() -> None:
-    order = lambda frame: [r["label"] for r in lines_of(groups_of(standings(frame), frame.plan.report.sort)[0][1])]  # noqa: E731
+    def order(of: Analysis) -> list[str]:
+        ((_, group),) = groups_of(of.standings, of.plan.report.sort, of.task)
+        return [r["label"] for r in lines_of(group)]
+
     assert order(with_view(FULL, sort="-accuracy")) == ["resnet", "at", "supervised", "kd"]
     assert order(with_view(FULL, sort="method")) == ["resnet", "at", "kd", "supervised"]
     assert order(with_view(FULL, sort="delta")) == ["resnet", "kd", "at", "supervised"]
@@ -182,8 +187,13 @@ def timed(stable: bool = True) -> LatencyReport:
     )
 
 
+def measured(reports: tuple[LatencyReport, ...]) -> Analysis:
+    of = FULL.frame
+    return Analysis(frame_of(of.plan, of.records, of.profiles, None, reports))
+
+
 def test_latency_speed_up_and_efficiency() -> None:
-    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(),))
+    both = measured((timed(),))
     shown = cells(leaderboard_markdown(both), "kd")
     assert (shown["latency ms"], shown["speed-up"]) == ("2", "5.0× [4.5×, 5.5×]")
     assert line(both, "kd")["efficiency"] == pytest.approx(84 / (106_826 * 4e-6 * 2.0))
@@ -191,8 +201,8 @@ def test_latency_speed_up_and_efficiency() -> None:
     assert "cpu, eager, batch 1, 2 threads" in leaderboard_markdown(both)
 
 
-def test_an_unstable_latency_is_no_number_to_believe_in() -> None:
-    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(stable=False),))
+def test_an_unstable_latency_is_not_shown_as_a_number() -> None:
+    both = measured((timed(stable=False),))
     shown = cells(leaderboard_markdown(both), "kd")
     assert shown["latency ms"] == "unstable"
     assert "speed-up" not in shown
@@ -260,7 +270,7 @@ def test_trials_that_were_not_run_are_counted() -> None:
 
 
 def test_a_suite_of_which_nothing_was_run_has_a_page_all_the_same() -> None:
-    nothing = frame(row("supervised", None), row("kd", None))
+    nothing = Analysis(frame(row("supervised", None), row("kd", None)))
     assert "No trial of this suite was run yet." in leaderboard_markdown(nothing)
     assert "not run" in leaderboard_text(nothing)
 
@@ -299,7 +309,7 @@ def test_assistants_and_generations_have_rows_and_only_the_student_s_network_is_
         first,
         row("ban", 0.86, taught_by=[first[0]]),
     )
-    table = standings(of).set_index("label")
+    table = of.standings.set_index("label")
     assert table.index.tolist() == ["resnet", "takd: mid", "ban (generation 1)", "ban", "takd", "supervised"]
     assert math.isnan(table["delta"]["takd: mid"])
     assert table["delta"]["ban (generation 1)"] == pytest.approx(0.05)
@@ -313,8 +323,8 @@ def test_each_pair_has_a_table_of_its_own_with_its_own_baseline() -> None:
         for pair, model, plus in (("one", "tiny_cnn", 0.0), ("two", "resnet", 0.1))
         for label, test in (("supervised", 0.5 + plus), ("kd", 0.6 + 2 * plus))
     ]
-    of = frame(*rows, profiles=PROFILES)
-    assert standings(of)["delta"].dropna().tolist() == pytest.approx([0.1, 0.2])
+    of = Analysis(frame(*rows, profiles=PROFILES))
+    assert of.standings["delta"].dropna().tolist() == pytest.approx([0.1, 0.2])
     tables = leaderboard_tables(of)
     assert tables.count("| method") == 2
     assert tables.index("**one**") < tables.index("**two**")
@@ -325,7 +335,7 @@ def test_records_of_different_data_never_share_a_row_or_a_comparison() -> None:
     of = board(
         *seeds("supervised", 0.8), *seeds("kd", 0.9), *seeds("kd", 0.5, fingerprint=other), *seeds("at", 0.4, fingerprint=other)
     )
-    table = standings(of)
+    table = of.standings
     assert table[table["label"] == "kd"]["test_accuracy"].tolist() == [0.9, 0.5]
     assert table[table["fingerprint"] == other]["delta"].isna().all()
     page = leaderboard_markdown(of)
@@ -371,8 +381,9 @@ def test_what_differs_between_records_stands_side_by_side_and_is_said() -> None:
 
 def test_the_same_records_make_the_same_page_in_any_order() -> None:
     page = leaderboard_markdown(FULL)
-    again = SuiteFrame(FULL.plan, FULL.rows, dict(reversed(FULL.records.items())), dict(reversed(FULL.profiles.items())))
-    assert leaderboard_markdown(again) == page
+    of = FULL.frame
+    again = SuiteFrame(of.plan, of.rows, dict(reversed(of.records.items())), dict(reversed(of.profiles.items())))
+    assert leaderboard_markdown(Analysis(again)) == page
 
 
 def test_the_terminal_gets_plain_text() -> None:
@@ -386,7 +397,7 @@ def test_the_terminal_gets_plain_text() -> None:
 def test_a_metric_of_a_plugin_never_takes_a_column_s_place() -> None:
     """Whatever it is called: the table's own numbers stay, and the metric is there beside them."""
     names = ("place", "finished", "efficiency", "ece", "delta", "trials")
-    metrics = {"test_accuracy": 0.9, "validation_accuracy": 0.9, **dict.fromkeys(names, 0.5)}
+    metrics = {"test": {"accuracy": 0.9, **dict.fromkeys(names, 0.5)}, "validation": {"accuracy": 0.9}}
     found = line(board(row("supervised", 0.8), row("kd", 0.9, metrics=metrics)), "kd")
     assert (found["place"], found["finished"], found["delta"]) == (1, 1, pytest.approx(0.1))
     assert all(found[f"metric_{name}"] == 0.5 for name in names)
@@ -408,7 +419,7 @@ def test_one_measurement_of_all_networks_comes_before_a_later_one_of_some() -> N
             "speedups": (),
         }
     )
-    both = frame_of(FULL.plan, FULL.records, FULL.profiles, None, (timed(), other))
+    both = measured((timed(), other))
     assert (line(both, "kd")["latency_ms"], line(both, "kd")["speedup"]) == (2.0, 5.0)
 
 

@@ -66,12 +66,12 @@ def test_each_suite_has_its_own_place(readme: Path) -> None:
         (b"\n\n" + CLOSE, ":3", "there is no <!-- kdbench:leaderboard mnist -->; put it"),
         (b"\n" + OPEN + b"\n", ":2", "is not closed by <!-- /kdbench:leaderboard mnist -->"),
         (CLOSE + b"\n" + OPEN, ":2", "is not closed"),
-        (OPEN + CLOSE + b"\n\n" + OPEN + CLOSE, ":3", "<!-- kdbench:leaderboard mnist --> stands here a second time"),
-        (OPEN + CLOSE + b"\n" + CLOSE, ":2", "<!-- /kdbench:leaderboard mnist --> stands here a second time"),
+        (OPEN + CLOSE + b"\n\n" + OPEN + CLOSE, ":3", "<!-- kdbench:leaderboard mnist --> appears here a second time"),
+        (OPEN + CLOSE + b"\n" + CLOSE, ":2", "<!-- /kdbench:leaderboard mnist --> appears here a second time"),
         (OPEN + b"\n<!-- kdbench:leaderboard other -->\n" + CLOSE, ":1", "is not closed"),
     ],
 )
-def test_wrong_markers_are_told_with_their_line_and_nothing_is_written(
+def test_wrong_markers_are_reported_with_their_line_and_nothing_is_written(
     readme: Path, content: bytes, line: str, sentence: str
 ) -> None:
     readme.write_bytes(content)

@@ -41,10 +41,10 @@ def provenance(**changes: Any) -> Provenance:
 
 def record(of: Trial, test: float | None = 0.9, validation: float | None = None, *, error: str = "", **changes: Any) -> Record:
     """A record with this test accuracy, or a failed one."""
-    metrics = {"train_accuracy": 1.0}
+    metrics = {"train": {"accuracy": 1.0}}
     if test is not None:
-        metrics["test_accuracy"] = test
-        metrics["validation_accuracy"] = test if validation is None else validation
+        metrics["test"] = {"accuracy": test}
+        metrics["validation"] = {"accuracy": test if validation is None else validation}
     known: dict[str, Any] = {
         "trial": of,
         "status": "failed" if error else "finished",
@@ -63,7 +63,7 @@ def profile(model: str = "tiny_cnn", parameters: int = 106_826, **changes: Any) 
     known: dict[str, Any] = {
         "id": model,
         "model": model,
-        "input_shape": (1, 8, 8),
+        "inputs": [1, 8, 8],
         "num_classes": 10,
         "parameters": parameters,
         "trainable_parameters": parameters,

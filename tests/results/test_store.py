@@ -1,4 +1,4 @@
-"""The runs folder: what is stored comes back, what is damaged is set aside, what is half-written is not there."""
+"""The runs folder: what is stored comes back, what is damaged is quarantined, what is half-written is not there."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_record_comes_back_with_its_companions(store: Store) -> None:
     save(store)
     found = Store(store.root).record(TRIAL.id)
     assert found is not None
-    assert found.metrics["test_accuracy"] == 0.9
+    assert found.metrics["test"]["accuracy"] == 0.9
     assert set(found.files) == {"trial.json", "history.csv", "predictions.npz", "student.safetensors"}
     history = store.history(TRIAL.id)
     assert history["loss"][0] == 1 / 3  # to the last bit
@@ -110,6 +110,17 @@ def test_tensors_that_share_memory_are_stored_each_for_itself(store: Store) -> N
     assert found["none"].shape == (0,)
 
 
+def test_the_source_of_a_method_without_a_package_is_kept_and_guarded(store: Store, warnings: list[str]) -> None:
+    source = "class Mine(Method):\n    name = 'größer'\r\n"
+    found = store.save(made.record(TRIAL), source=source)
+    path = store.folder(TRIAL.id) / "method.py"
+    assert path.read_bytes() == source.encode()
+    assert "method.py" in found.files
+    path.write_text("other")
+    assert store.record(TRIAL.id) is None
+    assert "method.py is not what it was when it was written" in warnings[0]
+
+
 def test_a_failed_record_has_no_companions_and_an_empty_history(store: Store) -> None:
     store.save(made.record(TRIAL, error="loss is NaN"))
     found = store.record(TRIAL.id)
@@ -137,7 +148,7 @@ def test_predictions_are_never_pickled(store: Store) -> None:
     assert list((store.root / "trials").iterdir()) == []
 
 
-def test_what_cannot_be_read_is_told_in_a_sentence(store: Store) -> None:
+def test_what_cannot_be_read_is_explained_in_a_sentence(store: Store) -> None:
     with pytest.raises(StoreError, match=f"the predictions of trial {TRIAL.id} in .* cannot be read"):
         store.predictions(TRIAL.id)
     with pytest.raises(StoreError, match=f"the weights of trial {TRIAL.id} in .* cannot be read"):
@@ -175,7 +186,7 @@ def test_a_suite_s_name_cannot_lead_out_of_the_folder(store: Store) -> None:
         store.save_plan(made.plan(suite="../made"))
 
 
-# What is damaged is set aside
+# What is damaged is quarantined
 
 
 def spoil_record(folder: Path) -> None:
@@ -216,7 +227,7 @@ def another_trial(folder: Path) -> None:
         (another_trial, "another trial"),
     ],
 )
-def test_a_damaged_record_is_set_aside_whole_and_told_once(store: Store, warnings: list[str], spoil, reason) -> None:
+def test_a_damaged_record_is_quarantined_whole_with_one_warning(store: Store, warnings: list[str], spoil, reason) -> None:
     save(store)
     folder = store.root / "trials" / TRIAL.id
     spoil(folder)
@@ -227,20 +238,20 @@ def test_a_damaged_record_is_set_aside_whole_and_told_once(store: Store, warning
     assert TRIAL.id in warning
     assert reason in warning
     assert "\n" not in warning
-    aside = store.root / "set-aside" / f"{TRIAL.id}-1"
+    aside = store.root / "quarantine" / f"{TRIAL.id}-1"
     assert content(aside) == left
     assert str(aside) in warning
 
 
-def test_what_is_set_aside_never_overwrites_what_was_before(store: Store) -> None:
+def test_quarantine_never_overwrites_what_was_there_before(store: Store) -> None:
     for _ in range(2):
         save(store)
         remove_record(store.root / "trials" / TRIAL.id)
         assert store.record(TRIAL.id) is None
-    assert len(list((store.root / "set-aside").iterdir())) == 2
+    assert len(list((store.root / "quarantine").iterdir())) == 2
 
 
-def test_damaged_profiles_and_plans_are_set_aside(store: Store, warnings: list[str]) -> None:
+def test_damaged_profiles_and_plans_are_quarantined(store: Store, warnings: list[str]) -> None:
     store.save_profile(made.profile())
     store.save_plan(made.plan())
     (store.root / "profiles" / "tiny_cnn.json").write_text("{")
@@ -277,7 +288,7 @@ def test_damage_in_a_folder_that_is_only_to_be_read_is_passed_over(
 
     monkeypatch.setattr(os, "replace", refuse)
     assert store.record(TRIAL.id) is None
-    assert "passed over; it cannot be set aside: Read-only file system" in warnings[0]
+    assert "ignored; it cannot be quarantined: Read-only file system" in warnings[0]
 
 
 def test_a_record_replaced_while_it_is_read_is_not_taken_for_damaged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +328,7 @@ def test_a_full_disk_costs_nothing_that_was_finished(
         with pytest.raises(StoreError, match="no space left"):
             store.save_plan(made.plan()) if function != "mkdir" else save(store)
     assert content(store.root) == before
-    assert store.records()[TRIAL.id].metrics["test_accuracy"] == 0.8
+    assert store.records()[TRIAL.id].metrics["test"]["accuracy"] == 0.8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
@@ -391,7 +402,7 @@ def test_unfinished_folders_are_no_records(store: Store) -> None:
     assert store.records() == {}
 
 
-def test_a_runs_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_runs_folder_that_cannot_be_created_is_explained_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"the runs folder .*file.* cannot be written: .*"):
         Store(tmp_path / "file" / "runs").open()
@@ -455,7 +466,7 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(
     store.open()
     with store.lock():
         pass
-    assert "knows no locks" in warnings[0]
+    assert "does not support locks" in warnings[0]
 
 
 def test_file_systems_that_cannot_flush_are_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from kdbench.suite.resolve import network_of, pair_entries, plugin_files, resolv
 from kdbench.suite.schema import Suite
 from kdbench.train.optim import check_recipe
 from tests.suite import made
+from tests.support.images import arguments
 
 LONG = """\
 name: suite
@@ -100,7 +101,7 @@ class TestPackaged:
         for trial in plan.trials.values():
             check_recipe(trial.recipe)
         for spec in {str(t.model): t.model for t in plan.trials.values() if t.model.kwargs}.values():
-            assert create_model(spec, num_classes=10, input_shape=(3, 32, 32))
+            assert create_model(spec, arguments=arguments())
 
     def test_a_file_comes_before_a_packaged_suite(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "digits").write_text(made.SUITE)
@@ -114,7 +115,7 @@ class TestSettings:
         [
             ("recipe.lr=1e-2", lambda s: s.recipe.lr == 0.01),
             ("recipe.epochs=010", lambda s: s.recipe.epochs == 10),
-            ("recipe.augmentation.flip=true", lambda s: s.recipe.augmentation.flip),
+            ("recipe.augmentation.flip=true", lambda s: s.recipe.augmentation.get("flip")),
             ("recipe={lr: 0.3, epochs: 4}", lambda s: (s.recipe.lr, s.recipe.epochs) == (0.3, 4)),
             ("recipe.schedule_kwargs.decay_rate=0.2", lambda s: s.recipe.schedule_kwargs == {"decay_rate": 0.2}),
             (
@@ -163,7 +164,6 @@ class TestSettings:
             ("recipe.lr=[1", "not valid YAML"),
             ("recipes.lr=1", 'unknown key "recipes"; did you mean "recipe"?'),
             ("recipe.epoch=1", 'unknown key "epoch"; did you mean "epochs"?'),
-            ("recipe.augmentation.flp=true", 'unknown key "flp"; did you mean "flip"?'),
             ("dataset.limi=1", 'unknown key "limi"; did you mean "limit"?'),
             ("measure.costs=false", 'unknown key "costs"; did you mean "cost"?'),
             ("recipe.zzz=1", 'unknown key "zzz"; known are epochs, '),
@@ -179,6 +179,11 @@ class TestSettings:
             suite(tmp_path, settings=[setting])
         assert caught.value.message.startswith(f"in --set {setting}: ")
         assert said in caught.value.message
+
+    def test_a_setting_of_the_augmentation_is_checked_by_the_task(self, tmp_path: Path) -> None:
+        changed = load_suite(made.write(tmp_path, made.SUITE), settings=["recipe.augmentation.flp=true"])
+        with pytest.raises(SuiteError, match=r'unknown key "flp"; did you mean "flip"\?'):
+            resolve(changed, made.registry(), lambda: made.MODELS)
 
 
 class TestOptions:

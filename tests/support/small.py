@@ -11,11 +11,12 @@ import torch
 import yaml
 
 from kdbench.results.store import Store
-from kdbench.run.engine import Prepared, Summary, prepare, run_suite
+from kdbench.run.prepare import Prepared, prepare
+from kdbench.run.progress import Progress
+from kdbench.run.suite import Summary, run_suite
 from kdbench.suite.load import load_suite
-from kdbench.train.progress import Progress
 
-TIMES = ["train_seconds", "images_per_second"]
+TIMES = ["train_seconds", "samples_per_second"]
 """Columns of a history that differ from run to run."""
 
 
@@ -52,7 +53,7 @@ def run(path: Path, runs: Path, *, progress: Progress | None = None, fresh: bool
     )
 
 
-def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, float]]]:
+def bits(runs: Path) -> dict[str, tuple[str, str, dict[str, dict[str, float]]]]:
     """What must not depend on how a trial was run: id → digest of the weights, of the predictions, the metrics."""
     store = Store(runs)
     return {

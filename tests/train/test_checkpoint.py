@@ -15,8 +15,10 @@ from kdbench.method import BuildContext, Shapes
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
+from kdbench.tasks.metrics import ACCURACY
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.member import Member
+from kdbench.train.presentation import Presentation
 
 N, C = 24, 3
 
@@ -65,7 +67,9 @@ def make_member(optimizer: str = "adamw", **recipe: object) -> Member:
         torch.manual_seed(named_seed("init", 0))
         student = Net()
     context = BuildContext(Shapes(), (), C, torch.arange(N) % C, 4, N // 8, Net)
-    return Member(trial, Noisy(), student, context, torch.device("cpu"))
+    device = torch.device("cpu")
+    presentation = Presentation("as they are", lambda inputs: inputs)
+    return Member(trial, Noisy(), student, context, presentation, {"accuracy": ACCURACY}, device)
 
 
 def train_epoch(member: Member) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Methods against each other: differences to the student trained alone, and over several pairs, ranks and profiles."""
+"""Methods against each other: differences, ranks, and profiles over pairs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdbench.report.figures.boards import Board, column
+from kdbench.analysis.boards import Board
+from kdbench.analysis.ranking import Aggregate, Ranking
+from kdbench.analysis.task import direction
 from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, colours, multiples, short
-
-BLOCKS, METHODS = 2, 3
-"""Fewer pairs or methods in common have no ranking."""
-THRESHOLDS = 41
+from kdbench.report.wording import Wording
 
 
-def differences(board: Board) -> pd.DataFrame:
-    """Methods with a difference to the student trained alone, best first."""
-    table = board.students().assign(delta=lambda t: 100 * column(t, "delta"))
-    table = table.assign(low=100 * column(table, "delta_low"), high=100 * column(table, "delta_high"))
-    return table[table["delta"].notna()].sort_values("delta", ascending=False, kind="stable")
+def difference_figure(table: pd.DataFrame, words: Wording) -> Figure:
+    """Difference of each method to the student trained alone, with its interval.
 
-
-def difference_figure(table: pd.DataFrame) -> Figure:
-    """Difference of each method to the student trained alone, with its interval."""
+    Args:
+        table: of :func:`kdbench.analysis.ranking.differences`.
+        words: of the task.
+    """
+    table = table.assign(**{name: words.scale * table[name] for name in ("delta", "low", "high")})
     labels = [short(str(label)) for label in table["label"]]
     families = list(dict.fromkeys(table["family"].astype(str)))
     figure = canvas(5.2, 0.2 * len(labels) + 0.9 + 0.18 * -(-len(families) // 4))
@@ -46,12 +44,12 @@ def difference_figure(table: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(*_window(table))
-    axes.set_xlabel("Δ test accuracy to the student alone, percentage points")
+    axes.set_xlabel(f"Δ test {words.metric} to the student alone{words.difference_unit}")
     return figure
 
 
 def _window(table: pd.DataFrame) -> tuple[float, float]:
-    """All means, and intervals as far as they do not flatten the rest (those of two seeds may be of any width)."""
+    """All means, and intervals as far as they do not flatten the rest."""
     means = np.append(table["delta"].to_numpy(float), 0.0)
     span = max(float(np.ptp(means)), 0.2)
     ends = np.concatenate([means, table["low"].dropna().to_numpy(float), table["high"].dropna().to_numpy(float)])
@@ -60,36 +58,34 @@ def _window(table: pd.DataFrame) -> tuple[float, float]:
     ) + 0.05 * span
 
 
-def difference_sentence(board: Board, table: pd.DataFrame) -> str:
+def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> str:
     """What the figure says."""
     best, worst = table.iloc[0], table.iloc[-1]
+
+    def end(row: pd.Series, unit: str) -> str:
+        return f"{words.difference(row['delta'])}{unit} ({short(str(row['label']))})"
+
     return (
-        f"Difference of test accuracy to the student trained alone, for the pair {short(board.name)}, with 95 % intervals over seeds: "
-        f"from {best['delta']:+.2f} points ({short(str(best['label']))}) to {worst['delta']:+.2f} ({short(str(worst['label']))})."
+        f"Difference of test {words.metric} to the student trained alone, for the pair {short(board.name)}, with 95 % intervals "
+        f"over seeds: from {end(best, words.points)} to {end(worst, '')}."
     )
 
 
-def common_scores(boards: Sequence[Board]) -> pd.DataFrame:
-    """Mean test accuracy, a row a pair, a column a method that all pairs have; empty where there are too few."""
-    rows = {b.name: column(b.students().set_index("label"), "test_accuracy") for b in boards}
-    scores = pd.DataFrame(rows).T.dropna(axis="columns") if rows else pd.DataFrame()
-    return scores if len(scores) >= BLOCKS and scores.shape[1] >= METHODS else pd.DataFrame()
+def critical_difference_figure(found: Ranking) -> Figure:
+    """Draw mean ranks; a bar joins methods that do not differ significantly.
 
-
-def critical_difference_figure(scores: pd.DataFrame) -> Figure:
-    """Mean ranks; methods joined by a bar are not told apart by Nemenyi's test at the 5 % level (Demšar 2006)."""
+    By Nemenyi's test at the 5 % level (Demšar 2006).
+    """
     import scikit_posthocs
 
-    from kdbench.analysis.statistics import critical_difference, mean_ranks, nemenyi
-
-    scores = scores.rename(columns=_unique_labels(scores.columns.astype(str).tolist()))
-    ranks, distance = mean_ranks(scores), critical_difference(scores.shape[1], len(scores))
-    half = -(-scores.shape[1] // 2)
+    shown = _unique_labels(found.ranks.index.astype(str).tolist())
+    ranks = found.ranks.rename(index=shown)
+    half = -(-len(ranks) // 2)
     figure = canvas(6.4, 0.2 * half + 1.3)
     axes = figure.add_subplot()
     scikit_posthocs.critical_difference_diagram(
         ranks,
-        nemenyi(scores),
+        found.p_values.rename(index=shown, columns=shown),
         ax=axes,
         label_fmt_left="{label} ({rank:.2f})",
         label_fmt_right="({rank:.2f}) {label}",
@@ -100,8 +96,9 @@ def critical_difference_figure(scores: pd.DataFrame) -> Figure:
         text_h_margin=0.04 * max(float(np.ptp(ranks)), 1.0),
     )
     axes.grid(visible=False)
-    axes.set_xticks(range(1, scores.shape[1] + 1, 1 if scores.shape[1] <= 12 else 2))
-    axes.set_title(f"mean rank over {len(scores)} pairs (1 is best); critical difference {distance:.2f}", loc="left")
+    axes.set_xticks(range(1, len(ranks) + 1, 1 if len(ranks) <= 12 else 2))
+    distance = f"critical difference {found.critical_difference:.2f}"
+    axes.set_title(f"mean rank over {found.pairs} pairs (1 is best); {distance}", loc="left")
     return figure
 
 
@@ -114,50 +111,26 @@ def _unique_labels(labels: Sequence[str]) -> Mapping[str, str]:
     )
 
 
-def critical_difference_sentence(scores: pd.DataFrame) -> str:
+def critical_difference_sentence(found: Ranking) -> str:
     """What the diagram says."""
-    from kdbench.analysis.statistics import critical_difference, friedman, mean_ranks
-
-    statistic, p = friedman(scores)
-    ranks = mean_ranks(scores).sort_values(kind="stable")
+    ranks = found.ranks.sort_values(kind="stable")
     listed = ", ".join(f"{short(str(label))} {rank:.2f}" for label, rank in ranks.items())
     return (
-        f"Mean ranks of {scores.shape[1]} methods over {len(scores)} pairs, best first: {listed}. Friedman's test: χ² = {statistic:.2f}, "
-        f"p = {p:.3g}. Ranks that differ by less than {critical_difference(scores.shape[1], len(scores)):.2f} are not told apart."
+        f"Mean ranks of {len(ranks)} methods over {found.pairs} pairs, best first: {listed}. Friedman's test: "
+        f"χ² = {found.statistic:.2f}, p = {found.p_value:.3g}. Ranks that differ by less than {found.critical_difference:.2f} do "
+        "not differ significantly."
     )
 
 
-def seed_differences(boards: Sequence[Board], methods: Sequence[str]) -> dict[str, np.ndarray]:
-    """Method → runs × pairs of differences to the student trained alone in points, of the seeds that all have."""
-    tables = []
-    for board in boards:
-        rows = board.frame.rows
-        mine = rows[(rows["pair"] == board.pair) & (rows["fingerprint"] == board.fingerprint) & (rows["status"] == "finished")]
-        chosen = {t for trials in board.students()["trials"] for t in str(trials).split()}
-        mine = mine[(mine["role"] == "student") & mine["trial"].isin(chosen)]
-        table = 100 * mine.pivot_table(index="seed", columns="label", values="test_accuracy")
-        alone = board.baseline()
-        if alone not in table or not set(methods) <= set(table.columns):
-            return {}
-        tables.append(table.sub(table[alone], axis=0)[list(methods)].dropna())
-    seeds = set.intersection(*(set(t.index) for t in tables)) if tables else set()
-    if not seeds:
-        return {}
-    return {m: np.stack([t.loc[sorted(seeds), m].to_numpy(float) for t in tables], axis=1) for m in methods}
+def profile_figure(found: Aggregate, words: Wording) -> Figure:
+    """Draw the share of runs that beat the student alone by more than τ.
 
-
-def profile_figure(scores: Mapping[str, np.ndarray]) -> Figure:
-    """Share of runs that beat the student trained alone by more than so much, a panel a method; the others in grey."""
-    from kdbench.analysis.statistics import performance_profile
-
-    everything = np.concatenate([v.flatten() for v in scores.values()])
-    pad = 0.05 * max(float(np.ptp(everything)), 0.2)
-    thresholds = np.linspace(float(everything.min()) - pad, float(everything.max()) + pad, THRESHOLDS)
-    profiles = performance_profile(scores, thresholds)
-    mean = 100 * np.mean([share for share, _, _ in profiles.values()], axis=0)
-    figure, panels = multiples(len(scores), 4, top=0.25)
-    for axes, (label, found) in zip(panels, profiles.items(), strict=True):
-        share, low, high = (100 * values for values in found)
+    There is a panel a method, with the mean of all methods in grey.
+    """
+    thresholds, mean = words.scale * found.thresholds, 100 * found.mean
+    figure, panels = multiples(len(found.profiles), 4, top=0.25)
+    for axes, (label, profile) in zip(panels, found.profiles.items(), strict=True):
+        share, low, high = (100 * values for values in profile)
         axes.plot(thresholds, mean, color=MUTED, linewidth=1.0, label="mean of all methods")
         axes.fill_between(thresholds, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="95 % interval")
         axes.plot(thresholds, share, color=PALETTE[0], linewidth=1.5, label="the method")
@@ -165,23 +138,22 @@ def profile_figure(scores: Mapping[str, np.ndarray]) -> Figure:
         axes.set_title(short(label, 22), loc="left", fontsize=8.5, pad=3)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper left", ncols=3, fontsize=8, borderpad=0)
-    figure.supxlabel("τ: Δ to the student alone, percentage points", fontsize=8.5, y=0.01, va="bottom")
-    figure.supylabel("share of runs with Δ > τ, %", fontsize=8.5, x=0.01, ha="left")
+    delta = "Δ" if direction(words.task) > 0 else "−Δ"
+    figure.supxlabel(f"τ: {delta} to the student alone{words.difference_unit}", fontsize=8.5, y=0.01, va="bottom")
+    figure.supylabel(f"share of runs with {delta} > τ, %", fontsize=8.5, x=0.01, ha="left")
     return figure
 
 
-def iqm_figure(scores: Mapping[str, np.ndarray]) -> Figure:
-    """Interquartile mean of the differences over pairs and seeds, with its bootstrap interval."""
-    from kdbench.analysis.statistics import iqm_interval
-
-    found = sorted(iqm_interval(scores).items(), key=lambda item: -item[1][0])
-    figure = canvas(5.2, 0.2 * len(found) + 0.9)
+def iqm_figure(found: Aggregate, words: Wording) -> Figure:
+    """Draw the interquartile mean of the differences, with its interval."""
+    figure = canvas(5.2, 0.2 * len(found.iqm) + 0.9)
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, linewidth=1)
-    for i, (_, (mean, low, high)) in enumerate(found):
+    for i, ends in enumerate(found.iqm.values()):
+        mean, low, high = (words.scale * end for end in ends)
         axes.plot([low, high], [i, i], color=PALETTE[0], linewidth=1.6, solid_capstyle="butt")
         axes.scatter([mean], [i], 30, PALETTE[0], edgecolors=INK, linewidths=0.6, zorder=3)
-    axes.set_yticks(range(len(found)), [short(label) for label, _ in found], fontsize=8)
-    axes.set_ylim(len(found) - 0.4, -0.6)
-    axes.set_xlabel("interquartile mean of Δ to the student alone, percentage points")
+    axes.set_yticks(range(len(found.iqm)), [short(label) for label in found.iqm], fontsize=8)
+    axes.set_ylim(len(found.iqm) - 0.4, -0.6)
+    axes.set_xlabel(f"interquartile mean of Δ to the student alone{words.difference_unit}")
     return figure

@@ -1,13 +1,13 @@
-"""How every figure looks, and how it becomes bytes that are the same for the same records."""
+"""How figures look and are written: the same bytes for the same records."""
 
 from __future__ import annotations
 
 import io
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -17,16 +17,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kdbench.report.text import flat
+from kdbench.results.files import write_whole
 
+FOLDER = "figures"
 INK = "#1b1f24"
 """Text and axes; the HTML page turns it into the page's own text colour."""
 MUTED = "#7f868e"
-"""What stands back: grids, leader lines, what others are compared with. Legible on white and on black."""
+"""Grids, leader lines, what others are compared with; legible on white and black."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe, Ito 2008, "Color Universal Design", without black; told apart with any colour vision."""
+"""Okabe, Ito 2008, "Color Universal Design", without black."""
 MARKERS = "osD^vPX<>ph"
 MAP = "cividis"
-"""For shares; the same to people with and without red-green blindness."""
+"""For shares; looks the same with and without red-green blindness."""
 DPI = 160
 
 STYLE: dict[str, Any] = {
@@ -75,7 +77,7 @@ class Chart:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make and write figures in here: whatever the reader's own matplotlib settings, they look the same."""
+    """Figures made and written in here look the same with any matplotlib settings."""
     settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     settings.update(STYLE)
     with warnings.catch_warnings(), matplotlib.rc_context(settings):
@@ -93,11 +95,13 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]:
-    """Small panels that share their axes, laid out by hand: there are many, and constrained layout takes seconds.
+    """Small panels that share their axes.
+
+    They are laid out by hand: there are many, and constrained layout takes seconds.
 
     Args:
-        count: how many panels.
-        columns: at most so many in a row.
+        count: number of panels.
+        columns: largest number of panels in a row.
         top: room for a legend, inches.
     """
     columns = min(columns, count)
@@ -129,6 +133,18 @@ def svg(figure: Figure, *, transparent: bool = False) -> str:
     return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, Geneva, sans-serif")
 
 
+def write_figures(charts: Sequence[Chart], folder: Path, ending: str, render: Callable[[Figure], bytes]) -> list[Path]:
+    """Write ``figures/STEM.ENDING`` for each figure.
+
+    Returns:
+        The files.
+    """
+    paths = [folder / FOLDER / f"{chart.stem}.{ending}" for chart in charts]
+    for path, chart in zip(paths, charts, strict=True):
+        write_whole(path, render(chart.figure))
+    return paths
+
+
 def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent: bool = False) -> bytes:
     content = io.BytesIO()
     with styled():
@@ -141,15 +157,13 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent:
 
 
 def short(text: str, most: int = 26) -> str:
-    """Foreign text on one line that is not too long for a label; it loses its middle, for names differ at either end."""
+    """Untrusted text on one line, short enough for a label.
+
+    It loses its middle, for names differ at either end.
+    """
     line = flat(text)
     tail = most // 3
     return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
-
-
-def slug(*parts: str) -> str:
-    """Parts of a file's name: lower-case ASCII letters, digits and hyphens."""
-    return "-".join(found for part in parts if (found := re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-"))) or "figure"
 
 
 def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -160,13 +174,13 @@ def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def on(colour: tuple[float, float, float, float]) -> str:
-    """White or black, whichever is read better on a colour (WCAG's relative luminance)."""
+    """White or black, whichever is legible on a colour (WCAG's luminance)."""
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
     return "#ffffff" if 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.179 else "#000000"
 
 
 def cells(axes: Axes, values: np.ndarray, texts: Sequence[Sequence[str]] | None, **options: object) -> object:
-    """A map of values, row 0 on top, with a text in each cell; returns what a colour bar needs."""
+    """Draw a map of values with texts, row 0 on top; returns what a colour bar needs."""
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
     if texts is None:

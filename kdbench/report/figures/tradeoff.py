@@ -1,23 +1,22 @@
-"""Accuracy against what a network costs, with the Pareto front."""
+"""The primary metric against what a network costs, with the Pareto front."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
-from kdbench.report.figures.boards import column
+from kdbench.analysis.tradeoff import Point, Tradeoff
 from kdbench.report.figures.style import INK, MUTED, canvas, colours, short
-from kdbench.report.text import percent, quantity
+from kdbench.report.text import flat, quantity
+from kdbench.report.wording import Wording
 
-COSTS = {
+AXES = {
     "parameters": "parameters",
     "macs": "multiply-accumulates (MACs) per sample",
     "size_mb": "size of the weights, MB (10⁶ bytes)",
@@ -28,55 +27,21 @@ LINE = 0.165
 LETTER = 0.069
 """Width of a label's letter, inches; a little more than the mean."""
 OTHER = (MUTED, "*")
+Label = tuple[Point, tuple[float, float], str, bool]
+"""A network, its position on the axes, its text, and whether it is on the front."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """A network.
+def axis_label(of: Tradeoff) -> str:
+    """The cost, its unit, and how it was measured."""
+    return f"{AXES[of.cost]} ({flat(of.setting)})" if of.setting else AXES[of.cost]
 
-    Args:
-        label: for people.
-        family: of its method; the role, for teachers and assistants.
-        cost: what it costs, > 0.
-        accuracy: mean test accuracy in [0, 1].
+
+def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
+    """Draw the metric against cost.
+
+    Labels stand in columns at the sides, so that those of networks that coincide can be read.
     """
-
-    label: str
-    family: str
-    cost: float
-    accuracy: float
-
-
-def points(rows: pd.DataFrame, cost: str) -> tuple[list[Point], str]:
-    """Networks of these rows of standings whose cost and accuracy are known, and what the cost is."""
-    table = rows[rows["role"] != "generation"]
-    axis = COSTS[cost]
-    if cost == "latency_ms" and "latency_setting" in table:
-        settings = table.loc[column(table, cost).notna(), "latency_setting"].astype(str)
-        if len(settings):  # times of other settings are no times of these
-            usual = str(settings.mode().iloc[0])
-            table, axis = table[table["latency_setting"].astype(str) == usual], f"{axis} ({usual})" if usual else axis
-    return [p for p in _points(table, cost) if p.cost > 0 and not math.isnan(p.accuracy)], axis
-
-
-def _points(table: pd.DataFrame, cost: str) -> list[Point]:
-    families = table["family"].where(table["role"] == "student", table["role"])
-    found = zip(table["label"], families, column(table, cost), column(table, "test_accuracy"), strict=True)
-    return [Point(str(label), str(family), float(c), float(a)) for label, family, c, a in found]
-
-
-def pareto(found: Sequence[Point]) -> list[Point]:
-    """Those that none beats in both, the cheapest first; of equals the first."""
-    front: list[Point] = []
-    for point in sorted(found, key=lambda p: (p.cost, -p.accuracy)):
-        if not front or point.accuracy > front[-1].accuracy:
-            front.append(point)
-    return front
-
-
-def tradeoff(found: Sequence[Point], axis: str) -> Figure:
-    """Accuracy against cost; each network has its label in a column at the side, so that those that coincide can be read."""
-    front = pareto(found)
+    found, front, scaled = of.points, of.front, words.scale
     logs = np.log10([p.cost for p in found])
     low, high = float(logs.min()), float(logs.max())
     span = max(high - low, 0.3)
@@ -84,7 +49,7 @@ def tradeoff(found: Sequence[Point], axis: str) -> Figure:
     right = [p for p in found if p not in left]
     families = list(dict.fromkeys(p.family for p in found))
     lines = max(len(left), len(right))
-    rooms = _room(left), _room(right)
+    rooms = _room(left, words), _room(right, words)
     width, height = max(5.8, sum(rooms) + 2.7), max(2.6, LINE * (lines + 2))
     figure = canvas(width, height + 0.75 + 0.2 * math.ceil((len(families) + 1) / 4))
     axes = figure.add_subplot()
@@ -94,26 +59,27 @@ def tradeoff(found: Sequence[Point], axis: str) -> Figure:
     start = (low + high - span) / 2 - (margins[0] + 0.02) * scale
     axes.set_xscale("log")
     axes.set_xlim(10**start, 10 ** (start + scale))
-    accuracies = [100 * p.accuracy for p in found]
-    pad = 0.06 * max(max(accuracies) - min(accuracies), 0.5)
-    bottom, top = min(accuracies) - pad, max(accuracies) + pad
+    values = [scaled * p.value for p in found]
+    pad = 0.06 * max(max(values) - min(values), 0.5)
+    bottom, top = min(values) - pad, max(values) + pad
     axes.set_ylim(bottom, top)
 
-    def place(p: Point) -> tuple[float, float]:
-        return (math.log10(p.cost) - start) / scale, (100 * p.accuracy - bottom) / (top - bottom)
+    def position(p: Point) -> tuple[float, float]:
+        return (math.log10(p.cost) - start) / scale, (scaled * p.value - bottom) / (top - bottom)
 
     for side, edge, align in ((left, margins[0] - 0.3 / inner, "right"), (right, 1 - margins[1] + 0.3 / inner, "left")):
-        _labels(axes, [(p, place(p)) for p in side], edge, align, LINE / height, front)
+        labels = [(p, position(p), _text(p, words), p in front) for p in side]
+        _labels(axes, labels, edge, align, LINE / height)
     looks = {**colours([f for f in families if f not in ("teacher", "assistant")]), "teacher": OTHER, "assistant": (MUTED, "d")}
     for family in families:
         own = [p for p in found if p.family == family]
         colour, marker = looks[family]
         size = 80 if marker == "*" else 32
-        xs, ys = [p.cost for p in own], [100 * p.accuracy for p in own]
+        xs, ys = [p.cost for p in own], [scaled * p.value for p in own]
         axes.scatter(xs, ys, size, colour, marker=marker, edgecolors=INK, linewidths=0.6, zorder=4, label=short(family))
     axes.step(
         [p.cost for p in front],
-        [100 * p.accuracy for p in front],
+        [scaled * p.value for p in front],
         where="post",
         color=INK,
         linewidth=1,
@@ -122,36 +88,39 @@ def tradeoff(found: Sequence[Point], axis: str) -> Figure:
         label="Pareto front",
     )
     _ticks(axes, low, high, span, inner / scale)
-    axes.set_xlabel(axis)
-    axes.set_ylabel("mean test accuracy, %")
+    axes.set_xlabel(axis_label(of))
+    axes.set_ylabel(f"mean test {words.metric}{words.axis_unit}")
     figure.legend(loc="outside upper left", ncols=4, fontsize=8, handletextpad=0.3, columnspacing=1.0, borderpad=0)
     return figure
 
 
-def sentence(found: Sequence[Point], axis: str) -> str:
+def tradeoff_sentence(of: Tradeoff, words: Wording) -> str:
     """What the figure says."""
     front = "; ".join(
-        f"{short(p.label)} ({percent(p.accuracy)} %, {quantity(p.cost) if p.cost >= 1000 else f'{p.cost:.3g}'})"
-        for p in pareto(found)
+        f"{short(p.label)} ({words.value(p.value)}{words.percent_sign}, "
+        f"{quantity(p.cost) if p.cost >= 1000 else f'{p.cost:.3g}'})"
+        for p in of.front
     )
-    return f"Test accuracy of {len(found)} networks against {axis}, on a logarithmic scale. On the Pareto front: {front}."
+    return (
+        f"Test {words.metric} of {len(of.points)} networks against {axis_label(of)}, on a logarithmic scale. "
+        f"On the Pareto front: {front}."
+    )
 
 
-def _text(p: Point) -> str:
-    return f"{short(p.label)}  {percent(p.accuracy)}"
+def _text(p: Point, words: Wording) -> str:
+    return f"{short(p.label)}  {words.value(p.value)}"
 
 
-def _room(side: Sequence[Point]) -> float:
+def _room(side: Sequence[Point], words: Wording) -> float:
     """Inches for a column of labels and their leader lines."""
-    return max(len(_text(p)) for p in side) * LETTER + 0.42 if side else 0.25
+    return max(len(_text(p, words)) for p in side) * LETTER + 0.42 if side else 0.25
 
 
-def _labels(
-    axes: Axes, side: Sequence[tuple[Point, tuple[float, float]]], edge: float, align: str, gap: float, front: Sequence[Point]
-) -> None:
-    """A column of labels as near to their points' heights as their own height allows, with lines to the points."""
+def _labels(axes: Axes, side: Sequence[Label], edge: float, align: str, gap: float) -> None:
+    """Draw a column of labels, near the heights of their points, with lines to them."""
     ordered = sorted(side, key=lambda item: item[1][1])
-    for (point, (x, y)), height in zip(ordered, spread([xy[1] for _, xy in ordered], gap), strict=True):
+    heights = spread([xy[1] for _, xy, _, _ in ordered], gap)
+    for (_, (x, y), text, leads), height in zip(ordered, heights, strict=True):
         away = 0.012 if align == "left" else -0.012
         axes.plot(
             [x, edge - 2 * away, edge - away / 2],
@@ -161,8 +130,8 @@ def _labels(
             linewidth=0.5,
             zorder=1,
         )
-        weight = "bold" if point in front else "normal"
-        axes.text(edge, height, _text(point), transform=axes.transAxes, ha=align, va="center", fontsize=8, fontweight=weight)
+        weight = "bold" if leads else "normal"
+        axes.text(edge, height, text, transform=axes.transAxes, ha=align, va="center", fontsize=8, fontweight=weight)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -180,7 +149,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _ticks(axes: Axes, low: float, high: float, span: float, decade: float) -> None:
-    """Ticks where there are points, and not under the labels; ``decade`` is a decade's width, inches."""
+    """Put ticks where there are points; ``decade`` is a decade's width, inches."""
     step = (1.0, 2.0, 5.0) if decade > 1.5 else (1.0, 3.0) if decade > 1.0 else (1.0,)
     every = max(1, math.ceil(0.5 / decade))
     nice = [s * 10.0**e for e in range(math.floor(low) - 1, math.ceil(high) + 1) if e % every == 0 for s in step]

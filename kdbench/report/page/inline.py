@@ -1,4 +1,4 @@
-"""Figures as a part of the page: no files, no colours of their own for text, no identifiers that clash."""
+"""Figures inside the page: in its text colour, with identifiers that never clash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ IDENTIFIER = re.compile(r' id="([^"]+)"')
 
 
 def inline_svg(chart: Chart) -> Markup:
-    """A figure's ``<svg>`` element, in the page's text colour, on the page's ground, with a name for screen readers."""
+    """A figure's ``<svg>`` element.
+
+    It has the page's text colour and background, and a name for screen readers.
+    """
     text = svg(chart.figure, transparent=True)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -35,5 +38,5 @@ def inline_svg(chart: Chart) -> Markup:
 
 
 def width(chart: Chart) -> int:
-    """Width at which a figure's text is as large as the page's small text, CSS pixels."""
+    """Width, in CSS pixels, at which a figure's text is like the page's small text."""
     return round(96 * chart.figure.get_figwidth())

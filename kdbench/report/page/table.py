@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from kdbench.analysis.frame import SuiteFrame
-from kdbench.report.columns import COLUMNS, DEFAULT, Line, sorted_lines
-from kdbench.report.figures.boards import Board
-from kdbench.report.figures.style import slug
-from kdbench.report.leaderboard import lines_of, shown_columns
+from kdbench.analysis.analysis import Analysis
+from kdbench.report.columns import Column, Line, columns_of, default_columns, number
+from kdbench.report.leaderboard import lines_of, shown_columns, sorted_lines
 from kdbench.report.legend import legend
+from kdbench.report.text import slug
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What heads a column.
+    """The heading of a column.
 
     Args:
-        text: what stands there.
+        text: its text.
         number: whether the column holds numbers.
-        falling: whether the best is the highest.
+        lower_is_better: whether the best is the lowest.
         extra: whether it is shown only when all columns are asked for.
     """
 
     text: str
     number: bool
-    falling: bool
+    lower_is_better: bool
     extra: bool
 
 
@@ -39,9 +35,9 @@ class Cell:
     """A cell.
 
     Args:
-        text: what stands in it.
+        text: its text.
         sort: the number it is sorted by, exact, or "" for text and where there is none.
-        bold: whether it is the accuracy of the only one in the first place.
+        bold: whether it is the primary metric of a student that has the first place for itself.
     """
 
     text: str
@@ -83,72 +79,66 @@ class Table:
     rows: list[TableRow]
 
 
-def tables(frame: SuiteFrame, boards: Sequence[Board]) -> list[Table]:
-    """A table for each board, sorted as the suite says; columns that are empty in all of them are left out."""
-    view, names = frame.plan.report, column_names(frame, boards)
-    headings = [Heading(COLUMNS[n].heading, _numeric(n), COLUMNS[n].falling, n not in (view.columns or DEFAULT)) for n in names]
+def tables(analysis: Analysis) -> list[Table]:
+    """A table for each board, sorted as the suite says, without empty columns."""
+    view, task = analysis.plan.report, analysis.task
+    columns = _columns(analysis)
+    usual = view.columns or default_columns(task)
+    headings = [Heading(c.heading, not c.untrusted, c.lower_is_better, name not in usual) for name, c in columns.items()]
     return [
         Table(
             board.name,
-            f"table-{number}",
+            f"table-{i}",
             headings,
-            _rows(number, lines_of(sorted_lines(board.table, view.sort)), names),
+            _rows(i, lines_of(sorted_lines(board.table, view.sort, task)), columns, task.primary),
         )
-        for number, board in enumerate(boards, 1)
+        for i, board in enumerate(analysis.boards, 1)
     ]
 
 
-def column_names(frame: SuiteFrame, boards: Sequence[Board]) -> list[str]:
-    """Columns that the suite asks for, or all that hold something; what a row is called comes first."""
-    shown = shown_columns(_everything(boards), frame.plan.report.columns, tuple(COLUMNS)) if boards else ()
-    return ["method", *(name for name in shown if name != "method")]
-
-
-def legend_lines(frame: SuiteFrame, boards: Sequence[Board]) -> list[str]:
+def legend_lines(analysis: Analysis) -> list[str]:
     """How to read the columns, a line each."""
-    lines = legend(_everything(boards), column_names(frame, boards)).splitlines() if boards else []
+    if not analysis.boards:
+        return []
+    lines = legend(analysis.standings, list(_columns(analysis)), analysis.task).splitlines()
     return [line.removeprefix("- ").replace("`", "") for line in lines]
 
 
-def anchor(number: int, label: str, role: str) -> str:
+def anchor(board: int, label: str, role: str) -> str:
     """Id of a row's details.
 
     Args:
-        number: of the board, from 1.
+        board: number of the board, from 1.
         label: of the row.
         role: of the row.
     """
     # Labels may differ in letters that a slug drops; their bytes do not.
-    return f"row-{number}-{slug(role, label)}-{label.encode().hex()[:64]}"
+    return f"row-{board}-{slug(role, label)}-{label.encode().hex()[:64]}"
 
 
-def _everything(boards: Sequence[Board]) -> pd.DataFrame:
-    return pd.concat([board.table for board in boards])
+def _columns(analysis: Analysis) -> dict[str, Column]:
+    """Columns that the suite asks for, or all that hold something; names first."""
+    known, asked = columns_of(analysis.task), analysis.plan.report.columns
+    shown = shown_columns(analysis.standings, analysis.task, asked, tuple(known)) if analysis.boards else ()
+    return {name: known[name] for name in dict.fromkeys(["method", *shown])}
 
 
-def _rows(number: int, lines: Sequence[Line], names: Sequence[str]) -> list[TableRow]:
-    first = [_number(line.get("place")) == 1 for line in lines]
+def _rows(board: int, lines: Sequence[Line], columns: Mapping[str, Column], primary: str) -> list[TableRow]:
+    first = [number(line.get("place")) == 1 for line in lines]
     alone = sum(first) == 1
-    return [_row(number, line, names, best=alone and leads) for line, leads in zip(lines, first, strict=True)]
+    return [
+        _row(board, line, columns, bold=primary if alone and leads else "") for line, leads in zip(lines, first, strict=True)
+    ]
 
 
-def _row(number: int, line: Line, names: Sequence[str], *, best: bool) -> TableRow:
+def _row(board: int, line: Line, columns: Mapping[str, Column], *, bold: str) -> TableRow:
     family = str(line["family"]) if line["role"] == "student" else str(line["role"])
-    cells = [Cell(COLUMNS[name].cell(line), _sort(name, line), best and name == "accuracy") for name in names]
-    return TableRow(anchor(number, str(line["label"]), str(line["role"])), family, str(line["role"]), cells)
+    cells = [Cell(column.cell(line), _sort(column, line), name == bold) for name, column in columns.items()]
+    return TableRow(anchor(board, str(line["label"]), str(line["role"])), family, str(line["role"]), cells)
 
 
-def _numeric(name: str) -> bool:
-    return not COLUMNS[name].foreign
-
-
-def _sort(name: str, line: Line) -> str:
-    if not _numeric(name):
+def _sort(column: Column, line: Line) -> str:
+    if column.untrusted:
         return ""
-    number = _number(line.get(COLUMNS[name].key))
-    return repr(number) if math.isfinite(number) else ""
-
-
-def _number(value: object) -> float:
-    """A value as a number; NaN for text, and for what pandas calls missing."""
-    return float(value) if isinstance(value, (int, float, np.number)) else math.nan
+    value = number(line.get(column.key))
+    return repr(value) if math.isfinite(value) else ""

@@ -49,17 +49,6 @@ class ImageClassification(Task):
         mean, std = channel_statistics(train.inputs)
         return {"mean": mean, "std": std}
 
-    def augmentation(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete and check ``recipe.augmentation``.
-
-        The keys of version 1 are always there, since ids of trials have counted them from the beginning.
-
-        Raises:
-            pydantic.ValidationError: a key is unknown or a value is out of range.
-        """
-        known = settings.Augmentation.model_validate(dict(given))
-        return known.model_dump(mode="json", include={"crop_padding", "crop_mode", "flip"}) | super().augmentation(given)
-
     def preprocessing(self, given: Mapping[str, Any] | None, spec: ModelSpec) -> dict[str, Any] | None:
         """What a network wants of its images: as the suite says, else as timm's pretrained weights were trained.
 

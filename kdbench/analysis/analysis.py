@@ -1,0 +1,91 @@
+"""All tables of one suite, each computed once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from kdbench.analysis.boards import Board, boards
+from kdbench.analysis.choice import chosen_rows, grid_points
+from kdbench.analysis.classes import classes_table
+from kdbench.analysis.epochs import epochs_table
+from kdbench.analysis.frame import SuiteFrame
+from kdbench.analysis.grids import Grid, grid_slices, grid_table
+from kdbench.analysis.standings import standings
+from kdbench.plan.trial import Plan, TaskInfo
+from kdbench.results.record import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What the records of a suite say.
+
+    Tables are shared by everyone who asks for them: copy one before you change it.
+
+    Args:
+        frame: the records.
+    """
+
+    frame: SuiteFrame
+
+    @property
+    def plan(self) -> Plan:
+        """The suite's plan."""
+        return self.frame.plan
+
+    @property
+    def task(self) -> TaskInfo:
+        """What the suite's networks learn."""
+        return self.frame.task
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """A row for each entry of the plan, grid points included (``frame.py``)."""
+        return self.frame.rows
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """Records by trial id."""
+        return self.frame.records
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """A row for each grid point (``choice.py``)."""
+        return grid_points(self.frame)
+
+    @cached_property
+    def chosen(self) -> pd.DataFrame:
+        """The rows without grid points that were not chosen (``choice.py``)."""
+        return chosen_rows(self.frame, self.points)
+
+    @cached_property
+    def standings(self) -> pd.DataFrame:
+        """A row for each pair and method, best first (``standings.py``)."""
+        return standings(self.frame, self.chosen)
+
+    @cached_property
+    def grids(self) -> pd.DataFrame:
+        """Grid points against the student trained alone (``grids.py``)."""
+        return grid_table(self.frame, self.points)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row for each row of the standings and epoch (``epochs.py``)."""
+        return epochs_table(self.frame, self.chosen)
+
+    @cached_property
+    def classes(self) -> pd.DataFrame:
+        """A row for each row of the standings and class (``classes.py``)."""
+        return classes_table(self.frame, self.chosen)
+
+    @cached_property
+    def boards(self) -> list[Board]:
+        """The standings pair by pair."""
+        return boards(self.frame, self.standings)
+
+    def slices(self, board: Board) -> list[Grid]:
+        """The grids of a board's methods, as a figure shows them."""
+        return grid_slices(self.frame, self.grids, board.pair, board.fingerprint)

@@ -1,0 +1,108 @@
+"""What a trial, a network or a measurement is, in a form whose digest survives new keys in the schema.
+
+Ids and seeds are digests. If they covered whatever keys the schema happens to have, a key added with a default would change every id,
+and finished records would be lost. So the canonical form of a model holds
+
+- always: the keys of version 1, listed below and frozen;
+- a key added later: only where its value differs from its default (a required key: always);
+- never: labels, options and paths, which say how things are called and where they lie.
+
+Adding a field with a default to a schema therefore needs no edit here, on one condition: **the default means what training did before
+the field existed, and never changes afterwards**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+if TYPE_CHECKING:
+    from kdbench.plan.trial import Trial
+    from kdbench.suite.schema import ModelSpec, Recipe
+
+VERSION_1: Mapping[str, frozenset[str]] = {
+    "Trial": frozenset({"data", "model", "weights_digest", "method", "params", "teachers", "recipe", "seed"}),
+    "DataKey": frozenset({"spec", "fingerprint"}),
+    "DatasetSpec": frozenset({"name", "options", "label", "classes", "limit", "validation", "test", "split_seed"}),
+    "ModelSpec": frozenset({"model", "kwargs", "stem", "weights"}),
+    "Recipe": frozenset(
+        {
+            *("epochs", "batch_size", "drop_last", "optimizer", "lr", "weight_decay", "momentum", "optimizer_kwargs"),
+            *("decay_norm_and_bias", "schedule", "schedule_kwargs", "warmup_epochs", "min_lr", "clip_grad"),
+            *("augmentation", "precision", "channels_last"),
+        }
+    ),
+    "Augmentation": frozenset({"crop_padding", "crop_mode", "flip"}),
+    "Latency": frozenset(
+        {
+            *("devices", "runtimes", "batch_sizes", "threads", "min_seconds", "min_rounds", "blocks", "processes"),
+            "max_spread",
+        }
+    ),
+}
+"""Keys of version 1 by class name, which subclasses share. Frozen: a key that is added later does not belong here."""
+
+IGNORED: Mapping[str, Mapping[str, Any]] = {"DatasetSpec": {"options": {}, "label": None}}
+"""Keys of version 1 that never count, with the value that stands for all of theirs."""
+
+
+def canonical(model: BaseModel) -> dict[str, Any]:
+    """Plain data that say what a model is, as described above."""
+    always = _by_class(VERSION_1, model) or frozenset()
+    dumped = model.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        if name not in dumped:  # a field that is excluded from serialisation
+            continue
+        value = _plain(getattr(model, name), dumped[name])
+        if name in always or _counts(field, getattr(model, name), value):
+            found[name] = value
+    return {**found, **(_by_class(IGNORED, model) or {})}
+
+
+def trial_identity(trial: Trial) -> dict[str, Any]:
+    """What a trial is: the data behind ``Trial.id``. A weights file counts by its content, not by its path."""
+    return {**canonical(trial), "model": student_identity(trial)}
+
+
+def student_identity(trial: Trial) -> dict[str, Any]:
+    """What decides the initial weights of a trial's student, beside the seed and the weights file."""
+    own = canonical(trial.model)
+    return own if trial.weights_digest is None else {**own, "weights": "file"}
+
+
+def architecture_identity(spec: ModelSpec) -> dict[str, Any]:
+    """What decides the cost of a network: all but its weights."""
+    return {name: value for name, value in canonical(spec).items() if name != "weights"}
+
+
+def data_side(recipe: Recipe) -> dict[str, Any]:
+    """What decides the batch stream: the keys that :meth:`Recipe.data_side` names."""
+    named = recipe.data_side()
+    return {name: value for name, value in canonical(recipe).items() if name in named}
+
+
+def _by_class(table: Mapping[str, Any], model: BaseModel) -> Any:
+    return next((table[cls.__name__] for cls in type(model).__mro__ if cls.__name__ in table), None)
+
+
+def _counts(field: FieldInfo, value: Any, plain: Any) -> bool:
+    """Whether the value of a key added later differs from its default."""
+    if field.is_required():
+        return True
+    default = field.get_default(call_default_factory=True)
+    return bool(value != default and plain != _plain(default, default))
+
+
+def _plain(value: Any, dumped: Any) -> Any:
+    """``dumped``, the JSON form of ``value``, with every model inside in its canonical form."""
+    if isinstance(value, BaseModel):
+        return canonical(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(own, part) for own, (name, part) in zip(value.values(), dumped.items(), strict=True)}
+    if isinstance(value, list | tuple):
+        return [_plain(own, part) for own, part in zip(value, dumped, strict=True)]
+    return dumped

@@ -1,0 +1,140 @@
+"""What all plugins provide, by name; and events, which every plugin hears."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pluggy
+
+from kdbench.errors import Place, PluginError, did_you_mean
+from kdbench.method import Method
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What all plugins provide, by name. Each kind is asked for when it is first used.
+
+    Args:
+        manager: the pluggy manager.
+    """
+
+    manager: pluggy.PluginManager
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """The hooks themselves; use :meth:`notify` for events."""
+        return self.manager.hook
+
+    @cached_property
+    def methods(self) -> Mapping[str, type[Method]]:
+        """Method classes by name."""
+        return self._classes("kdbench_methods", "method", "Method", Method)
+
+    @cached_property
+    def models(self) -> Mapping[str, Callable[..., Any]]:
+        """Model factories by name (timm's own models are not among them)."""
+        return self._mapping("kdbench_models", "model")
+
+    @cached_property
+    def datasets(self) -> Mapping[str, type[Any]]:
+        """Data set classes by name."""
+        return self._classes("kdbench_datasets", "data set", "Dataset")
+
+    @cached_property
+    def tasks(self) -> Mapping[str, type[Any]]:
+        """Task classes by name."""
+        return self._classes("kdbench_tasks", "task", "Task")
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Callable[..., float]]:
+        """Extra metrics by name."""
+        return self._mapping("kdbench_metrics", "metric")
+
+    @cached_property
+    def executors(self) -> Mapping[str, Any]:
+        """Executors by name."""
+        return self._mapping("kdbench_executors", "executor")
+
+    @cached_property
+    def reporters(self) -> Mapping[str, Callable[..., list[Any]]]:
+        """Report formats by name."""
+        return self._mapping("kdbench_reporters", "report format")
+
+    def check(self) -> None:
+        """Ask every providing hook once, so that what is wrong with a plugin shows before anything trains.
+
+        The digests of the methods' sources are taken now as well: what is edited during a run is not what runs.
+
+        Raises:
+            PluginError: a hook raises, provides something else than it should, or claims a taken name.
+        """
+        for kind in ("models", "datasets", "tasks", "metrics", "executors", "reporters"):
+            getattr(self, kind)
+        for method in self.methods.values():
+            method.source_digest()
+
+    def find(self, kind: str, table: Mapping[str, T], name: str, place: Place | None = None) -> T:
+        """Look a name up, or raise :class:`PluginError` with the nearest known one."""
+        if name not in table:
+            hint = did_you_mean(name, table) or f"; known are {', '.join(sorted(table))}"
+            raise PluginError(f'unknown {kind} "{name}"{hint}', place)
+        return table[name]
+
+    def notify(self, event: str, warn: Callable[[str], None], **arguments: Any) -> None:
+        """Tell every plugin of an event. One that raises is named in a warning, and keeps it from nobody else.
+
+        Args:
+            event: name of the hook, such as ``kdbench_trial_started``.
+            warn: shows a sentence to the person who runs kdbench.
+            **arguments: all arguments of the hook; each plugin gets those that it takes.
+        """
+        subject = f" of trial {arguments['trial'].id}" if "trial" in arguments else ""
+        for impl in reversed(getattr(self.hook, event).get_hookimpls()):  # the last registered first, as pluggy calls them
+            try:
+                impl.function(*(arguments[name] for name in impl.argnames))
+            except Exception as error:
+                plugin = described(impl.plugin, impl.plugin_name)
+                warn(f"plugin {plugin} failed in {event}{subject}: {type(error).__name__}: {error}")
+
+    def _classes(self, hook: str, noun: str, title: str, base: type = object) -> Mapping[str, type[Any]]:
+        def items(given: Iterable[Any]) -> Iterable[tuple[str, Any]]:
+            for cls in given:
+                name = getattr(cls, "name", None)
+                fits = inspect.isclass(cls) and issubclass(cls, base) and getattr(cls, "plugin_hook", hook) == hook
+                if not fits or not isinstance(name, str):
+                    raise PluginError(f"{hook} must return {title} classes with a name, not {cls!r}")
+                yield name, cls
+
+        return self._collect(hook, noun, items)
+
+    def _mapping(self, hook: str, noun: str) -> Mapping[str, Any]:
+        return self._collect(hook, noun, lambda given: dict(given).items())
+
+    def _collect(self, hook: str, noun: str, items: Callable[[Any], Iterable[tuple[str, Any]]]) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        owner: dict[str, str] = {}
+        for impl in getattr(self.hook, hook).get_hookimpls():  # in the order of registration
+            plugin = described(impl.plugin, impl.plugin_name)
+            try:
+                given = list(items(impl.function() or ()))
+            except PluginError as error:
+                raise PluginError(f"{plugin}: {error.message}") from error
+            except Exception as error:
+                raise PluginError(f"{plugin}: its {hook} hook failed: {type(error).__name__}: {error}") from error
+            for name, value in given:
+                if name in owner and found[name] is not value:
+                    raise PluginError(f'two plugins claim the {noun} "{name}": {owner[name]} and {plugin}; rename one of them')
+                owner[name], found[name] = plugin, value
+        return found
+
+
+def described(plugin: Any, name: str | None) -> str:
+    """Name of a plugin in messages, with its file."""
+    file = getattr(plugin, "__file__", None)
+    return name if name and (file is None or name == str(file)) else f"{name} ({file})"

@@ -1,0 +1,107 @@
+"""How a report speaks of a task: its metric and its units, words and numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbench.analysis.task import ACCURACY, is_percent, plural, units
+from kdbench.plan.trial import TaskInfo
+from kdbench.report.text import percent, points, signed
+
+if TYPE_CHECKING:
+    from kdbench.analysis.boards import Reason
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Words and numbers of a task.
+
+    Args:
+        task: what is learnt.
+    """
+
+    task: TaskInfo
+
+    @property
+    def metric(self) -> str:
+        """The primary metric: ``accuracy``."""
+        return self.task.metrics[self.task.primary].label
+
+    @property
+    def metric_title(self) -> str:
+        """The primary metric at the beginning of a heading: ``Accuracy``."""
+        return self.metric[:1].upper() + self.metric[1:]
+
+    @property
+    def unit(self) -> str:
+        """What one prediction is about: ``image``."""
+        return self.task.unit
+
+    @property
+    def units(self) -> str:
+        """What predictions are about: ``images``."""
+        return units(self.task)
+
+    @property
+    def share_right(self) -> str:
+        """The share of predictions that are right, by the task's name for it if any."""
+        info = self.task.metrics.get(ACCURACY)
+        return "share that is right" if info is None else info.label
+
+    @property
+    def percent_sign(self) -> str:
+        """What follows a number and the word in a heading: `` %``, or nothing."""
+        return " %" if is_percent(self.task) else ""
+
+    @property
+    def axis_unit(self) -> str:
+        """What follows the name of an axis: ``, %``, or nothing."""
+        return ", %" if is_percent(self.task) else ""
+
+    @property
+    def difference_unit(self) -> str:
+        """What follows the name of a difference: ``, percentage points``, or nothing."""
+        return ", percentage points" if is_percent(self.task) else ""
+
+    @property
+    def points(self) -> str:
+        """What follows a difference in a sentence: `` points``, or nothing."""
+        return " points" if is_percent(self.task) else ""
+
+    @property
+    def scale(self) -> int:
+        """What figures multiply the metric by."""
+        return 100 if is_percent(self.task) else 1
+
+    def value(self, value: float) -> str:
+        """The primary metric as a number."""
+        return metric_text(value, percentage=is_percent(self.task))
+
+    def difference(self, value: float) -> str:
+        """A difference of the primary metric, with its sign."""
+        return points(value) if is_percent(self.task) else signed(value)
+
+    def plain(self, value: float) -> str:
+        """A length on the metric's scale: a deviation, or half of an interval."""
+        if is_percent(self.task):
+            return percent(value)
+        return "–" if math.isnan(value) else f"{value:#.3g}".rstrip(".")
+
+    def reason(self, reason: Reason) -> str:
+        """Why a network is looked at closely."""
+        return {"teacher": "teacher", "alone": "student alone", "best": f"best by validation {self.metric}"}[reason]
+
+
+def metric_text(value: float, *, percentage: bool) -> str:
+    """A metric as a number: a percentage with two decimals, or four digits."""
+    if percentage:
+        return percent(value)
+    return "–" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".")
+
+
+def metrics_in_percent(task: TaskInfo) -> str:
+    """Which metrics are shown in percent: ``accuracies in percent``; "" for none."""
+    found = [plural(info.label) for info in task.metrics.values() if info.percent]
+    return f"{' and '.join(found)} in percent" if found else ""

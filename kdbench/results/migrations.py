@@ -1,0 +1,175 @@
+"""Files of older versions, brought up to date as they are read; files of newer versions, refused in one sentence.
+
+Every JSON file that kdbench writes carries a ``version`` by kind; plans, profiles and ``trial.json`` of version 1 carry none. To change
+a format, raise the version in its model and append a function ``version n → version n + 1`` to ``MIGRATIONS``. It gets plain data
+and needs to know nothing but these two versions. A key that is added with a default needs no new version.
+
+The parts of a report's copy of its records that carry no version (scores, histories, predictions) have that of its ``plan.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from kdbench.errors import StoreError
+from kdbench.seeding import digest
+
+Kind = Literal["record", "trial", "plan", "profile", "latency", "checkpoint"]
+Json = dict[str, Any]
+Renamed = Mapping[str, str]
+"""Ids of trials as version 1 made them → as they are now, where the two differ."""
+NOTHING_RENAMED: Renamed = {}
+
+
+class NewerFormat(StoreError):
+    """A file that a newer version of kdbench wrote. It is never treated as damaged, nor overwritten."""
+
+
+def upgrade(kind: Kind, data: Any, source: Path | str, renamed: Renamed = NOTHING_RENAMED) -> Json:
+    """Bring the content of a JSON file up to the present version.
+
+    Args:
+        kind: what the file holds.
+        data: its content.
+        source: the file, for the error message.
+        renamed: see :func:`renamed_trials`; a plan needs none, because it holds all of its trials.
+
+    Returns:
+        The content in the present version; ``data`` itself is not changed.
+
+    Raises:
+        NewerFormat: a newer version of kdbench wrote it.
+        ValueError: it is not what it should be.
+    """
+    steps = MIGRATIONS[kind]
+    found = version_of(kind, data)
+    if found > len(steps) + 1:
+        raise NewerFormat(
+            f"{source} is a {kind} of format version {found}, but this kdbench reads versions up to {len(steps) + 1}; "
+            "it was left as it is: update kdbench (pip install --upgrade kdbench), or use another folder"
+        )
+    try:
+        for number, step in enumerate(steps[found - 1 :], found + 1):
+            data = {**step(data, renamed), "version": number}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a {kind} of version {found}") from error
+    return dict(data)
+
+
+def version_of(kind: Kind, data: Any) -> int:
+    """The version of a file's content.
+
+    Raises:
+        ValueError: it is not a mapping, or its version is not a positive integer.
+    """
+    found = data.get("version", 1) if isinstance(data, dict) else None
+    if not isinstance(found, int) or found < 1:
+        raise ValueError(f"not a {kind}")
+    return found
+
+
+def renamed_trials(trials: Mapping[str, Json]) -> dict[str, str]:
+    """Ids of version 1 that depended on a label → the ids that these trials have now, those of their students included.
+
+    Args:
+        trials: trials of version 1 by id; a trial whose id does not follow from its content is left out.
+    """
+    found: dict[str, str] = {}
+
+    def current(old: str) -> str:
+        if old not in found:
+            found[old] = old
+            trial = trials.get(old)
+            if trial is not None and _id_of_version_1(trial) == old:
+                spec = {**trial["data"]["spec"], "label": None, "options": {}}
+                teachers = [current(t) for t in trial["teachers"]]
+                now = {**trial, "data": {**trial["data"], "spec": spec}, "teachers": teachers}
+                found[old] = _id_of_version_1(now) or old
+        return found[old]
+
+    return {old: new for old in trials if (new := current(old)) != old}
+
+
+def _id_of_version_1(trial: Json) -> str | None:
+    """The digest of all keys of a trial of version 1."""
+    try:
+        weights = {} if trial["weights_digest"] is None else {"weights": "file"}
+        return digest({**trial, "model": {**trial["model"], **weights}})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _record_1(data: Json, renamed: Renamed) -> Json:
+    """Teachers' ids without labels; metrics by split; units that are not images."""
+    builtin = {f"{split}_{name}": (split, name) for split in ("train", "validation", "test") for name in ("accuracy", "loss")}
+    metrics: dict[str, dict[str, Any]] = {}
+    for name, value in data["metrics"].items():
+        split, short = builtin.get(name, ("test", name))  # all others are plugins' metrics, of the test split
+        metrics.setdefault(split, {})[short] = value
+    return {
+        **data,
+        "trial": _trial_1(data["trial"], renamed),
+        "metrics": metrics,
+        "costs": _per_sample(data["costs"]),
+    }
+
+
+def _trial_1(data: Json, renamed: Renamed) -> Json:
+    return {**data, "teachers": [renamed.get(t, t) for t in data["teachers"]]}
+
+
+def _plan_1(data: Json, _: Renamed) -> Json:
+    """Ids without labels."""
+    renamed = renamed_trials(data["trials"])
+
+    def ids(old: list[str]) -> list[str]:
+        return list(dict.fromkeys(renamed.get(i, i) for i in old))
+
+    return {
+        **data,
+        "trials": {renamed.get(i, i): _trial_1(t, renamed) for i, t in data["trials"].items()},
+        "entries": [
+            {**e, "trial": renamed.get(e["trial"], e["trial"]), "teachers": ids(e.get("teachers", []))} for e in data["entries"]
+        ],
+        "cohorts": [{**c, "trials": ids(c["trials"]), "teachers": ids(c["teachers"])} for c in data["cohorts"]],
+    }
+
+
+def _profile_1(data: Json, _: Renamed) -> Json:
+    """Inputs of any task instead of images' shapes."""
+    return {**{k: v for k, v in data.items() if k != "input_shape"}, "inputs": data["input_shape"]}
+
+
+def _latency_1(data: Json, _: Renamed) -> Json:
+    return {**data, "results": [_per_sample(r) for r in data["results"]]}
+
+
+def _checkpoint_1(data: Json, renamed: Renamed) -> Json:
+    if data["format"] != "kdbench-checkpoint-1":
+        raise KeyError("format")
+    kept = {k: v for k, v in data.items() if k != "format"}
+    return {**kept, "trial": renamed.get(data["trial"], data["trial"]), "history": [_per_sample(r) for r in data["history"]]}
+
+
+def _per_sample(data: Json) -> Json:
+    """``images_per_second`` under the name that it has had since version 2."""
+    return {RENAMED_COLUMNS.get(k, k): v for k, v in data.items()}
+
+
+RENAMED_COLUMNS = {"images_per_second": "samples_per_second"}
+"""Columns of ``history.csv``, which carries no version, that older files call otherwise."""
+
+MIGRATIONS: Mapping[Kind, tuple[Callable[[Json, Renamed], Json], ...]] = {
+    "record": (_record_1,),
+    "trial": (_trial_1,),
+    "plan": (_plan_1,),
+    "profile": (_profile_1,),
+    "latency": (_latency_1,),
+    "checkpoint": (_checkpoint_1,),
+}
+"""For each kind of file, the function that leads from version 1 to 2, from 2 to 3, and so on."""
+
+VERSIONS: Mapping[Kind, int] = {kind: len(steps) + 1 for kind, steps in MIGRATIONS.items()}
+"""The version in which each kind of file is written."""

@@ -1,0 +1,111 @@
+"""What a worker reports while it works: plain data, JSON in and out, for a worker may be anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from kdbench.results.record import Record
+from kdbench.suite.schema import Frozen
+
+
+class _Event(Frozen):
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a loss may be NaN
+
+
+class TrialStarted(_Event):
+    """A trial begins, or goes on after an interruption.
+
+    Args:
+        trial: its id.
+        epoch: epochs that it has had before.
+    """
+
+    kind: Literal["trial_started"] = "trial_started"
+    trial: str
+    epoch: int
+
+
+class BatchTrained(_Event):
+    """A batch was trained.
+
+    Args:
+        trials: ids of the trials that were trained on it.
+        epoch: number of the epoch, from 0.
+        samples: samples of the batch.
+    """
+
+    kind: Literal["batch_trained"] = "batch_trained"
+    trials: tuple[str, ...]
+    epoch: int
+    samples: int
+
+
+class EpochFinished(_Event):
+    """An epoch of a trial is trained, evaluated and checkpointed.
+
+    Args:
+        trial: its id.
+        epoch: epochs that it has had.
+        metrics: the epoch's row of the history.
+    """
+
+    kind: Literal["epoch_finished"] = "epoch_finished"
+    trial: str
+    epoch: int
+    metrics: dict[str, float]
+
+
+class TrialEnded(_Event):
+    """A trial ended, well or not, and its record is stored.
+
+    Args:
+        record: the record.
+    """
+
+    kind: Literal["trial_ended"] = "trial_ended"
+    record: Record
+
+
+class Warned(_Event):
+    """Something that the user should look at.
+
+    Args:
+        message: a sentence.
+    """
+
+    kind: Literal["warned"] = "warned"
+    message: str
+
+
+class WorkerLost(_Event):
+    """A worker process ended in the middle of a job, which is given to another.
+
+    Args:
+        message: a sentence.
+    """
+
+    kind: Literal["worker_lost"] = "worker_lost"
+    message: str
+
+
+class JobEnded(_Event):
+    """The last word of a worker on a job, for its executor.
+
+    Args:
+        error: class of the exception that ended it, ``None`` when all is well.
+        message: its text.
+        traceback: where it came from.
+    """
+
+    kind: Literal["job_ended"] = "job_ended"
+    error: str | None = None
+    message: str = ""
+    traceback: str = ""
+
+
+Event = Annotated[TrialStarted | BatchTrained | EpochFinished | TrialEnded | Warned | WorkerLost, Field(discriminator="kind")]
+Report = Callable[[Event], None]
+"""Takes a worker's events, in order; it may be called from any thread of the main process."""

@@ -1,0 +1,13 @@
+"""Warnings that concern the developers of libraries, not the users of kdbench."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def ignore_notes_to_developers() -> None:
+    """Hide what torch says of ``torch.jit`` to those who use it; whoever wants warnings has ``python -W``."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
