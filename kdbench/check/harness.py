@@ -20,7 +20,7 @@ from kdbench.plugins.manager import Registry
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import DatasetSpec, Recipe
 from kdbench.tasks.stream import StreamSettings, TrainStream
-from kdbench.train.cohort import EpochSeconds, train_cohort
+from kdbench.train.cohort import EpochEnd, Left, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, make_method, teacher_shapes
 from kdbench.train.presentation import Presentation
@@ -138,26 +138,13 @@ class Harness:
 
 def train(members: Sequence[Member], harness: Harness, epoch_end: Callable[[Member], None] = lambda member: None) -> None:
     """Train members as a cohort, on the batches and with the teachers of a harness; raise whatever one of them fails of."""
-    train_cohort(members, harness.teachers, harness.stream, _Listener(epoch_end), CPU)
-
-
-class _Listener:
-    """Raises the error of the first member that fails."""
-
-    def __init__(self, epoch_end: Callable[[Member], None]) -> None:
-        self._epoch_end = epoch_end
-
-    def batch(self, epoch: int, samples: int, members: Sequence[Member]) -> None:
-        """Nothing to do."""
-
-    def epoch_trained(self, members: Sequence[tuple[Member, dict[str, float]]], seconds: EpochSeconds) -> None:
-        """Pass it on."""
-        for member, _ in members:
-            self._epoch_end(member)
-
-    def failed(self, member: Member, error: Exception) -> None:
-        """Raise the error."""
-        raise error
+    for event in train_cohort(list(members), harness.teachers, harness.stream, CPU):
+        match event:
+            case Left(error=error):
+                raise error
+            case EpochEnd(members=trained):
+                for member, _ in trained:
+                    epoch_end(member)
 
 
 class Untaught(Method):
