@@ -64,7 +64,7 @@ def test_events_come_back_from_json_with_numbers_that_are_not_finite() -> None:
     ended = _MESSAGES.validate_json(TrialEnded(record=record).model_dump_json())
     assert isinstance(ended, TrialEnded)
     assert ended.record.trial == record.trial
-    assert math.isnan(ended.record.metrics["test_accuracy"])
+    assert math.isnan(ended.record.metrics["test"]["accuracy"])
 
 
 def test_a_fresh_process_trains_a_job_to_the_same_bits(tmp_path: Path) -> None:

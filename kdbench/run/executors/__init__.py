@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkerDied(Exception):
-    """The worker of a job died, was replaced, and died again: the job's trials that are not finished have failed."""
+    """Workers of a job died again and again: the job's trials that are not finished have failed."""
 
 
 class Executor(Protocol):

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter
 
 from kdbench.errors import KdbenchError, StoreError
 from kdbench.results.files import temporary
-from kdbench.run.events import Event, JobEnded, Report, WorkerLost
+from kdbench.run.events import EpochFinished, Event, JobEnded, Report, TrialEnded, TrialStarted, WorkerLost
 from kdbench.run.executors import ExecutorSettings, WorkerDied
 from kdbench.run.executors.child import GRACE
 from kdbench.run.executors.cores import threads_of_each
@@ -26,8 +26,14 @@ from kdbench.run.job import Job
 from kdbench.run.resources import Resources, save_data
 
 LIVES = 2
-"""A job that kills this many workers is given up."""
+"""A job that loses this many workers in one epoch is given up."""
+STARTS = 5
+"""So is a job that loses this many workers before its training begins; they may have died of something else."""
 _MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded, Field(discriminator="kind")])
+
+
+class JobFailed(Exception):
+    """A defect of kdbench or of a plugin that ended a job in a worker; its cause holds the traceback there."""
 
 
 class _Task(NamedTuple):
@@ -39,7 +45,8 @@ class _Task(NamedTuple):
 class ProcessExecutor:
     """Runs jobs in processes of their own, started at once: imports take seconds, in which the main process can read data.
 
-    A worker that dies is replaced, and its job submitted again; it goes on from its members' last checkpoints.
+    A worker that dies is replaced, and its job submitted again: it goes on from its members' last checkpoints. A job that loses
+    two workers in the same epoch is given up.
 
     Args:
         settings: what the user asked for. Without ``threads`` the cores are shared out; with several GPUs each worker has one.
@@ -104,19 +111,47 @@ class ProcessExecutor:
                 task.future.set_result(None)
 
     def _run(self, worker: _Worker, task: _Task) -> None:
-        for life in range(1, LIVES + 1):
+        deaths = _Deaths(task.report)
+        while True:
             try:
-                worker.work(task.job, task.report)
+                worker.work(task.job, deaths.report)
                 return
             except EOFError:
                 how = worker.restart()
             if self._closing.is_set():
                 raise WorkerDied("stopped")
-            if life < LIVES:
-                task.report(WorkerLost(message=f"a worker process {how}; its trials go on in another from their last epoch"))
-            else:
-                task.report(WorkerLost(message=f"a worker process {how}, for the second time with the same trials"))
-        raise WorkerDied(f"its worker process {how}, twice (on Linux, signal 9 may mean that memory ran out)")
+            if reason := deaths.too_many():
+                task.report(WorkerLost(message=f"a worker process {how}, {reason}: its trials are given up"))
+                raise WorkerDied(f"its worker process {how}, {reason} (on Linux, signal 9 may mean that memory ran out)")
+            task.report(WorkerLost(message=f"a worker process {how}; its trials go on in another from their last epoch"))
+
+
+class _Deaths:
+    """Counts the workers that a job has lost since its last progress.
+
+    Args:
+        report: takes the job's events.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._in_epoch = self._before = 0
+        self._began = False
+
+    def report(self, event: Event) -> None:
+        """Pass on an event, and note how far the job has come."""
+        if isinstance(event, EpochFinished | TrialEnded):
+            self._in_epoch = self._before = 0
+        self._began |= isinstance(event, TrialStarted)
+        self._report(event)
+
+    def too_many(self) -> str:
+        """Count a death; when there have been too many, how many, for people."""
+        self._in_epoch, self._before = self._in_epoch + self._began, self._before + (not self._began)
+        self._began = False
+        if self._in_epoch == LIVES:
+            return "twice in the same epoch"
+        return f"{STARTS} times before training began" if self._before == STARTS else ""
 
 
 class _Worker:
@@ -188,7 +223,7 @@ def _conclude(end: JobEnded) -> None:
     if end.error == "KdbenchError":
         raise KdbenchError(end.message)
     if end.error is not None:
-        raise RuntimeError(f"a worker failed with {end.error}: {end.message}\n{end.traceback}")
+        raise JobFailed(f"{end.error}: {end.message}") from JobFailed(f"in the worker:\n{end.traceback}")
 
 
 def _devices(device: str, slots: int) -> list[str | None]:
