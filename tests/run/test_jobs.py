@@ -19,6 +19,7 @@ from kdbench.results.store import Store
 from kdbench.run.events import EpochFinished, Event, TrialEnded, TrialStarted
 from kdbench.run.executors import ExecutorSettings, cores, early_executor, make_executor
 from kdbench.run.executors.processes import ProcessExecutor
+from kdbench.run.executors.worker_process import MESSAGES
 from kdbench.run.job import Job, lineage
 from kdbench.run.prepare import Prepared, suitable_jobs
 from kdbench.run.presence import present, wait_for_workers
@@ -52,16 +53,14 @@ def test_a_job_comes_back_from_json_and_names_its_trials_and_all_who_taught_them
 
 
 def test_events_come_back_from_json_with_numbers_that_are_not_finite() -> None:
-    from kdbench.run.executors.processes import _MESSAGES
-
     event = EpochFinished(trial="t", epoch=1, metrics={"loss": math.nan, "test_loss": math.inf, "lr": 0.1 + 0.2})
-    back = _MESSAGES.validate_json(event.model_dump_json())
+    back = MESSAGES.validate_json(event.model_dump_json())
     assert isinstance(back, EpochFinished)
     assert math.isnan(back.metrics["loss"])
     assert back.metrics["test_loss"] == math.inf
     assert back.metrics["lr"] == 0.1 + 0.2
     record: Record = made.record(made.trial("kd"), math.nan)
-    ended = _MESSAGES.validate_json(TrialEnded(record=record).model_dump_json())
+    ended = MESSAGES.validate_json(TrialEnded(record=record).model_dump_json())
     assert isinstance(ended, TrialEnded)
     assert ended.record.trial == record.trial
     assert math.isnan(ended.record.metrics["test"]["accuracy"])
