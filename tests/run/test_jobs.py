@@ -164,3 +164,11 @@ def test_a_run_waits_for_workers_of_a_run_that_was_killed(tmp_path: Path) -> Non
         assert list(tmp_path.glob(".worker.tmp-*"))
     wait_for_workers(tmp_path)
     assert time.monotonic()
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])
+def test_a_bad_number_of_jobs_is_one_sentence(kdbench_command, tmp_path: Path, jobs: str) -> None:  # type: ignore[no-untyped-def]
+    outcome = kdbench_command("run", "digits", f"--jobs={jobs}", "--runs", tmp_path / "runs")
+    assert outcome.status == 2
+    assert f'--jobs takes a number of worker processes or auto, not "{jobs}"' in outcome.err
+    assert not (tmp_path / "runs").exists()
