@@ -69,7 +69,8 @@ def main(moments: int, seed: int) -> None:
         runs, process, number = Path(folder) / "0", start(Path(folder) / "0"), 0
         while number < moments:
             time.sleep(rng.uniform(0, 0.7 * length))
-            if process.poll() is not None:  # it ended before the moment came: begin a new run
+            if process.poll() is not None:  # it ended before the moment came: begin a new run, and kill sooner
+                length *= 0.8
                 finish(process, [], runs)
                 compare(runs, expected)
                 runs = Path(folder) / str(number)
