@@ -36,7 +36,7 @@ def plan(
     from kdbench.tasks.load import data_root as find_data_root
 
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    check_report(loaded.suite.report, loaded.places.of)
+    check_report(loaded.suite.report, loaded.locations.of)
     prepared = prepare(loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts)
     store = Store(runs)
     labels: dict[str, list[str]] = {}
