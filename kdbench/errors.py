@@ -1,4 +1,4 @@
-"""The errors that kdbench shows to a person: one sentence, with the place and the fix."""
+"""Errors meant for people: one sentence, with the location and the fix."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A position in a file that a person can open.
 
     Args:
-        file: the file; for a suite that was not read from one, the keys that lead to the value (``recipe.lr``).
-        line: 1-based line number, or ``None`` when the whole file is meant.
+        file: the file; for a suite that was not read from a file, the path of keys to the value
+            (``recipe.lr``).
+        line: 1-based line number; ``None`` for the whole file.
     """
 
     file: Path | str
@@ -25,20 +26,20 @@ class Place:
 
 
 class KdbenchError(Exception):
-    """An error caused by input, data or the machine, told in one sentence and without a traceback.
+    """An error caused by the input, the data or the machine.
 
-    The command line prints ``str(error)`` and exits with status 2. Anything else that escapes is a
-    defect of kdbench or of a plugin.
+    The command line prints ``str(error)``, without a traceback, and exits with status 2. Any other exception
+    that escapes is a bug in kdbench or in a plugin.
 
     Args:
-        message: one sentence that says what is wrong and how to mend it.
-        place: where, if a file is to blame; printed in front of the message.
+        message: one sentence that says what is wrong and how to fix it.
+        location: where the mistake is, if it is in a file; printed in front of the message.
     """
 
-    def __init__(self, message: str, place: Place | None = None) -> None:
-        super().__init__(message if place is None else f"{place}: {message}")
+    def __init__(self, message: str, location: Location | None = None) -> None:
+        super().__init__(message if location is None else f"{location}: {message}")
         self.message = message
-        self.place = place
+        self.location = location
 
 
 class SuiteError(KdbenchError):
@@ -46,15 +47,18 @@ class SuiteError(KdbenchError):
 
 
 class DataError(KdbenchError):
-    """Data that are missing, truncated, or not what the suite says they are."""
+    """Data that are missing, truncated, or not what the suite says."""
 
 
 class PluginError(KdbenchError):
-    """A plugin that cannot be imported, claims a taken name, or breaks a contract of its hook."""
+    """A plugin that cannot be imported, reuses a name, or breaks a hook's contract."""
 
 
 class MethodError(KdbenchError):
-    """A method that breaks the contract of :class:`kdbench.Method`; it costs one trial, not the suite."""
+    """A method that breaks the contract of :class:`kdbench.Method`.
+
+    It fails one trial, not the suite.
+    """
 
 
 class StoreError(KdbenchError):
@@ -62,6 +66,6 @@ class StoreError(KdbenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``'; did you mean "x"?'`` for the nearest known spelling, or an empty string."""
+    """Suggest the nearest spelling: ``'; did you mean "x"?'``, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""

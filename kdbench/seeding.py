@@ -1,7 +1,7 @@
-"""Named random streams: each is derived from the seed of a trial and from its purpose.
+"""Named random streams, each derived from a trial's seed and the stream's purpose.
 
-``init`` depends on (seed, student), ``data`` on (seed, data, data-side recipe), ``member`` on the
-trial. So methods that share a seed share initial weights, batch order and augmentation.
+``init`` depends on (seed, student), ``data`` on (seed, data, data-side recipe), ``member`` on the trial. So
+methods that share a seed share initial weights, batch order and augmentation.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 
 
 def canonical_json(value: Any) -> str:
-    """Serialise plain data to one spelling: sorted keys, no spaces, ASCII, no NaN."""
+    """Serialize plain data canonically: sorted keys, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any, length: int = 16) -> str:
-    """SHA-256 of the canonical JSON of plain data, as ``length`` hexadecimal digits."""
+    """Hash plain data: the first ``length`` hexadecimal digits of its JSON's SHA-256."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
 def named_seed(purpose: str, *parts: Any) -> int:
-    """A 63-bit seed for one purpose.
+    """Derive a 63-bit seed for one purpose.
 
     Args:
         purpose: the stream's name, such as ``"init"``, ``"data"`` or ``"member"``.
@@ -34,5 +34,5 @@ def named_seed(purpose: str, *parts: Any) -> int:
 
 
 def named_generator(purpose: str, *parts: Any) -> torch.Generator:
-    """A CPU generator seeded with :func:`named_seed`."""
+    """Make a CPU generator seeded with :func:`named_seed`."""
     return torch.Generator().manual_seed(named_seed(purpose, *parts))

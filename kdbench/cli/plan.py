@@ -30,13 +30,13 @@ def plan(
     from kdbench.report.columns import check_report
     from kdbench.results.store import Store
     from kdbench.run.estimate import estimate
-    from kdbench.run.latency import latency_report_id, subjects_of
+    from kdbench.run.latency import latency_report_id, timed_models
     from kdbench.run.prepare import prepare
     from kdbench.suite.load import load_suite
     from kdbench.tasks.load import data_root as find_data_root
 
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    check_report(loaded.suite.report, loaded.places.of)
+    check_report(loaded.suite.report, loaded.locations.of)
     prepared = prepare(loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts)
     store = Store(runs)
     labels: dict[str, list[str]] = {}
@@ -78,4 +78,4 @@ def plan(
         )
     if (report_id := latency_report_id(prepared)) is not None:
         measured = "is measured" if store.latency(report_id) is not None else "is to be measured when all is trained"
-        print(f"latency of {len(subjects_of(prepared))} networks {measured}")
+        print(f"latency of {len(timed_models(prepared))} networks {measured}")

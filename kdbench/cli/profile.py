@@ -1,4 +1,4 @@
-"""``kdbench profile``: what models cost and how fast they are; trains nothing."""
+"""``kdbench profile``: costs and latency of models, without training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdbench.cli import options
 from kdbench.errors import KdbenchError, did_you_mean
 
 if TYPE_CHECKING:
-    from kdbench.measure.latency_process import Subject
+    from kdbench.measure.latency_process import TimedModel
     from kdbench.results.record import LatencyReport, LatencyResult, Profile, Speedup
     from kdbench.suite.schema import Latency, ModelSpec
 
@@ -48,18 +48,19 @@ def profile(
         Path | None, typer.Option("--json", metavar="FILE", help="Keep results here, pytest-benchmark's data beside it.")
     ] = None,
 ) -> None:
-    """Print parameters, MACs, memory and latency of models; speed-ups are relative to the first one.
+    """Print parameters, MACs, memory and latency of models.
 
-    The models are timed in turns, in a process of their own, with random weights: speed does not depend on them.
+    Speed-ups are relative to the first model. The models are timed in turns, in separate processes, with
+    random weights: speed does not depend on them.
     """
     from kdbench.measure.latency import measure_latency
 
     settings = _settings(runtime, batch_size, device, threads, min_seconds, min_rounds, blocks)
-    subjects, profiles = _subjects(models, _shape(input_size), classes, stem, plugin or ())
+    timed, profiles = _timed_models(models, _shape(input_size), classes, stem, plugin or ())
     print(_costs(profiles))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "data.json" if json_ is None else json_.with_suffix(".pytest-benchmark.json")
-        report = measure_latency(subjects, settings, out, references=[subjects[0].profile], plugins=plugin or ())
+        report = measure_latency(timed, settings, out, references=[timed[0].profile], plugins=plugin or ())
     print(_latencies(report))
     if json_ is not None:
         _keep(json_, profiles, report)
@@ -112,16 +113,16 @@ def _positive(option: str, text: str) -> int:
 def _shape(text: str) -> tuple[int, ...]:
     parts = text.lower().replace("×", "x").split("x")
     if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
-        raise KdbenchError(f'in --input-size: "{text}" is no size; write channels x height x width, such as 3x32x32')
+        raise KdbenchError(f'in --input-size: "{text}" is not a size; write channels x height x width, such as 3x32x32')
     return tuple(map(int, parts))
 
 
-def _subjects(
+def _timed_models(
     models: Iterable[str], shape: tuple[int, ...], classes: int, stem: str, plugins: Sequence[Path]
-) -> tuple[list[Subject], list[Profile]]:
-    """Make every model once: what cannot be made is found out before anything is timed."""
+) -> tuple[list[TimedModel], list[Profile]]:
+    """Create every model once, so that errors appear before anything is timed."""
     from kdbench.measure.cost import profile as cost
-    from kdbench.measure.latency_process import Subject
+    from kdbench.measure.latency_process import TimedModel
     from kdbench.models.factory import create_model
     from kdbench.models.stem import has_stem
     from kdbench.plan.identity import architecture_identity
@@ -133,18 +134,18 @@ def _subjects(
     small: Literal["small", "default"] = _names("--stem", stem, ["default", "small"])[0]  # type: ignore[assignment]
     registry = load_registry(plugins)
     interface = Interface(registry.tasks["classification"](), list(shape), classes)
-    subjects, profiles = [], []
+    timed, profiles = [], []
     for name in dict.fromkeys(models):
         spec = ModelSpec(model=name)
         network = create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
         if small == "small" and has_stem(network):
             spec = ModelSpec(model=name, stem="small")
             network = create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
-        # As profiles of a suite's networks are called.
+        # The same id as the profile of a suite's network.
         key = digest([architecture_identity(spec), classes, list(shape), []])
-        subjects.append(Subject(key, name, spec, interface.task.name, interface.spec, classes))
+        timed.append(TimedModel(key, name, spec, interface.task.name, interface.spec, classes))
         profiles.append(cost(network, name=_called(spec), interface=interface, id=key))
-    return subjects, profiles
+    return timed, profiles
 
 
 def _called(spec: ModelSpec) -> str:
@@ -178,7 +179,7 @@ def _latencies(report: LatencyReport) -> str:
 def _row(result: LatencyResult, speedup: Speedup | None) -> list[str]:
     setting = [result.model, result.device, result.runtime, str(result.batch_size)]
     numbers = [result.median_ms, result.p90_ms, result.p99_ms, result.iqr_ms]
-    if result.skipped or not result.stable:  # no number to believe in
+    if result.skipped or not result.stable:  # not a number to rely on
         shown = ["–"] * 5
     else:
         shown = [*(_milliseconds(n) for n in numbers), _number(result.samples_per_second, ",.0f")]
@@ -187,7 +188,7 @@ def _row(result: LatencyResult, speedup: Speedup | None) -> list[str]:
 
 
 def _milliseconds(value: float | None) -> str:
-    """Three digits that count."""
+    """Format with about three significant digits."""
     return "–" if value is None else f"{value:.{2 if value >= 1 else 3}f}"
 
 

@@ -76,7 +76,7 @@ def run(
         torch.set_num_threads(threads)
     where = choose_device(device)
     loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    check_report(loaded.suite.report, loaded.places.of)
+    check_report(loaded.suite.report, loaded.locations.of)
     display = make_display()
     store = Store(runs, warn=display.warn)
     store.open()

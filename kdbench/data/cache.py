@@ -24,21 +24,21 @@ from kdbench.seeding import digest
 
 FOLDER = ".kdbench-cache"
 VERSION = 1
-"""Of the way in which files are decoded; a change makes old caches void."""
+"""Version of the decoding; increasing it invalidates old caches."""
 
 log = logging.getLogger(__name__)
 
 
 def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], RawData]) -> RawData:
-    """What ``build`` returns, from the cache where it holds it.
+    """Return what ``build`` returns, from the cache if it is there.
 
-    A damaged cache is built anew, and one that cannot be written is done without; both are logged.
+    A damaged cache is rebuilt, and one that cannot be written is not used; both are logged.
 
     Args:
         root: the data root.
-        name: of the data set.
-        options: all that decides how the files are decoded, as JSON.
-        sources: the files that are read; each counts with name, size and time of change.
+        name: name of the data set.
+        options: everything that decides how the files are decoded, as JSON.
+        sources: the files that are read, identified by name, size and modification time.
         build: reads and decodes the files.
     """
     path = cache_folder(root) / f"{name}-{digest([VERSION, name, options, [_state(s, root) for s in sources]])}.safetensors"
@@ -50,7 +50,11 @@ def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[
 
 
 def cache_folder(root: Path) -> Path:
-    """``KDBENCH_CACHE`` if set, else a folder in the data root, else (where that cannot be written) one in the user's cache."""
+    """Choose the folder of the cache.
+
+    It is ``KDBENCH_CACHE`` if set, else a folder in the data root, else (if that is not writable) one in the
+    user's cache.
+    """
     if given := os.environ.get("KDBENCH_CACHE"):
         return Path(given).expanduser()
     if writable(root):
@@ -77,9 +81,9 @@ def _read(path: Path) -> RawData | None:
         data = RawData(train, test, tuple(json.loads(metadata["class_names"])))
         if _digest(data) == metadata["digest"]:
             return data
-        log.warning("the cache %s is damaged: it is built anew", path)
+        log.warning("the cache %s is damaged and will be rebuilt", path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        log.warning("the cache %s cannot be read (%s): it is built anew", path, reason(error))
+        log.warning("the cache %s cannot be read and will be rebuilt: %s", path, reason(error))
     return None
 
 

@@ -11,7 +11,11 @@ from kdbench.seeding import canonical_json
 
 
 def fingerprint(splits: Mapping[str, Split], class_names: tuple[str, ...]) -> str:
-    """SHA-256 of shapes, types and bytes of all splits and of the class names, as 16 hexadecimal digits."""
+    """Hash the shapes, types and bytes of all splits, and the class names.
+
+    Returns:
+        The first 16 hexadecimal digits of the SHA-256.
+    """
     sha = hashlib.sha256(canonical_json(list(class_names)).encode())
     for name, split in splits.items():
         parts = {f"inputs.{key}" if key else "inputs": t for key, t in tensors(split.inputs).items()}

@@ -1,4 +1,4 @@
-"""Where data lie."""
+"""Finding data files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from kdbench.errors import DataError, did_you_mean
 
 
 def find(path: Path, root: Path, what: str) -> Path:
-    """The first that exists: ``path`` in the data root, ``path`` as seen from the current folder.
+    """Find a file or folder in the data root, or else in the current folder.
 
     Args:
         path: absolute or relative.
         root: the data root.
-        what: how a person calls it, for the message.
+        what: what it is, for the message.
 
     Raises:
-        DataError: there is neither.
+        DataError: it is in neither.
     """
     path = path.expanduser()
     for candidate in (root / path, path):
@@ -33,9 +33,9 @@ def find(path: Path, root: Path, what: str) -> Path:
 
 
 def writable(folder: Path) -> bool:
-    """Whether files may be made in a folder, or the folder itself made.
+    """Whether files can be created in a folder, or the folder itself created.
 
-    The superuser could write anywhere; a folder without any write bit is meant to stay as it is, and is left alone.
+    A folder without any write permission counts as read-only even for the superuser, who could write to it.
     """
     while not folder.exists():
         if folder == folder.parent:
@@ -46,6 +46,6 @@ def writable(folder: Path) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, on one line: the last line of the error's text, or its type."""
+    """Summarize an error on one line: the last line of its text, or its type."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

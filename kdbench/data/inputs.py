@@ -1,4 +1,4 @@
-"""What networks take: one tensor, or a mapping of tensors, with a row for each sample."""
+"""Inputs of networks: one tensor or a mapping of tensors, with a row per sample."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
-"""One tensor, or a mapping of tensors by the name of the network's argument; the first dimension is the sample."""
+"""One tensor, or a mapping from the network's argument names to tensors.
+
+The first dimension is the sample.
+"""
 
 
 def tensors(inputs: Inputs) -> dict[str, Tensor]:
-    """The tensors by name; a single one has the empty name."""
+    """Return the tensors by name; a single tensor has the empty name."""
     return {"": inputs} if isinstance(inputs, Tensor) else dict(inputs)
 
 
@@ -23,12 +26,12 @@ def map_inputs(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
 
 
 def select(inputs: Inputs, positions: Tensor) -> Inputs:
-    """The samples at some positions (int64)."""
+    """Select the samples at some positions (int64)."""
     return map_inputs(lambda t: t.index_select(0, positions), inputs)
 
 
 def concatenate(first: Inputs, second: Inputs) -> Inputs:
-    """The samples of both; they must have the same names."""
+    """Concatenate the samples of both, which must have the same names."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return torch.cat([first, second])
     theirs = tensors(second)

@@ -1,4 +1,4 @@
-"""Stratified cuts that are the same on every machine."""
+"""Stratified splits that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from kdbench.seeding import named_seed
 
 
 def stratified_cut(targets: Tensor, size: int, purpose: str, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw ``size`` samples so that each class keeps its share, to within one sample.
+    """Draw ``size`` samples so that each class keeps its share, within one sample.
 
     Args:
         targets: classes, int64, N.
-        size: how many to draw, at most N.
-        purpose: name of the cut; cuts with different names are independent.
+        size: number of samples to draw, at most N.
+        purpose: name of the split; splits with different names are independent.
         seed: the seed.
 
     Returns:
-        Positions that were drawn and those that were not, each int64 and ascending.
+        The positions that were drawn and those that were not, each int64 and ascending.
     """
     classes = targets.numpy()
     generator = _frozen_generator(purpose, seed)
@@ -33,7 +33,10 @@ def stratified_cut(targets: Tensor, size: int, purpose: str, seed: int) -> tuple
 
 
 def _allocate(counts: npt.NDArray[np.int64], size: int, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
-    """Share ``size`` out in proportion to ``counts`` by largest remainder, in whole numbers; ties are drawn."""
+    """Divide ``size`` in proportion to ``counts``, by the largest-remainder method.
+
+    Ties are broken at random.
+    """
     total = max(int(counts.sum()), 1)
     sizes: npt.NDArray[np.int64] = size * counts // total
     left = size * counts % total
@@ -43,6 +46,7 @@ def _allocate(counts: npt.NDArray[np.int64], size: int, generator: np.random.Ran
 
 
 def _frozen_generator(purpose: str, seed: int) -> np.random.RandomState:
-    # NumPy promises that RandomState's streams never change (NEP 19); neither Generator's nor torch's are promised.
+    # NumPy guarantees that RandomState's streams never change (NEP 19); there is no such guarantee for
+    # Generator's or torch's.
     mixed = named_seed("split", purpose, seed)
     return np.random.RandomState([mixed >> 32, mixed & 0xFFFFFFFF])

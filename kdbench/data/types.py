@@ -1,4 +1,4 @@
-"""What a data set is to the rest of kdbench."""
+"""Data sets, splits and batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from kdbench.data.inputs import Inputs, map_inputs
 
 PADDING = -100
-"""Target of a unit that does not count, as ``torch.nn.CrossEntropyLoss`` has it."""
+"""Target of a unit that is ignored, as in ``torch.nn.CrossEntropyLoss``."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class Split:
     """Samples with their targets, resident in memory.
 
     Args:
-        inputs: a row for each of N samples: N×C×H×W uint8 for images, or a mapping of tensors such as token ids and their mask.
-        targets: int64, N; N×L where every one of L units of a sample has a target (:data:`PADDING` where there is none).
+        inputs: a row for each of N samples: N×C×H×W uint8 for images, or a mapping of tensors such as token
+            ids and their mask.
+        targets: int64, N; or N×L where each of a sample's L units has a target (:data:`PADDING` where there
+            is none).
     """
 
     inputs: Inputs
@@ -36,12 +38,12 @@ class Split:
 
 @dataclass(frozen=True)
 class RawData:
-    """What a data set's ``load`` returns: everything, before subsets and the validation cut.
+    """A complete data set, before subsets and the validation set are split off.
 
     Args:
         train: training samples.
         test: test samples.
-        class_names: a name per class.
+        class_names: one name per class.
     """
 
     train: Split
@@ -52,7 +54,7 @@ class RawData:
 class Dataset(ABC):
     """Base class of a data set plugin (hook ``kdbench_datasets``).
 
-    ``name`` is what suites call it; ``Options`` is a pydantic model of its options (none by default).
+    ``name`` is its name in suites; ``Options`` is a pydantic model of its options (none by default).
     """
 
     plugin_hook: ClassVar[str] = "kdbench_datasets"
@@ -60,7 +62,7 @@ class Dataset(ABC):
     title: ClassVar[str] = ""
 
     class Options(BaseModel):
-        """Options of the data set: what ``dataset.options`` may hold."""
+        """Options of the data set: the keys that ``dataset.options`` accepts."""
 
         model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,22 +77,24 @@ class Dataset(ABC):
             root: the data root.
 
         Raises:
-            DataError: files are missing (the message says which to put where), truncated, or not what they should be.
+            DataError: files are missing (the message says which files belong where), truncated, or not what
+                they should be.
         """
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """Data ready for training: subsets taken, validation split cut, content fingerprinted.
+    """Data that are ready for training.
 
     Args:
         name: label of the data set in reports.
         train: training samples.
-        validation: samples cut from the training set; may be empty.
+        validation: samples split off the training set; may be empty.
         test: test samples.
-        class_names: a name per class.
+        class_names: one name per class.
         fingerprint: digest of the content of all splits and of the class names.
-        statistics: what the task found by looking at the training split, float32: ``mean`` and ``std`` of each channel of images.
+        statistics: what the task computed from the training split, float32: for images, ``mean`` and ``std``
+            of each channel.
     """
 
     name: str
@@ -112,11 +116,11 @@ class Batch:
     """A batch on the device.
 
     Args:
-        inputs: as the stream makes them, shared by all networks, or as one network takes them
+        inputs: the stream's output, shared by all networks, or the input of one network
             (see :meth:`kdbench.tasks.task.Task.preprocess`).
-        targets: int64, M: a class for every unit that counts.
+        targets: int64, M: the class of every unit that is not padding.
         indices: positions in the split, int64, N.
-        mask: which units count, bool, N×L; ``None`` where a sample is one unit, so that M is N.
+        mask: which units are not padding, bool, N×L; ``None`` where a sample is one unit, so that M is N.
     """
 
     inputs: Inputs
@@ -125,11 +129,11 @@ class Batch:
     mask: Tensor | None = None
 
     def units(self, values: Tensor) -> Tensor:
-        """Rows of the units that count: M×… from N×…, or from N×L×… with padding left out."""
+        """Drop the padding: M×… from N×… (unchanged) or from N×L×…."""
         return values if self.mask is None else values[self.mask]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """Copy the batch to another device."""
         return Batch(
             map_inputs(lambda t: t.to(device), self.inputs),
             self.targets.to(device),

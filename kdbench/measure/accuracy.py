@@ -1,4 +1,4 @@
-"""Scores of kept predictions beyond accuracy, by torchmetrics and scikit-learn."""
+"""Scores of stored predictions beyond accuracy, by torchmetrics and scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 CALIBRATION_BINS = 15
-"""As Guo, Pleiss, Sun, Weinberger 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 5."""
+"""As in Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, section 5."""
 TOP = 5
 
 
 def quality(logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Scores of one network on the test set.
+    """Score one network on the test set.
 
     Args:
         logits: N×C, finite.
         targets: N, classes from 0.
 
     Returns:
-        ``nll`` (mean negative log-likelihood, nats), ``ece`` (expected calibration error of the highest probability, 15 equal
-        bins, in [0, 1]), ``macro_precision``, ``macro_recall``, ``macro_f1`` (over classes that occur in the targets; 0 where
-        a class is never predicted), and ``top5`` (share of samples with the true class among the five highest) where there
-        are more than five classes. Nothing for no samples.
+        ``nll`` (mean negative log-likelihood, nats), ``ece`` (expected calibration error of the highest
+        probability, 15 equal-width bins, in [0, 1]), ``macro_precision``, ``macro_recall``, ``macro_f1``
+        (over classes that occur in the targets; 0 where a class is never predicted), and ``top5`` (share of
+        samples with the true class among the five highest) if there are more than five classes. Empty if
+        there are no samples.
     """
     if len(targets) == 0:
         return {}
@@ -47,15 +48,17 @@ def quality(logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 
 
 def fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
-    """How closely a student follows its teacher (Stanton, Izmailov, Kirichenko, Alemi, Wilson 2021, arXiv:2106.05945, eq. 2 and 3).
+    """Measure how closely a student follows its teacher.
+
+    Source: Stanton, Izmailov, Kirichenko, Alemi, Wilson 2021, arXiv:2106.05945, eq. 2 and 3.
 
     Args:
         student: logits N×C of the test set.
-        teacher: logits N×C of the same samples; of several teachers, the mean of their probabilities in logarithms will do.
+        teacher: logits N×C of the same samples; for several teachers, see :func:`ensemble`.
 
     Returns:
-        ``agreement`` (share of samples with the same highest class) and ``kl`` (mean KL divergence of the student from the
-        teacher, KL(teacher ‖ student), nats). Nothing for no samples.
+        ``agreement`` (share of samples with the same highest class) and ``kl`` (mean KL divergence of the
+        student from the teacher, KL(teacher ‖ student), nats). Empty if there are no samples.
 
     Raises:
         ValueError: the shapes differ.
@@ -74,7 +77,7 @@ def fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
 
 
 def ensemble(teachers: list[np.ndarray]) -> np.ndarray:
-    """Logits N×C of the mean of several teachers' probabilities (one teacher's as they are)."""
+    """Average several teachers' probabilities, as logits N×C (one's are unchanged)."""
     if len(teachers) == 1:
         return teachers[0]
     probabilities = torch.stack([torch.from_numpy(t).double().log_softmax(1) for t in teachers])
@@ -82,7 +85,11 @@ def ensemble(teachers: list[np.ndarray]) -> np.ndarray:
 
 
 def per_class(targets: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """``precision``, ``recall``, ``f1`` (0 where undefined) and ``support`` (samples) of each class, each of length C."""
+    """Score each class.
+
+    Returns:
+        ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support`` (samples), each of length C.
+    """
     precision, recall, f1, support = precision_recall_fscore_support(
         targets, predicted, labels=np.arange(classes), zero_division=0.0
     )
@@ -90,20 +97,20 @@ def per_class(targets: np.ndarray, predicted: np.ndarray, classes: int) -> dict[
 
 
 def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts C×C: true class by row, predicted class by column."""
+    """Count predictions, C×C: true class by row, predicted class by column."""
     return np.asarray(confusion_matrix(targets, predicted, labels=np.arange(classes)))
 
 
 def reliability(confidences: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS) -> dict[str, np.ndarray]:
-    """A reliability diagram.
+    """Compute a reliability diagram.
 
     Args:
-        confidences: of the predicted classes, N, in [0, 1].
-        correct: whether they are right, N.
+        confidences: probabilities of the predicted classes, N, in [0, 1].
+        correct: whether the predictions are right, N.
         bins: number of bins of equal width.
 
     Returns:
-        ``low`` edge, ``count``, mean ``confidence`` and ``accuracy`` of each bin; NaN in empty ones.
+        ``low`` edge, ``count``, mean ``confidence`` and ``accuracy`` of each bin; NaN for empty bins.
     """
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(confidences, edges[1:-1], right=True), 0, bins - 1)

@@ -1,4 +1,4 @@
-"""What an architecture costs, whoever trained it: parameters, multiply-accumulates, size, memory of activations."""
+"""Costs of an architecture: parameters, MACs, size and activation memory."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ def profile(
     id: str,
     batch_size: int = 1,
 ) -> Profile:
-    """Measure the cost of a network; its mode, gradients, buffers and the random generators stay as they are.
+    """Measure the cost of a network.
+
+    The network's mode, gradients and buffers and the random generators do not change.
 
     Args:
         model: the network.
-        name: what people call it.
-        interface: what it takes and gives.
-        id: of the profile.
-        batch_size: samples in the passes that are counted; MACs are given per sample, activations for the whole batch.
+        name: its name in reports.
+        interface: its inputs and classes.
+        id: id of the profile.
+        batch_size: samples per measured pass; MACs are per sample, activations for the whole batch.
 
     Raises:
         KdbenchError: the network cannot take such inputs.
@@ -51,24 +53,25 @@ def profile(
         buffers=sum(b.numel() for b in model.buffers()),
         macs=macs,
         uncounted=uncounted,
-        size_mb=len(serialise(model)) / 1e6,
+        size_mb=len(serialize(model)) / 1e6,
         activation_mb=activation_bytes(model, inputs) / 1e6,
         activation_batch=batch_size,
     )
 
 
 def count_macs(model: nn.Module, inputs: Inputs) -> tuple[int, dict[str, int]]:
-    """Multiply-accumulates of one forward pass in evaluation mode per sample, by fvcore, and the operators it did not count.
+    """Count the multiply-accumulates of a forward pass in evaluation mode, by fvcore.
 
-    fvcore's "flop" is one multiply-accumulate of a convolution, linear layer or matrix product; to these it adds its estimates for
-    normalisation, pooling to a given size, and interpolation (elementwise operators are not counted).
+    fvcore's "flop" is one multiply-accumulate of a convolution, linear layer or matrix product; it adds
+    estimates for normalization, pooling to a given size, and interpolation (elementwise operators are not
+    counted).
 
     Args:
         model: the network.
-        inputs: a batch, where the network is.
+        inputs: a batch, on the network's device.
 
     Returns:
-        MACs, and operator → number of calls that were not counted.
+        MACs per sample, and operator → number of calls that were not counted.
     """
     with undisturbed(model), _silence():
         from fvcore.nn import FlopCountAnalysis  # slow, and warns, when first imported
@@ -78,29 +81,30 @@ def count_macs(model: nn.Module, inputs: Inputs) -> tuple[int, dict[str, int]]:
         try:
             total = analysis.total()
         except Exception as error:
-            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            message = str(error).strip().partition("\n")[0] or type(error).__name__
             raise KdbenchError(
-                f"{type(model).__name__} cannot be run on an input of shape {shape_text(inputs)} to count MACs: {said}"
+                f"{type(model).__name__} cannot be run on an input of shape {shape_text(inputs)} to count MACs: {message}"
             ) from error
         uncounted = {str(operator): int(calls) for operator, calls in sorted(analysis.unsupported_ops().items())}
     return round(total / _size(inputs)), uncounted
 
 
 def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
-    """Memory of the activations that training keeps: what autograd saves in a forward pass for the backward pass.
+    """Measure the activation memory: what autograd saves for the backward pass.
 
-    It is measured by hooks over saved tensors (``torch.autograd.graph.saved_tensors_hooks``), in evaluation mode and the network's own
-    precision: each storage counts once and whole, the batch of inputs where a layer keeps it, parameters and buffers not at all.
+    It is measured by hooks on saved tensors (``torch.autograd.graph.saved_tensors_hooks``), in evaluation
+    mode and in the network's own precision. Each storage counts once and in full, the inputs included if a
+    layer saves them; parameters and buffers do not count.
 
     Args:
-        model: the network; frozen parameters make it keep less.
-        inputs: a batch, where the network is.
+        model: the network; frozen parameters reduce what is saved.
+        inputs: a batch, on the network's device.
 
     Returns:
         Bytes, of the whole batch.
     """
     own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, UntypedStorage] = {}  # held until the end, so that no address is used twice
+    kept: dict[int, UntypedStorage] = {}  # held until the end, so that no address is reused
 
     def keep(tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -119,8 +123,8 @@ def _size(inputs: Inputs) -> int:
     return len(next(iter(tensors(inputs).values())))
 
 
-def serialise(model: nn.Module) -> bytes:
-    """The network's state as a safetensors file; tensors that share their memory are kept once."""
+def serialize(model: nn.Module) -> bytes:
+    """Serialize a network's state as safetensors; shared tensors are stored once."""
     seen: set[tuple[int, int, torch.Size]] = set()
     state: dict[str, Tensor] = {}
     for key, tensor in model.state_dict().items():
@@ -134,7 +138,10 @@ def serialise(model: nn.Module) -> bytes:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep fvcore's and the tracer's warnings from the screen: the profile names what was not counted."""
+    """Suppress warnings of fvcore and the tracer.
+
+    The profile lists the operators that were not counted.
+    """
     logger = logging.getLogger("fvcore.nn.jit_analysis")
     disabled = logger.disabled
     logger.disabled = True

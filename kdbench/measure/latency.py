@@ -1,4 +1,4 @@
-"""Latency of networks, measured by pytest-benchmark in a process of its own, the networks in turns."""
+"""Latency of networks, measured by pytest-benchmark in separate processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from kdbench.measure import latency_statistics
-from kdbench.measure.latency_process import Subject, run_processes, settings_of
+from kdbench.measure.latency_process import TimedModel, run_processes, settings_of
 from kdbench.measure.machine import load_average, machine, now
 from kdbench.plan.identity import canonical
 from kdbench.results.files import write_whole
@@ -21,15 +21,19 @@ from kdbench.seeding import digest
 from kdbench.suite.schema import Latency
 
 
-def latency_id(subjects: Sequence[Subject], settings: Latency, threads: int | None = None) -> str:
-    """Digest of the networks in their order, the settings, the machine's processor and GPU, and the libraries' versions."""
+def latency_id(models: Sequence[TimedModel], settings: Latency, threads: int | None = None) -> str:
+    """Hash everything that identifies a latency measurement.
+
+    That is: the networks in their order, the settings, the machine's processor and GPU, and the libraries'
+    versions.
+    """
     asked = canonical(_with_threads(settings, threads))
     gpu = torch.cuda.get_device_name() if "cuda" in settings.devices and torch.cuda.is_available() else ""
-    return digest([[s.profile for s in subjects], asked, machine()["processor"], gpu, _libraries(settings)])
+    return digest([[s.profile for s in models], asked, machine()["processor"], gpu, _libraries(settings)])
 
 
 def _libraries(settings: Latency) -> dict[str, str]:
-    """Versions of what runs the networks: another one is another measurement."""
+    """Return the versions of the libraries that run the networks."""
     found: dict[str, str] = {"torch": str(torch.__version__)}
     if "onnxruntime" in settings.runtimes:
         try:
@@ -40,7 +44,7 @@ def _libraries(settings: Latency) -> dict[str, str]:
 
 
 def measure_latency(
-    subjects: Sequence[Subject],
+    models: Sequence[TimedModel],
     settings: Latency,
     out: Path,
     *,
@@ -48,37 +52,36 @@ def measure_latency(
     plugins: Sequence[Path] = (),
     threads: int | None = None,
 ) -> LatencyReport:
-    """Time networks in turns, in processes of their own, one after the other; nothing else should run meanwhile.
+    """Time networks in turns, in separate processes that run one after the other.
 
-    What a network cannot do (compile, be exported, fit into memory) is a skipped result with its reason.
+    Nothing else should run in the meantime. If a network cannot be compiled, cannot be exported or does not
+    fit into memory, its result is marked as skipped, with the reason.
 
     Args:
-        subjects: the networks; each profile once.
+        models: the networks; each profile once.
         settings: how they are timed.
-        out: where pytest-benchmark's JSON is kept, with all timed passes; not written if nothing could be timed.
+        out: file for pytest-benchmark's JSON, with all timed passes; not written if nothing could be timed.
         references: profiles that the others' speed-ups are relative to, such as teachers'.
         plugins: plugin files that the models may come from.
-        threads: threads on the CPU, where the settings do not say; torch's own number by default.
+        threads: CPU threads if the settings do not say; torch's default otherwise.
 
     Raises:
         KdbenchError: the process failed before it could time anything.
-        KeyboardInterrupt: as it came; the process is stopped.
+        KeyboardInterrupt: passed on; the process is stopped.
     """
     settings = _with_threads(settings, threads)
     started, before = now(), load_average()
     with tempfile.TemporaryDirectory(prefix="kdbench-latency-") as folder:
-        raw, skipped = run_processes(subjects, settings, plugins, Path(folder))
+        raw, skipped = run_processes(models, settings, plugins, Path(folder))
     after = load_average()
     if raw is not None:
         write_whole(out, json.dumps(raw, indent=1).encode())
-    cases = [(setting, s.profile, s.label) for setting in settings_of(settings) for s in subjects]
+    cases = [(setting, s.profile, s.label) for setting in settings_of(settings) for s in models]
     rounds = latency_statistics.rounds_of(raw or {})
     return LatencyReport(
-        id=latency_id(subjects, settings),
+        id=latency_id(models, settings),
         settings=settings,
-        results=latency_statistics.results(
-            cases, rounds, {(c.setting, c.subject.profile): why for c, why in skipped}, settings
-        ),
+        results=latency_statistics.results(cases, rounds, {(c.setting, c.model.profile): why for c, why in skipped}, settings),
         speedups=latency_statistics.speedups(rounds, references),
         machine={**machine(), **_libraries(settings)},
         clock=_clock(),

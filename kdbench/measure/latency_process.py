@@ -1,4 +1,4 @@
-"""The processes in which networks are timed: what they are told, how they are run, and what became of them."""
+"""The processes in which networks are timed: input, start and result."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from kdbench.plugins.manager import Registry
 from kdbench.suite.schema import Frozen, Latency, ModelSpec
 from kdbench.tasks.interface import Interface
 
-JOB = "KDBENCH_LATENCY_JOB"
-"""Environment variable of the child process: path of its :class:`Job`."""
+REQUEST = "KDBENCH_LATENCY_REQUEST"
+"""Environment variable of the child process: path of its :class:`TimingRequest`."""
 
 PYTEST_STATUSES = range(1, 6)
-"""What pytest itself ends with when something is wrong: no network killed it."""
+"""Exit statuses of pytest itself, when something is wrong: no network killed it."""
 
 BENCH = Path(__file__).with_name("latency_bench.py")
 
 
 @dataclass(frozen=True)
-class Subject:
+class TimedModel:
     """A network to be timed. Its weights are random: speed does not depend on them.
 
     Args:
         profile: id of its profile.
-        label: what people call it.
+        label: its name in reports.
         spec: the architecture.
         task: name of the task.
-        inputs: what it takes, as the task describes it.
+        inputs: its inputs, as the task describes them.
         num_classes: C.
     """
 
@@ -52,29 +52,29 @@ class Subject:
     num_classes: int
 
     def interface(self, registry: Registry) -> Interface:
-        """What the network takes and gives."""
+        """Return the network's inputs and classes."""
         return Interface(registry.find("task", registry.tasks, self.task)(), self.inputs, self.num_classes)
 
 
-class Job(Frozen):
-    """What the child process is to do.
+class TimingRequest(Frozen):
+    """The input of the child process.
 
     Args:
-        subjects: the networks.
+        models: the networks.
         settings: how they are timed.
-        threads: threads on the CPU.
+        threads: CPU threads.
         plugins: plugin files that the models may come from.
-        skip: keys of cases that are not to be tried.
-        diary: file in which the child notes what it begins, and what it had to leave out and why.
-        parent: the process that waits for it.
+        skip: keys of cases that are not tried.
+        log: file in which the child logs each case that it begins, and those that it skips and why.
+        parent: id of the process that waits for it.
     """
 
-    subjects: tuple[Subject, ...]
+    models: tuple[TimedModel, ...]
     settings: Latency
     threads: int
     plugins: tuple[Path, ...] = ()
     skip: tuple[str, ...] = ()
-    diary: Path
+    log: Path
     parent: int
 
 
@@ -82,28 +82,28 @@ class Case(NamedTuple):
     """A network in a setting."""
 
     setting: Setting
-    subject: Subject
+    model: TimedModel
 
     @property
     def key(self) -> str:
-        """A name for it that a JSON file can hold."""
-        return f"{self.setting} {self.subject.profile}"
+        """Its name in JSON files."""
+        return f"{self.setting} {self.model.profile}"
 
 
 def settings_of(latency: Latency) -> list[Setting]:
-    """Every combination of device, runtime and batch size that is asked for."""
+    """List every combination of device, runtime and batch size in the settings."""
     return [Setting(*s) for s in itertools.product(latency.devices, latency.runtimes, latency.batch_sizes)]
 
 
 def run_processes(
-    subjects: Sequence[Subject], settings: Latency, plugins: Sequence[Path], folder: Path
+    models: Sequence[TimedModel], settings: Latency, plugins: Sequence[Path], folder: Path
 ) -> tuple[dict[str, Any] | None, list[tuple[Case, str]]]:
-    """Run the children one after the other, each for its share of the turns.
+    """Run the child processes one after the other, each for its share of the turns.
 
     Returns:
-        pytest-benchmark's JSON, of all of them in one, and what was left out and why.
+        pytest-benchmark's JSON, merged from all of them, and the cases that were skipped and why.
     """
-    cases = [Case(setting, s) for setting in settings_of(settings) for s in subjects]
+    cases = [Case(setting, s) for setting in settings_of(settings) for s in models]
     skipped = {c.key: why for c in cases if (why := unavailable(c.setting.device))}
     count = max(1, min(settings.processes, settings.blocks // 2))  # a process needs two turns
     share = settings.model_copy(
@@ -115,7 +115,7 @@ def run_processes(
     )
     raw: dict[str, Any] | None = None
     for process in range(count):
-        data = _until_well(cases, subjects, share, plugins, folder, skipped)
+        data = _until_well(cases, models, share, plugins, folder, skipped)
         for benchmark in () if data is None else data["benchmarks"]:
             info = benchmark["extra_info"]
             info["process"], info["block"] = process, info["block"] + process * share.blocks
@@ -132,30 +132,33 @@ def run_processes(
 
 def _until_well(
     cases: Sequence[Case],
-    subjects: Sequence[Subject],
+    models: Sequence[TimedModel],
     settings: Latency,
     plugins: Sequence[Path],
     folder: Path,
     skipped: dict[str, str],
 ) -> dict[str, Any] | None:
-    """Run the child until it ends well: a case that kills it is added to ``skipped`` and left out the next time."""
+    """Run the child process until it succeeds.
+
+    A case that kills it is added to ``skipped`` and left out the next time.
+    """
     while len(skipped) < len(cases):
-        diary = folder / "diary.jsonl"
-        diary.write_text("")
+        log = folder / "log.jsonl"
+        log.write_text("")
         assert settings.threads is not None
-        job = Job(
-            subjects=tuple(subjects),
+        request = TimingRequest(
+            models=tuple(models),
             settings=settings,
             threads=settings.threads,
             plugins=tuple(Path(p).resolve() for p in plugins),
             skip=tuple(skipped),
-            diary=diary,
+            log=log,
             parent=os.getpid(),
         )
         data = folder / "benchmark.json"
         data.unlink(missing_ok=True)
-        status = _child(job, data, folder)
-        begun = _read_diary(diary, skipped)
+        status = _child(request, data, folder)
+        begun = _read_log(log, skipped)
         if status == 0:
             return _without_host(data)
         if begun is None or begun in skipped or status in PYTEST_STATUSES:
@@ -164,9 +167,9 @@ def _until_well(
     return None
 
 
-def _child(job: Job, data: Path, folder: Path) -> int:
-    """Run pytest, apart from any configuration and plugins of the user's; returns its exit status."""
-    (folder / "job.json").write_text(job.model_dump_json())
+def _child(request: TimingRequest, data: Path, folder: Path) -> int:
+    """Run pytest without the user's configuration and plugins; return its exit status."""
+    (folder / "request.json").write_text(request.model_dump_json())
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [
         sys.executable, "-m", "pytest", str(BENCH), "-c", str(folder / "pytest.ini"), f"--rootdir={BENCH.parent}",
@@ -175,7 +178,7 @@ def _child(job: Job, data: Path, folder: Path) -> int:
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_CORE_"))}
     environment |= {
-        JOB: str(folder / "job.json"),
+        REQUEST: str(folder / "request.json"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": os.pathsep.join([str(Path(kdbench.__file__).parent.parent), *_python_path()]),
     }
@@ -192,14 +195,14 @@ def _child(job: Job, data: Path, folder: Path) -> int:
 
 
 def _python_path() -> Iterator[str]:
-    """Folders that modules of this process come from: the child must find the same plugins."""
+    """Yield this process's import folders, so that the child finds the same plugins."""
     yield from (path for path in sys.path if path)
 
 
-def _read_diary(diary: Path, skipped: dict[str, str]) -> str | None:
-    """Add what the child left out to ``skipped``; returns the key of the case that it was at."""
+def _read_log(log: Path, skipped: dict[str, str]) -> str | None:
+    """Add the child's skipped cases to ``skipped``; return the key of its last case."""
     begun = None
-    for line in diary.read_text(encoding="utf-8").splitlines():
+    for line in log.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(json.JSONDecodeError):  # killed while it wrote
             entry: Mapping[str, str] = json.loads(line)
             if "skipped" in entry:
@@ -209,8 +212,8 @@ def _read_diary(diary: Path, skipped: dict[str, str]) -> str | None:
 
 
 def _without_host(data: Path) -> dict[str, Any] | None:
-    """The JSON without the machine's name: results are made to be shared."""
-    if not data.exists():  # all was skipped
+    """Read the JSON and drop the machine's name, since results are shared."""
+    if not data.exists():  # everything was skipped
         return None
     raw: dict[str, Any] = json.loads(data.read_bytes())
     raw["machine_info"]["node"] = ""

@@ -1,4 +1,4 @@
-"""From timed passes to results: quantiles, images a second, speed-ups with their intervals."""
+"""Statistics of timed passes: quantiles, samples per second, speed-ups."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CONFIDENCE = 0.95
 
 
 class Setting(NamedTuple):
-    """How networks are run: all that run alike are timed in turns."""
+    """How networks are run; those with the same setting are timed in turns."""
 
     device: DeviceKind
     runtime: Runtime
     batch_size: int
 
     def __str__(self) -> str:
-        """For people: ``cpu eager batch 64``."""
+        """Format for people: ``cpu eager batch 64``."""
         return f"{self.device} {self.runtime} batch {self.batch_size}"
 
 
@@ -34,9 +34,9 @@ class Rounds:
 
     Args:
         blocks: block → seconds of each pass.
-        processes: block → the process that it was timed in.
-        device_name: the processor's or the GPU's name.
-        threads: threads on the CPU.
+        processes: block → number of the process that timed it.
+        device_name: name of the processor or the GPU.
+        threads: CPU threads.
         settled: whether the warm-up ended because times were steady.
     """
 
@@ -52,10 +52,10 @@ Key = tuple[Setting, str]
 
 
 def rounds_of(raw: Mapping[str, Any]) -> dict[Key, Rounds]:
-    """Sort what pytest-benchmark's JSON holds.
+    """Group the timed passes in pytest-benchmark's JSON by setting and profile.
 
     Args:
-        raw: the JSON, whose benchmarks were labelled by :mod:`kdbench.measure.latency_bench`; may be empty.
+        raw: the JSON, with the labels of :mod:`kdbench.measure.latency_bench`; may be empty.
     """
     found: dict[Key, Rounds] = {}
     for benchmark in raw.get("benchmarks", ()):
@@ -74,13 +74,13 @@ def results(
     skipped: Mapping[Key, str],
     settings: Latency,
 ) -> tuple[LatencyResult, ...]:
-    """A result for each case: setting, profile, label.
+    """Compute a result for each case.
 
     Args:
-        cases: all that was asked for.
-        rounds: what was timed.
-        skipped: what was left out, and why; it counts even where a part was timed.
-        settings: say which spread is too wide.
+        cases: setting, profile and label of every case that was requested.
+        rounds: the timed passes.
+        skipped: the cases that were skipped, and why; a case that was timed in part is skipped too.
+        settings: give the largest spread of a stable result.
     """
     return tuple(
         _result(setting, profile, label, rounds.get((setting, profile)), skipped.get((setting, profile)), settings.max_spread)
@@ -118,11 +118,11 @@ def _result(
 
 
 def speedups(rounds: Mapping[Key, Rounds], references: Sequence[str]) -> tuple[Speedup, ...]:
-    """How many times faster each network is than each reference that was timed in turns with it.
+    """Compute how many times faster each network is than each reference.
 
     Args:
-        rounds: what was timed.
-        references: their profiles.
+        rounds: the timed passes; only networks that were timed in turns are compared.
+        references: profiles of the references.
     """
     found = []
     for (setting, profile), own in rounds.items():
@@ -152,7 +152,10 @@ def speedups(rounds: Mapping[Key, Rounds], references: Sequence[str]) -> tuple[S
 
 
 def _by_process(ratios: Sequence[float], processes: Sequence[int]) -> list[float]:
-    """The geometric mean of each process's ratios, where there are three or more; else the ratios as they are."""
+    """Average the ratios of each process, if there are at least three processes.
+
+    The mean is geometric. With fewer processes the ratios are returned unchanged.
+    """
     names = sorted(set(processes))
     if len(names) < 3:
         return list(ratios)
@@ -160,12 +163,13 @@ def _by_process(ratios: Sequence[float], processes: Sequence[int]) -> list[float
 
 
 def ratio_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean of positive ratios and its 95 % interval, by Student's t over their logarithms.
+    """Compute the geometric mean of positive ratios and its 95 % interval.
 
-    Networks take turns, so what slows the machine down for longer than a turn slows both and leaves their ratio.
+    The interval is Student's t over their logarithms. Networks take turns, so a slowdown of the machine that
+    lasts longer than a turn affects both and leaves their ratio unchanged.
 
     Args:
-        ratios: one a block, or one a process; at least two.
+        ratios: one per block, or one per process; at least two.
 
     Returns:
         The mean, and the lower and upper end of the interval.

@@ -14,7 +14,10 @@ import torch
 
 @cache
 def machine() -> dict[str, str]:
-    """Processor, cores, memory and operating system. No host name: records are made to be shared."""
+    """Describe the processor, cores, memory and operating system.
+
+    The host name is left out, because records are shared.
+    """
     return {
         "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
@@ -25,7 +28,7 @@ def machine() -> dict[str, str]:
 
 @cache
 def processor() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -36,12 +39,12 @@ def processor() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """``cpu``, or the GPU's name."""
+    """Return ``cpu``, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def load_average() -> float | None:
-    """Processes that ran or waited to run, over the last minute; ``None`` where the system does not say."""
+    """Return the system's load average over the last minute; ``None`` if unknown."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -49,5 +52,5 @@ def load_average() -> float | None:
 
 
 def now() -> str:
-    """ISO 8601, UTC, to the second."""
+    """Return the current time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

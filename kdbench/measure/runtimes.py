@@ -1,4 +1,4 @@
-"""Ways to run a network whose latency is measured."""
+"""Runtimes of networks whose latency is measured."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kdbench.errors import KdbenchError
 from kdbench.suite.schema import DeviceKind, Runtime
 
 Pass = Callable[[], object]
-"""One forward pass of one batch that lies on the device already."""
+"""Runs one forward pass of a batch that is already on the device."""
 
 Batch = tuple[Tensor, ...]
-"""The arguments of one pass, each N×…: a single tensor for networks of images."""
+"""The arguments of one pass, each N×…; a single tensor for image networks."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a network runs.
+class DeviceConfig:
+    """The device that a network runs on.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -34,54 +34,55 @@ class Place:
     threads: int
 
 
-def forward_pass(model: nn.Module, batch: Batch, runtime: Runtime, place: Place) -> Pass:
-    """Make ready to run a network, in evaluation mode, without gradients.
+def forward_pass(model: nn.Module, batch: Batch, runtime: Runtime, config: DeviceConfig) -> Pass:
+    """Prepare a network for timing, in evaluation mode and without gradients.
 
     Args:
         model: the network, which is changed (mode, device, memory format).
-        batch: on the CPU; what the pass takes is a copy on the device.
+        batch: a batch on the CPU; it is copied to the device.
         runtime: how the network is run.
-        place: where.
+        config: the device and its threads.
 
     Raises:
-        KdbenchError: the runtime is not installed, or is not for such a network or device.
-        Exception: whatever a compiler or exporter raises for a network that it cannot translate.
+        KdbenchError: the runtime is not installed, or does not support such a network or device.
+        Exception: raised by a compiler or exporter that does not support the network.
     """
-    return RUNTIMES[runtime](model.eval().requires_grad_(False), batch, place)
+    return RUNTIMES[runtime](model.eval().requires_grad_(False), batch, config)
 
 
 def unavailable(device: DeviceKind) -> str:
-    """Why this machine cannot measure on such a device; empty if it can."""
+    """Say why this machine cannot measure on such a device; empty if it can."""
     return "" if device == "cpu" or torch.cuda.is_available() else "no CUDA device on this machine"
 
 
-def _eager(model: nn.Module, batch: Batch, place: Place) -> Pass:
-    return _inference(model.to(place.device), _on(place, batch))
+def _eager(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
+    return _inference(model.to(config.device), _on(config, batch))
 
 
-def _channels_last(model: nn.Module, batch: Batch, place: Place) -> Pass:
+def _channels_last(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
     if any(tensor.ndim != 4 for tensor in batch):
-        raise KdbenchError("channels_last is for inputs with channels, height and width (N×C×H×W)")
-    inputs = tuple(tensor.to(place.device, memory_format=torch.channels_last) for tensor in batch)
-    return _inference(model.to(place.device, memory_format=torch.channels_last), inputs)  # type: ignore[call-overload]
+        raise KdbenchError("channels_last needs inputs with channels, height and width (N×C×H×W)")
+    inputs = tuple(tensor.to(config.device, memory_format=torch.channels_last) for tensor in batch)
+    return _inference(model.to(config.device, memory_format=torch.channels_last), inputs)  # type: ignore[call-overload]
 
 
-def _bf16(model: nn.Module, batch: Batch, place: Place) -> Pass:
-    network, samples = model.to(place.device), _on(place, batch)
+def _bf16(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
+    network, samples = model.to(config.device), _on(config, batch)
 
     def run() -> object:
-        with torch.inference_mode(), torch.autocast(place.device, torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(config.device, torch.bfloat16):
             return network(*samples)
 
     return run
 
 
-def _compile(model: nn.Module, batch: Batch, place: Place) -> Pass:
-    from torch._dynamo import config
+def _compile(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
+    from torch._dynamo import config as dynamo
 
-    # Networks of one class share this limit, and those beyond it would run eagerly, unnoticed. torch < 2.6 has the second name.
-    setattr(config, "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit", 256)
-    return _inference(torch.compile(model.to(place.device), dynamic=False), _on(place, batch))
+    # Networks of one class share this limit; beyond it they would silently run eagerly. torch < 2.6 uses the
+    # second name.
+    setattr(dynamo, "recompile_limit" if hasattr(dynamo, "recompile_limit") else "cache_size_limit", 256)
+    return _inference(torch.compile(model.to(config.device), dynamic=False), _on(config, batch))
 
 
 def _inference(network: Callable[..., object], batch: Batch) -> Pass:
@@ -92,21 +93,21 @@ def _inference(network: Callable[..., object], batch: Batch) -> Pass:
     return run
 
 
-def _on(place: Place, batch: Batch) -> Batch:
-    return tuple(tensor.to(place.device) for tensor in batch)
+def _on(config: DeviceConfig, batch: Batch) -> Batch:
+    return tuple(tensor.to(config.device) for tensor in batch)
 
 
-def _onnxruntime(model: nn.Module, batch: Batch, place: Place) -> Pass:
+def _onnxruntime(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
     try:
         import onnx  # noqa: F401 (the export needs it)
         import onnxruntime
     except ImportError as error:
         raise KdbenchError(f"{error.name} is not installed: pip install kdbench[onnx]") from error
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[place.device]
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.device]
     if provider not in onnxruntime.get_available_providers():
         raise KdbenchError(f"the installed onnxruntime has no {provider}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = place.threads, 1
+    options.intra_op_num_threads, options.inter_op_num_threads = config.threads, 1
     options.log_severity_level = 3  # errors
     names = [f"input{n or ''}" for n in range(len(batch))]
     with tempfile.TemporaryDirectory() as folder:
@@ -118,8 +119,8 @@ def _onnxruntime(model: nn.Module, batch: Batch, place: Place) -> Pass:
     # Bound to memory of the device, so that no copy from or to the host is timed.
     binding = session.io_binding()
     for name, tensor in zip(names, batch, strict=True):
-        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(), place.device, 0))
-    binding.bind_output("logits", place.device, 0)
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(), config.device, 0))
+    binding.bind_output("logits", config.device, 0)
 
     def run() -> object:
         session.run_with_iobinding(binding)
@@ -128,7 +129,7 @@ def _onnxruntime(model: nn.Module, batch: Batch, place: Place) -> Pass:
     return run
 
 
-RUNTIMES: Mapping[Runtime, Callable[[Any, Batch, Place], Pass]] = {
+RUNTIMES: Mapping[Runtime, Callable[[Any, Batch, DeviceConfig], Pass]] = {
     "eager": _eager,
     "channels_last": _channels_last,
     "bf16": _bf16,

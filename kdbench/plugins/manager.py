@@ -14,7 +14,7 @@ from typing import Any
 
 import pluggy
 
-from kdbench.errors import Place, PluginError, did_you_mean
+from kdbench.errors import Location, PluginError, did_you_mean
 from kdbench.plugins import hookspecs
 from kdbench.plugins.objects import adopt_classes, as_plugin
 from kdbench.plugins.registry import Registry
@@ -29,7 +29,7 @@ BUILT_IN = ("kdbench_methods", "kdbench_models", "kdbench_datasets", "kdbench_ta
 
 
 def load_registry(
-    files: Sequence[Path | str] = (), places: Mapping[str, Place] | None = None, objects: Iterable[Any] = ()
+    files: Sequence[Path | str] = (), locations: Mapping[str, Location] | None = None, objects: Iterable[Any] = ()
 ) -> Registry:
     """Find every plugin: entry points of the group ``kdbench`` (kdbench's own first), then files, then objects.
 
@@ -37,7 +37,7 @@ def load_registry(
 
     Args:
         files: Python files, in order; a file named twice is loaded once.
-        places: for files that a suite names, where it does.
+        locations: for files that a suite names, where it does.
         objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules with hooks.
 
     Raises:
@@ -53,8 +53,8 @@ def load_registry(
             'through its entry points; run "pip install -e ." in the checkout'
         )
     for path in dict.fromkeys(Path(f).resolve() for f in files):
-        place = (places or {}).get(str(path))
-        _register(manager, _import_file(path, place), str(path))
+        location = (locations or {}).get(str(path))
+        _register(manager, _import_file(path, location), str(path))
     for given in {id(o): o for o in objects}.values():
         if not manager.is_registered(given):
             plugin, name = as_plugin(given, lambda o: _has_hooks(manager, o))
@@ -105,14 +105,14 @@ def _free(manager: pluggy.PluginManager, name: str) -> str:
     return free
 
 
-def _import_file(path: Path, place: Place | None) -> ModuleType:
+def _import_file(path: Path, location: Location | None) -> ModuleType:
     if not path.is_file():
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
-        raise PluginError(f"plugin file {path} does not exist{near}", place)
+        raise PluginError(f"plugin file {path} does not exist{near}", location)
     name = f"kdbench_plugin_{path.stem}_{digest(str(path), 8)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file {path} is not a Python file", place)
+        raise PluginError(f"plugin file {path} is not a Python file", location)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -122,6 +122,6 @@ def _import_file(path: Path, place: Place | None) -> ModuleType:
         line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
         if isinstance(error, SyntaxError):
             line = error.lineno
-        raise PluginError(f"the plugin cannot be imported: {type(error).__name__}: {error}", Place(path, line)) from error
+        raise PluginError(f"the plugin cannot be imported: {type(error).__name__}: {error}", Location(path, line)) from error
     adopt_classes(module)
     return module

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kdbench.errors import Place, PluginError, did_you_mean
+from kdbench.errors import Location, PluginError, did_you_mean
 from kdbench.method import Method
 
 T = TypeVar("T")
@@ -79,11 +79,11 @@ class Registry:
         for method in self.methods.values():
             method.source_digest()
 
-    def find(self, kind: str, table: Mapping[str, T], name: str, place: Place | None = None) -> T:
+    def find(self, kind: str, table: Mapping[str, T], name: str, location: Location | None = None) -> T:
         """Look a name up, or raise :class:`PluginError` with the nearest known one."""
         if name not in table:
             hint = did_you_mean(name, table) or f"; known are {', '.join(sorted(table))}"
-            raise PluginError(f'unknown {kind} "{name}"{hint}', place)
+            raise PluginError(f'unknown {kind} "{name}"{hint}', location)
         return table[name]
 
     def notify(self, event: str, warn: Callable[[str], None], **arguments: Any) -> None:

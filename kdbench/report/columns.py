@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.analysis.task import metric_column, teacher_column
-from kdbench.errors import KdbenchError, Place, did_you_mean
+from kdbench.errors import KdbenchError, Location, did_you_mean
 from kdbench.plan.trial import TaskInfo
 from kdbench.report.text import decimals, duration, flat, milliseconds, percent, quantity, size, times
 from kdbench.report.wording import Wording, metric_text
@@ -232,14 +232,14 @@ def terminal_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def check_columns(
-    names: Sequence[str], where: str = "", place: Place | None = None, known: Iterable[str] | None = None
+    names: Sequence[str], where: str = "", location: Location | None = None, known: Iterable[str] | None = None
 ) -> tuple[str, ...]:
     """Names of columns, each once, if all are known.
 
     Args:
         names: names.
         where: what names them, for the error: ``in --columns: ``.
-        place: where in a file.
+        location: where in a file.
         known: names of the task's columns; by default, those of image classification.
 
     Raises:
@@ -249,16 +249,16 @@ def check_columns(
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
-            raise KdbenchError(f'{where}unknown column "{name}"{hint}', place)
+            raise KdbenchError(f'{where}unknown column "{name}"{hint}', location)
     return tuple(dict.fromkeys(names))
 
 
-def check_report(spec: ReportSpec, place: Callable[..., Place], task: TaskInfo | None = None) -> None:
+def check_report(spec: ReportSpec, location: Callable[..., Location], task: TaskInfo | None = None) -> None:
     """Check what a suite says of its report.
 
     Args:
         spec: ``report:`` of the suite.
-        place: gives the place of a path of keys in the suite's file.
+        location: gives the location of a path of keys in the suite's file.
         task: the suite's task; image classification by default.
 
     Raises:
@@ -266,5 +266,5 @@ def check_report(spec: ReportSpec, place: Callable[..., Place], task: TaskInfo |
     """
     known = columns_of(task or TaskInfo())
     for i, name in enumerate(spec.columns):
-        check_columns([name], place=place("report", "columns", i), known=known)
-    check_columns([spec.sort.removeprefix("-")], place=place("report", "sort"), known=known)
+        check_columns([name], location=location("report", "columns", i), known=known)
+    check_columns([spec.sort.removeprefix("-")], location=location("report", "sort"), known=known)

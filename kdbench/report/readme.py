@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kdbench.errors import KdbenchError, Place
+from kdbench.errors import KdbenchError, Location
 from kdbench.results.files import write_whole
 
 MARKER = re.compile(rb"<!--[ \t]*(/?)kdbench:leaderboard[ \t]+(.*?)[ \t]*-->")
@@ -33,7 +33,7 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise KdbenchError(f"cannot be read: {error.strerror or error}", Place(path)) from error
+        raise KdbenchError(f"cannot be read: {error.strerror or error}", Location(path)) from error
     begin, end = _between(content, path, suite)
     newline = b"\r\n" if b"\r\n" in content else b"\n"
     updated = content[:begin] + newline + newline.join(table.strip().encode().splitlines()) + newline + content[end:]
@@ -43,7 +43,7 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         try:
             write_whole(path.resolve(), updated)  # not a link to it
         except OSError as error:
-            raise KdbenchError(f"cannot be written: {error.strerror or error}", Place(path)) from error
+            raise KdbenchError(f"cannot be written: {error.strerror or error}", Location(path)) from error
     return True
 
 
@@ -52,7 +52,7 @@ def _between(content: bytes, path: Path, suite: str) -> tuple[int, int]:
 
     def wrong(message: str, marker: re.Match[bytes] | None = None) -> KdbenchError:
         line = None if marker is None else content.count(b"\n", 0, marker.start()) + 1
-        return KdbenchError(message, Place(path, line))
+        return KdbenchError(message, Location(path, line))
 
     opening, closing = f"<!-- kdbench:leaderboard {suite} -->", f"<!-- /kdbench:leaderboard {suite} -->"
     markers = list(MARKER.finditer(content))

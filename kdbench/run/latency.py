@@ -1,11 +1,11 @@
-"""Latency of a plan's networks: once an architecture, when all training is done."""
+"""Latency of a plan's networks, measured once per architecture after training."""
 
 from __future__ import annotations
 
 import torch
 
 from kdbench.measure.latency import latency_id, measure_latency
-from kdbench.measure.latency_process import Subject
+from kdbench.measure.latency_process import TimedModel
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
@@ -14,60 +14,68 @@ from kdbench.run.progress import Progress
 from kdbench.train.networks import changes_student, interface_of, profile_id
 
 
-def subjects_of(prepared: Prepared) -> list[Subject]:
-    """Every architecture of a plan once, but those that a method changes: they are known only when they are trained."""
+def timed_models(prepared: Prepared) -> list[TimedModel]:
+    """List every architecture of a plan once.
+
+    Those that a method changes are left out: they are known only after training.
+    """
     data, registry = prepared.data, prepared.registry
-    found: dict[str, Subject] = {}
+    found: dict[str, TimedModel] = {}
     for trial in prepared.plan.trials.values():
         if changes_student(registry.methods[trial.method]):
             continue
         key = profile_id(trial, data, registry)
         spec = trial.model.model_copy(update={"weights": "scratch"})
         interface = interface_of(trial, data, registry)
-        found.setdefault(key, Subject(key, trial.model.model, spec, trial.task, interface.spec, data.num_classes))
+        found.setdefault(key, TimedModel(key, trial.model.model, spec, trial.task, interface.spec, data.num_classes))
     return list(found.values())
 
 
 def references_of(prepared: Prepared) -> list[str]:
-    """Profiles of the networks that teach: speed-ups are relative to them."""
+    """List the profiles of the teachers, which speed-ups are relative to."""
     plan = prepared.plan
     taught = [t for trial in plan.trials.values() for t in trial.teachers]
     teachers = dict.fromkeys([*(e.trial for e in plan.entries if e.role == "teacher"), *taught])
-    known = {s.profile for s in subjects_of(prepared)}
+    known = {s.profile for s in timed_models(prepared)}
     profiles = (profile_id(plan.trials[t], prepared.data, prepared.registry) for t in teachers)
     return [p for p in dict.fromkeys(profiles) if p in known]
 
 
 def latency_report_id(prepared: Prepared) -> str | None:
-    """Id of the report that holds a plan's latencies on this machine, if it wants any; the threads are those of this process."""
+    """Return the id of the report with a plan's latencies on this machine, if any.
+
+    The number of threads is that of this process.
+    """
     settings = prepared.loaded.suite.measure.latency
-    subjects = subjects_of(prepared)
-    return latency_id(subjects, settings, torch.get_num_threads()) if settings is not False and subjects else None
+    models = timed_models(prepared)
+    return latency_id(models, settings, torch.get_num_threads()) if settings is not False and models else None
 
 
 def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again: bool = False) -> None:
-    """Time a plan's networks, unless the store holds their latencies on this machine. A failure is a warning, never the suite's.
+    """Time a plan's networks, unless the store has their latencies on this machine.
+
+    A failure is a warning and does not fail the suite.
 
     Args:
         prepared: the suite.
-        store: where reports are and go.
+        store: stores the latency reports.
         progress: the display.
-        again: whether to measure what was measured before.
+        again: whether to measure again what was measured before.
 
     Raises:
-        KeyboardInterrupt: as it came.
+        KeyboardInterrupt: passed on.
     """
     settings = prepared.loaded.suite.measure.latency
     report_id = latency_report_id(prepared)
     if settings is False or report_id is None or (not again and store.latency(report_id) is not None):
         return
-    subjects = subjects_of(prepared)
-    progress.preparing(f"measuring latency of {len(subjects)} networks, in turns, in a process of its own")
+    models = timed_models(prepared)
+    progress.preparing(f"measuring latency of {len(models)} networks, in turns, in a process of its own")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the other process needs room
     try:
         report = measure_latency(
-            subjects,
+            models,
             settings,
             store.latency_data_path(report_id),
             references=references_of(prepared),
@@ -83,7 +91,7 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
 
 
 def _left_out(report: LatencyReport) -> list[str]:
-    """What was not measured, and why: a sentence for each absent device, and for each reason."""
+    """Say what was not measured: a sentence per absent device, and per reason."""
     absent = {d: why for d in report.settings.devices if (why := unavailable(d))}
     found = [f"latency on {device} was not measured: {why}" for device, why in absent.items()]
     reasons: dict[str, dict[str, None]] = {}

@@ -92,8 +92,8 @@ def prepare(
         KdbenchError: anything is wrong with the suite, a plugin, or the data.
     """
     progress = progress or Progress()
-    files, places = plugin_files(loaded)
-    registry = load_registry([*files, *plugins], places)
+    files, locations = plugin_files(loaded)
+    registry = load_registry([*files, *plugins], locations)
     registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")

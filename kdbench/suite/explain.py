@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a suite, in plain words and with its place."""
+"""What pydantic finds wrong with a suite, in plain words and with its location."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdbench.errors import Place, SuiteError, did_you_mean
-from kdbench.suite.places import KeyPlaces, Places
+from kdbench.errors import Location, SuiteError, did_you_mean
+from kdbench.suite.locations import KeyLocations, Locations
 from kdbench.suite.schema import Suite
 from kdbench.suite.spelling import spelling_at
 
@@ -19,27 +19,27 @@ MAPPINGS = ("model_type", "dict_type")
 """Pydantic's types of mistake that it describes in Python's words: a dictionary, or an instance of a class."""
 
 
-def explain(error: ValidationError, places: Places, raw: Mapping[str, Any]) -> SuiteError:
+def explain(error: ValidationError, locations: Locations, raw: Mapping[str, Any]) -> SuiteError:
     """All that is wrong with a suite, a line for each mistake.
 
     Args:
         error: what pydantic found.
-        places: where the suite's parts are.
+        locations: where the suite's parts are.
         raw: what was validated.
     """
-    seen: dict[str, Place] = {}
+    seen: dict[str, Location] = {}
     findings = error.errors()
     deeper = {f["loc"][0] for f in findings if len(f["loc"]) > 1}
     for finding in findings:
         if finding["type"] == "too_short" and finding["loc"][0] in deeper:
             continue  # pydantic counts an item that is wrong as missing
         path = _written(finding, raw)
-        place = places.of(*path)
-        seen[f"{place}: {_sentence(finding, path, named=isinstance(places, KeyPlaces))}"] = place
+        location = locations.of(*path)
+        seen[f"{location}: {_sentence(finding, path, named=isinstance(locations, KeyLocations))}"] = location
     lines = list(seen)
     more = f"\n(and {len(lines) - MOST} more)" if len(lines) > MOST else ""
     explained = SuiteError("\n".join(lines[:MOST]) + more)
-    explained.place = next(iter(seen.values()))
+    explained.location = next(iter(seen.values()))
     return explained
 
 
@@ -78,7 +78,7 @@ def _sentence(finding: Any, path: tuple[str | int, ...], *, named: bool) -> str:
     Args:
         finding: what pydantic found.
         path: keys and indices that lead there.
-        named: whether the place in front of the sentence is that path already.
+        named: whether the location in front of the sentence is that path already.
     """
     name = ".".join(map(str, path)) or "the suite"
     if finding["type"] == "extra_forbidden":

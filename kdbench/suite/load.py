@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdbench.errors import Place, SuiteError, did_you_mean
+from kdbench.errors import Location, SuiteError, did_you_mean
 from kdbench.suite.explain import explain
-from kdbench.suite.places import KeyPlaces, Places, parse_yaml
+from kdbench.suite.locations import KeyLocations, Locations, parse_yaml
 from kdbench.suite.schema import MethodEntry, Suite
 from kdbench.suite.settings import apply_setting, parse_seeds, with_epochs
 
@@ -28,14 +28,14 @@ class LoadedSuite:
         suite: the suite.
         path: its file; ``None`` where it was given as a dict or a :class:`Suite`.
         folder: what its relative paths (plugins, weights) are relative to: the file's folder, or the working directory.
-        places: where its parts are, for errors.
+        locations: where its parts are, for errors.
         written: names of the method entries as they were given, in that order.
     """
 
     suite: Suite
     path: Path | None
     folder: Path
-    places: Places
+    locations: Locations
     written: tuple[str, ...]
 
 
@@ -66,7 +66,7 @@ def load_suite(
     Raises:
         SuiteError: the suite is missing or wrong; the sentence says where, and gives the nearest valid spelling.
     """
-    raw, path, places = _read(source)
+    raw, path, locations = _read(source)
     for setting in settings:
         raw = apply_setting(raw, setting)
     if seeds is not None:
@@ -76,28 +76,28 @@ def load_suite(
     try:
         suite = Suite.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, places, raw) from error
+        raise explain(error, locations, raw) from error
     written = tuple(entry.name or entry.method for entry in suite.methods)
     if epochs is not None:
         suite = with_epochs(suite, epochs)
-    return LoadedSuite(_select(suite, only), path, path.parent if path else Path.cwd(), places, written)
+    return LoadedSuite(_select(suite, only), path, path.parent if path else Path.cwd(), locations, written)
 
 
-def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, Any], Path | None, Places]:
+def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, Any], Path | None, Locations]:
     """What a source says, its file, and where its parts are."""
     if isinstance(source, Suite):
-        return source.model_dump(exclude_unset=True), None, KeyPlaces()
+        return source.model_dump(exclude_unset=True), None, KeyLocations()
     if isinstance(source, Mapping):
-        return source, None, KeyPlaces()
+        return source, None, KeyLocations()
     path = _find(source)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"cannot be read: {error}", Place(path)) from error
-    raw, places = parse_yaml(text, path)
+        raise SuiteError(f"cannot be read: {error}", Location(path)) from error
+    raw, locations = parse_yaml(text, path)
     if not isinstance(raw, dict):
-        raise SuiteError("a suite is a mapping with the keys dataset, pairs, methods, …", Place(path, 1))
-    return {"name": path.stem, **raw}, path, places
+        raise SuiteError("a suite is a mapping with the keys dataset, pairs, methods, …", Location(path, 1))
+    return {"name": path.stem, **raw}, path, locations
 
 
 def _find(source: str | Path) -> Path:

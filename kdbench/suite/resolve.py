@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from timm.optim import list_optimizers
 
-from kdbench.errors import Place, SuiteError, did_you_mean
+from kdbench.errors import Location, SuiteError, did_you_mean
 from kdbench.method import Method, Needs
 from kdbench.plugins.manager import Registry
 from kdbench.suite.explain import plain
@@ -21,10 +21,10 @@ SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
 """Those of timm that depend only on the number of steps taken, so that a resumed run continues exactly."""
 
 
-def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Place]]:
+def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Location]]:
     """Plugin files that the suite names, and where it names them."""
     files = [(loaded.folder / name).resolve() for name in loaded.suite.plugins]
-    return files, {str(f): loaded.places.of("plugins", i) for i, f in enumerate(files)}
+    return files, {str(f): loaded.locations.of("plugins", i) for i, f in enumerate(files)}
 
 
 def network_of(suite: Suite, reference: str | Network) -> Network:
@@ -83,12 +83,12 @@ class _Resolver:
     def __init__(self, loaded: LoadedSuite, registry: Registry, model_names: Callable[[], Iterable[str]]) -> None:
         self.suite = loaded.suite
         self.folder = loaded.folder
-        self.places = loaded.places
-        self.at = loaded.places.of
+        self.locations = loaded.locations
+        self.at = loaded.locations.of
         self.registry = registry
         self._model_names = model_names
         self._models: set[str] | None = None
-        # Entries may have been removed (--only) or added (the baseline) since, so their places are looked up by name.
+        # Entries may have been removed (--only) or added (the baseline) since, so their locations are looked up by name.
         self._entry_index = _indices(loaded)
 
     def check(self) -> None:
@@ -176,7 +176,7 @@ class _Resolver:
                 self._reference(teacher, "pairs", index, "teachers", number)
             name = pair_name(pair)
             if name in names:
-                other = self.places.reference("pairs", names[name])
+                other = self.locations.reference("pairs", names[name])
                 raise SuiteError(f'two pairs are called "{name}", the other {other}', self.at("pairs", index, "name"))
             names[name] = index
 
@@ -196,11 +196,11 @@ class _Resolver:
         for entry in self.suite.methods:
             index = self._entry_index.get(entry_name(entry), [0])[0]
             path = ("methods", index)
-            place = self.at(*path, "method")
+            location = self.at(*path, "method")
             name = entry_name(entry)
             if name in names:
                 index = self._entry_index[name][-1]
-                other = f"the other {self.places.reference('methods', names[name])}"
+                other = f"the other {self.locations.reference('methods', names[name])}"
                 if len(self._entry_index[name]) == 1:
                     other = "the other is the plain student, which every suite includes"
                 raise SuiteError(
@@ -208,7 +208,7 @@ class _Resolver:
                     self.at("methods", index, "name"),
                 )
             names[name] = index
-            method = self._method(entry.method, entry.params, place, *path)
+            method = self._method(entry.method, entry.params, location, *path)
             for parameter, values in entry.grid.items():
                 for number, value in enumerate(values):
                     self._params(
@@ -229,9 +229,9 @@ class _Resolver:
                                  f"{method.needs.teachers}", self.at(*path, what))  # fmt: skip
             if entry.generations and entry.assistants:
                 raise SuiteError("an entry has either generations or assistants, not both", self.at(*path, "assistants"))
-            self._entry_pairs(entry, method, place, *path)
+            self._entry_pairs(entry, method, location, *path)
 
-    def _entry_pairs(self, entry: MethodEntry, method: Method, place: Place, *path: str | int) -> None:
+    def _entry_pairs(self, entry: MethodEntry, method: Method, location: Location, *path: str | int) -> None:
         """Check that an entry's pairs exist and have enough teachers."""
         names = [pair_name(pair) for pair in self.suite.pairs]
         for number, wanted in enumerate(entry.pairs):
@@ -242,10 +242,10 @@ class _Resolver:
             return
         for pair in self.suite.pairs:
             if not entry.pairs or pair_name(pair) in entry.pairs:
-                self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', place)
+                self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', location)
 
-    def _method(self, name: str, params: Mapping[str, Any], place: Place, *path: str | int) -> Method:
-        cls = self._find("method", self.registry.methods, name, place)
+    def _method(self, name: str, params: Mapping[str, Any], location: Location, *path: str | int) -> Method:
+        cls = self._find("method", self.registry.methods, name, location)
         method: Method = cls(self._params(cls, params, *path, "params"))
         return method
 
@@ -273,29 +273,29 @@ class _Resolver:
         except ValidationError as error:
             mine = [f for f in error.errors() if known is None or f["loc"][:1] == () or f["loc"][0] in known] or error.errors()
             finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key explains a missing one
-            place = self.at(*path, *(deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]))
+            location = self.at(*path, *(deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]))
             if finding["type"] == "extra_forbidden":
                 *inside, key = finding["loc"]
                 around = spelling_at(model, inside).model
                 fields = list(around.model_fields) if around else []
                 hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields) or 'none'}"
                 kind = "parameter" if what else "key"
-                raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), place) from error
+                raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), location) from error
             raise SuiteError(
-                f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), place
+                f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), location
             ) from error
 
-    def _enough(self, method: Method, given: int, who: str, place: Place) -> None:
+    def _enough(self, method: Method, given: int, who: str, location: Location) -> None:
         needs: Needs = method.needs
         if given < needs.teachers:
             least = "at least " if needs.more_teachers else ""
             raise SuiteError(
                 f'method "{method.name}" needs {least}{needs.teachers} teacher{"s" * (needs.teachers != 1)}, but {who} has {given}',
-                place,
+                location,
             )
 
-    def _find(self, kind: str, table: Mapping[str, Any], name: str, place: Place) -> Any:
-        return self.registry.find(kind, table, name, place)
+    def _find(self, kind: str, table: Mapping[str, Any], name: str, location: Location) -> Any:
+        return self.registry.find(kind, table, name, location)
 
 
 def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdbench.errors import SuiteError, did_you_mean
-from kdbench.suite.places import parse_value
+from kdbench.suite.locations import parse_value
 from kdbench.suite.schema import Network, Suite
 from kdbench.suite.spelling import spelling_at
 

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import KdbenchError
-from kdbench.measure.cost import activation_bytes, count_macs, profile, serialise
+from kdbench.measure.cost import activation_bytes, count_macs, profile, serialize
 from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import Profile
@@ -137,7 +137,7 @@ class TestProfile:
 class TestSize:
     def test_is_that_of_a_file_which_can_be_loaded(self) -> None:
         model = make("tiny_cnn")
-        kept = load(serialise(model))
+        kept = load(serialize(model))
         assert all(torch.equal(kept[k], v) for k, v in model.state_dict().items())
 
     def test_counts_shared_tensors_once(self) -> None:

@@ -21,9 +21,9 @@ from scipy import stats
 from kdbench.errors import KdbenchError
 from kdbench.measure import latency_bench, latency_process, latency_statistics
 from kdbench.measure.latency import latency_id, measure_latency
-from kdbench.measure.latency_process import Subject, settings_of
+from kdbench.measure.latency_process import TimedModel, settings_of
 from kdbench.measure.latency_statistics import Rounds, Setting, ratio_interval, rounds_of, speedups
-from kdbench.measure.runtimes import Place, forward_pass
+from kdbench.measure.runtimes import DeviceConfig, forward_pass
 from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import LatencyReport, LatencyResult
@@ -39,8 +39,8 @@ QUICK = {"devices": ["cpu"], "batch_sizes": [2], "min_seconds": 0.001, "min_roun
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="processes end otherwise there")
 
 
-def subject(model: str, **kwargs: Any) -> Subject:
-    return Subject(model, model, ModelSpec(model=model, kwargs=kwargs), "classification", [1, 8, 8], 10)
+def timed(model: str, **kwargs: Any) -> TimedModel:
+    return TimedModel(model, model, ModelSpec(model=model, kwargs=kwargs), "classification", [1, 8, 8], 10)
 
 
 def benchmark(profile: str, block: int, data: list[float], setting: Setting = SETTING, **info: Any) -> dict[str, Any]:
@@ -116,9 +116,9 @@ class TestSpeedups:
         assert (found.ratio, found.low, found.high) == pytest.approx(tuple(np.exp([logs.mean(), expected.low, expected.high])))
 
     def test_turns_are_shared_out_among_processes(self, tmp_path: Path) -> None:
-        subjects = [subject("tiny_cnn", width=2)]
+        models = [timed("tiny_cnn", width=2)]
         settings = Latency.model_validate({**QUICK, "blocks": 4, "processes": 2})
-        report = measure_latency(subjects, settings, tmp_path / "raw.json", threads=1)
+        report = measure_latency(models, settings, tmp_path / "raw.json", threads=1)
         raw = json.loads((tmp_path / "raw.json").read_text())["benchmarks"]
         assert [(b["extra_info"]["process"], b["extra_info"]["block"]) for b in raw] == [(0, 0), (0, 1), (1, 2), (1, 3)]
         assert len({b["fullname"] for b in raw}) == 4
@@ -194,7 +194,7 @@ class TestRuntimes:
         batch = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             expected = model.eval()(batch)
-        return forward_pass(model, (batch,), runtime, Place("cpu", 1))(), expected
+        return forward_pass(model, (batch,), runtime, DeviceConfig("cpu", 1))(), expected
 
     @pytest.mark.parametrize(
         ("runtime", "tolerance"), [("eager", 0.0), ("channels_last", 1e-5), ("bf16", 0.05), ("compile", 1e-5)]
@@ -219,7 +219,7 @@ class TestRuntimes:
 
     def test_that_do_not_fit_say_so(self) -> None:
         with pytest.raises(KdbenchError, match="channels, height and width"):
-            forward_pass(torch.nn.Linear(4, 2), (torch.zeros(3, 4),), "channels_last", Place("cpu", 1))
+            forward_pass(torch.nn.Linear(4, 2), (torch.zeros(3, 4),), "channels_last", DeviceConfig("cpu", 1))
 
 
 @pytest.fixture(scope="module")
@@ -228,13 +228,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[LatencyReport, P
     folder = tmp_path_factory.mktemp("latency")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\n")
     (folder / "conftest.py").write_text("raise RuntimeError('not mine')\n")
-    subjects = [subject("mnist_mlp"), subject("tiny_cnn", width=4), subject("lightcnn", widht=4)]
+    models = [timed("mnist_mlp"), timed("tiny_cnn", width=4), timed("lightcnn", widht=4)]
     settings = Latency.model_validate({**QUICK, "devices": ["cpu", "cuda"], "batch_sizes": [1, 2], "threads": 1})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PYTEST_ADDOPTS", "--nonsense")
         out = folder / "kept" / "data.json"
-        return measure_latency(subjects, settings, out, references=["mnist_mlp"]), out
+        return measure_latency(models, settings, out, references=["mnist_mlp"]), out
 
 
 class TestTheProcess:
@@ -307,21 +307,21 @@ class TestTheProcess:
     def test_that_a_network_kills_is_started_again_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tries: list[tuple[str, ...]] = []
 
-        def child(job: latency_process.Job, data: Path, folder: Path) -> int:
-            tries.append(job.skip)
-            cases = [latency_process.Case(SETTING, s) for s in job.subjects]
-            left = [c for c in cases if c.key not in job.skip]
+        def child(request: latency_process.TimingRequest, data: Path, folder: Path) -> int:
+            tries.append(request.skip)
+            cases = [latency_process.Case(SETTING, s) for s in request.models]
+            left = [c for c in cases if c.key not in request.skip]
             for case in left:
-                latency_bench.note(job, case)
-                if case.subject.label == "deadly":
+                latency_bench.write_log(request, case)
+                if case.model.label == "deadly":
                     return -signal.SIGKILL
-            turns = [benchmark(c.subject.profile, b, [0.1]) for b in (0, 1) for c in left]
+            turns = [benchmark(c.model.profile, b, [0.1]) for b in (0, 1) for c in left]
             data.write_text(json.dumps({"machine_info": {}, "commit_info": {}, "benchmarks": turns}))
             return 0
 
         monkeypatch.setattr(latency_process, "_child", child)
         settings = Latency(devices=("cpu",), batch_sizes=(8,), processes=1)
-        report = measure_latency([subject("mnist_mlp"), subject("deadly")], settings, tmp_path / "data.json")
+        report = measure_latency([timed("mnist_mlp"), timed("deadly")], settings, tmp_path / "data.json")
         other, deadly = report.results
         assert tries == [(), (f"{SETTING} deadly",)]
         assert deadly.note == "skipped: the process that ran it ended: killed by SIGKILL (out of memory?)"
@@ -331,7 +331,7 @@ class TestTheProcess:
         monkeypatch.setattr(latency_process, "BENCH", tmp_path / "latency_bench.py")
         (tmp_path / "latency_bench.py").write_text("import nowhere\n")
         with pytest.raises(KdbenchError, match="latency could not be measured: .*nowhere"):
-            measure_latency([subject("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
+            measure_latency([timed("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
 
     @ON_POSIX
     def test_dies_with_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,14 +346,14 @@ class TestTheProcess:
 
         monkeypatch.setattr(latency_process.subprocess, "Popen", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            measure_latency([subject("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
+            measure_latency([timed("mnist_mlp")], Latency(**QUICK), tmp_path / "data.json")
         assert started[0].returncode == -signal.SIGKILL
         assert not (tmp_path / "data.json").exists()
 
 
 class TestTheId:
     def test_depends_on_networks_settings_and_threads(self) -> None:
-        first, second = subject("tiny_cnn"), subject("mnist_mlp")
+        first, second = timed("tiny_cnn"), timed("mnist_mlp")
         ids = [
             latency_id([first, second], Latency(), 1),
             latency_id([second, first], Latency(), 1),
@@ -389,13 +389,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """In place of the measurement: what it was asked for."""
     asked: list[dict[str, Any]] = []
 
-    def measure(subjects: list[Subject], settings: Latency, out: Path, *, threads: int, **more: Any) -> LatencyReport:
-        asked.append({"subjects": subjects, **more})
+    def measure(models: list[TimedModel], settings: Latency, out: Path, *, threads: int, **more: Any) -> LatencyReport:
+        asked.append({"models": models, **more})
         results = tuple(
-            LatencyResult(profile=s.profile, model=s.label, device="cpu", runtime="eager", batch_size=1) for s in subjects
+            LatencyResult(profile=s.profile, model=s.label, device="cpu", runtime="eager", batch_size=1) for s in models
         )
         return LatencyReport(
-            id=latency_id(subjects, settings, threads), settings=settings, results=results, machine={}, clock="", started=""
+            id=latency_id(models, settings, threads), settings=settings, results=results, machine={}, clock="", started=""
         )
 
     monkeypatch.setattr(run_latency, "measure_latency", measure)
@@ -412,8 +412,8 @@ class TestARun:
         path = suite(tmp_path, seeds=2)
         summary = small.run(path, tmp_path / "runs")
         (asked,) = calls
-        assert sorted(s.label for s in asked["subjects"]) == ["mnist_mlp", "tiny_cnn", "tiny_cnn"]  # the student, and "big"
-        profiles = {s.profile for s in asked["subjects"]}
+        assert sorted(s.label for s in asked["models"]) == ["mnist_mlp", "tiny_cnn", "tiny_cnn"]  # the student, and "big"
+        profiles = {s.profile for s in asked["models"]}
         assert profiles == set(summary.prepared.profiles)
         plan = summary.prepared.plan
         students = [summary.prepared.profile_of(plan.trials[e.trial]) for e in plan.entries if e.role == "student"]
@@ -451,7 +451,7 @@ class TestARun:
 
     def test_leaves_out_what_a_method_changes(self, calls: list[dict[str, Any]], tmp_path: Path) -> None:
         prepared = small.prepared(suite(tmp_path))
-        assert {s.profile for s in run_latency.subjects_of(prepared)} == set(prepared.profiles)
+        assert {s.profile for s in run_latency.timed_models(prepared)} == set(prepared.profiles)
 
     def test_ends_with_a_report_of_real_times(self, tmp_path: Path) -> None:
         watcher = Watcher()

@@ -228,8 +228,8 @@ methods: [{method: kd, assistants: [{model: lightcnn, recipe: {epochs: 5}}]}]
         for only in ((), ("dkd",), ("kd", "dkd")):
             with pytest.raises(KdbenchError) as caught:
                 suite(tmp_path, text, only=only)
-            assert caught.value.place is not None
-            assert caught.value.place.line == line(text, "alpha: -1")
+            assert caught.value.location is not None
+            assert caught.value.location.line == line(text, "alpha: -1")
 
 
 def line(text: str, part: str) -> int:
@@ -240,11 +240,11 @@ def said(folder: Path, text: str) -> tuple[str, int | None]:
     """The message of the error, and the line that it names."""
     with pytest.raises(KdbenchError) as caught:
         made.loaded(folder, text)
-    place = caught.value.place
-    assert place is not None
-    assert Path(place.file) == folder / "suite.yaml"
-    assert str(caught.value).startswith(f"{place}: ")
-    return str(caught.value), place.line
+    location = caught.value.location
+    assert location is not None
+    assert Path(location.file) == folder / "suite.yaml"
+    assert str(caught.value).startswith(f"{location}: ")
+    return str(caught.value), location.line
 
 
 NETWORK, STUDENT, METHODS = "{model: mnist_mlp}", "student: tiny_cnn", "[supervised, kd]"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from kdbench.data.cache import cached
 from kdbench.data.files import find
 from kdbench.data.types import Dataset, RawData, Split
-from kdbench.errors import DataError, Place, did_you_mean
+from kdbench.errors import DataError, Location, did_you_mean
 from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -55,7 +55,7 @@ class ImageFolder(Dataset):
         for name in test:
             if name not in train:
                 raise DataError(
-                    f'class "{name}" has no folder in {folder / "train"}{did_you_mean(name, train)}', Place(test_folder)
+                    f'class "{name}" has no folder in {folder / "train"}{did_you_mean(name, train)}', Location(test_folder)
                 )
         sources = [p for files in (train, test) for paths in files.values() for p in paths]
         options = self.options.model_dump(mode="json", exclude={"path"})
@@ -74,11 +74,11 @@ def _files(folder: Path) -> Files:
         raise DataError(f"the folder {folder} does not exist: it must hold one folder of images a class")
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
-        raise DataError("holds no folders: it must hold one folder of images a class", Place(folder))
+        raise DataError("holds no folders: it must hold one folder of images a class", Location(folder))
     found = {c.name: sorted(p for p in c.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()) for c in classes}
     for name, paths in found.items():
         if not paths:
-            raise DataError(f"holds no image ({', '.join(sorted(SUFFIXES))}): fill or remove it", Place(folder / name))
+            raise DataError(f"holds no image ({', '.join(sorted(SUFFIXES))}): fill or remove it", Location(folder / name))
     return found
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 from kdbench.data.cache import cached
 from kdbench.data.files import find
 from kdbench.data.types import Dataset, RawData, Split
-from kdbench.errors import DataError, Place
+from kdbench.errors import DataError, Location
 from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ImageParquet(Dataset):
         for found, wanted in ((train, "train*.parquet"), (test, "test*.parquet or validation*.parquet")):
             if not found:
                 raise DataError(
-                    f"holds no {wanted}: put it there, or name files with the options train and test", Place(folder)
+                    f"holds no {wanted}: put it there, or name files with the options train and test", Location(folder)
                 )
         return train, test
 
@@ -91,7 +91,7 @@ class ImageParquet(Dataset):
         tables = [[read_table(f, o.image_column, o.label_column) for f in files] for files in (train, test)]
         for part, files in zip(tables, (train, test), strict=True):
             if not any(t.images for t in part):
-                raise DataError("has no rows: copy it again", Place(files[0]))
+                raise DataError("has no rows: copy it again", Location(files[0]))
         first = next(t for t in tables[0] if t.images)
         channels = o.channels or guess_channels(first.images[0], first.place(0))
         names = first.class_names or tuple(
@@ -110,7 +110,7 @@ def _split(tables: Sequence[Table], classes: int, size: int | None, channels: Ch
         for row, label in enumerate(table.labels):
             if not 0 <= label < classes:
                 message = f"row {row} has the label {label}, not one of the {classes} classes: mend or remove it"
-                raise DataError(message, Place(table.file))
+                raise DataError(message, Location(table.file))
     images = [i for t in tables for i in t.images]
     places = [(t, row) for t in tables for row in range(len(t.images))]
     inputs = decode_images(images, lambda i: places[i][0].place(places[i][1]), size, channels)

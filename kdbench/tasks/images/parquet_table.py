@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdbench.data.files import reason
-from kdbench.errors import DataError, Place, did_you_mean
+from kdbench.errors import DataError, Location, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def read_table(file: Path, image: str | None, label: str | None) -> Table:
         images = (cells.field("bytes") if pa.types.is_struct(cells.type) else cells).to_pylist()
         labels = table[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is truncated, or is no parquet file ({reason(error)}): copy it again", Place(file)) from error
+        raise DataError(f"is truncated, or is no parquet file ({reason(error)}): copy it again", Location(file)) from error
     for what, column, cell in (("image", image, images), ("label", label, labels)):
         if None in cell:
-            raise DataError(f"row {cell.index(None)} has no {what} (column {column}): mend or remove it", Place(file))
+            raise DataError(f"row {cell.index(None)} has no {what} (column {column}): mend or remove it", Location(file))
     return Table(file, image, images, labels, _class_names(schema, label))
 
 
@@ -77,12 +77,12 @@ def _column(file: Path, schema: Any, given: str | None, option: str, what: str, 
     if given is not None:
         if given in found:
             return given
-        raise DataError(f'option {option}: "{given}" is not {what}{did_you_mean(given, found) or f"; {known}"}', Place(file))
+        raise DataError(f'option {option}: "{given}" is not {what}{did_you_mean(given, found) or f"; {known}"}', Location(file))
     if usual in found:
         return usual
     if len(found) != 1:
         several = f"there are several ({', '.join(found)})" if found else f"there is none ({known})"
-        raise DataError(f"{what} is wanted, and {several}: set the option {option}", Place(file))
+        raise DataError(f"{what} is wanted, and {several}: set the option {option}", Location(file))
     return found[0]
 
 

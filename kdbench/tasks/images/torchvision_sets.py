@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdbench.data.files import reason, writable
 from kdbench.data.types import Dataset, RawData, Split
-from kdbench.errors import DataError, Place
+from kdbench.errors import DataError, Location
 
 NETWORK_TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
@@ -45,10 +45,10 @@ def _read_idx(folder: Path, prefix: str) -> Split:
     targets = _parse(read_label_file, labels)
     if len(inputs) != len(targets):
         raise DataError(
-            f"holds {len(targets)} labels for the {len(inputs)} images of {images.name}: copy both again", Place(labels)
+            f"holds {len(targets)} labels for the {len(inputs)} images of {images.name}: copy both again", Location(labels)
         )
     if len(targets) and int(targets.max()) > 9:
-        raise DataError(f"holds the label {int(targets.max())}, and MNIST's end at 9: copy it again", Place(labels))
+        raise DataError(f"holds the label {int(targets.max())}, and MNIST's end at 9: copy it again", Location(labels))
     return Split(inputs, targets)
 
 
@@ -56,7 +56,7 @@ def _parse(read: Callable[[str], Tensor], path: Path) -> Tensor:
     try:
         return read(str(path))
     except Exception as error:  # torchvision checks with asserts, views and table look-ups
-        raise DataError("is truncated, or is no uncompressed idx file: copy it again", Place(path)) from error
+        raise DataError("is truncated, or is no uncompressed idx file: copy it again", Location(path)) from error
 
 
 class _Cifar(Dataset):
@@ -98,7 +98,7 @@ def _check_sums(folder: Path, sums: dict[str, str]) -> None:
 
     for name, md5 in sums.items():
         if not check_integrity(str(folder / name), md5):
-            raise DataError("is truncated or altered (its MD5 sum is wrong): copy it again", Place(folder / name))
+            raise DataError("is truncated or altered (its MD5 sum is wrong): copy it again", Location(folder / name))
 
 
 def _from_arrays(found: Any) -> Split:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdbench.errors import SuiteError
-from kdbench.suite.places import KeyPlaces, parse_value, parse_yaml
+from kdbench.suite.locations import KeyLocations, parse_value, parse_yaml
 
 FILE = Path("suite.yaml")
 
@@ -90,23 +90,23 @@ methods:
     ],
 )
 def test_every_part_has_its_line(path: tuple[str | int, ...], line: int) -> None:
-    _, places = parse_yaml(TEXT, FILE)
-    assert str(places.of(*path)) == f"suite.yaml:{line}"
+    _, locations = parse_yaml(TEXT, FILE)
+    assert str(locations.of(*path)) == f"suite.yaml:{line}"
 
 
 def test_an_alias_stands_where_its_anchor_does() -> None:
-    value, places = parse_yaml("a: &x\n  b: 1\nc: *x\nd:\n  <<: *x\n  e: 2\n", FILE)
+    value, locations = parse_yaml("a: &x\n  b: 1\nc: *x\nd:\n  <<: *x\n  e: 2\n", FILE)
     assert value == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
-    assert places.of("c").line == 3
-    assert places.of("c", "b").line == 2
-    assert places.of("d", "b").line == 2
-    assert places.of("d", "e").line == 6
+    assert locations.of("c").line == 3
+    assert locations.of("c", "b").line == 2
+    assert locations.of("d", "b").line == 2
+    assert locations.of("d", "e").line == 6
 
 
 def test_what_a_mapping_says_itself_hides_what_is_merged_into_it() -> None:
-    value, places = parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n", FILE)
+    value, locations = parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n", FILE)
     assert value["c"] == {"b": 2}
-    assert places.of("c", "b").line == 4
+    assert locations.of("c", "b").line == 4
 
 
 def test_an_empty_document_is_nothing() -> None:
@@ -116,7 +116,7 @@ def test_an_empty_document_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "location", "said"),
     [
         ("a: 1\nb: [1\n", "suite.yaml:3", "expected ',' or ']'"),
         ("a: 1\n b: 2\n", "suite.yaml:2", "mapping values are not allowed"),
@@ -134,10 +134,10 @@ def test_an_empty_document_is_nothing() -> None:
         ("a0: &a0 [1, 2]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)), "suite.yaml", "100,000"),
     ],
 )
-def test_what_is_not_yaml_is_refused_with_its_line(text: str, place: str, said: str) -> None:
+def test_what_is_not_yaml_is_refused_with_its_line(text: str, location: str, said: str) -> None:
     with pytest.raises(SuiteError) as caught:
         parse_yaml(text, FILE)
-    assert str(caught.value.place) == place
+    assert str(caught.value.location) == location
     assert said in caught.value.message
 
 
@@ -150,7 +150,7 @@ def test_nothing_is_constructed_from_a_tag(tag: str) -> None:
 
 
 def test_a_suite_without_a_file_has_its_paths_of_keys() -> None:
-    assert str(KeyPlaces().of("pairs", 0, "student")) == "pairs.0.student"
-    assert str(KeyPlaces().of()) == "the suite"
-    assert KeyPlaces().reference("pairs", 0) == "at pairs.0"
+    assert str(KeyLocations().of("pairs", 0, "student")) == "pairs.0.student"
+    assert str(KeyLocations().of()) == "the suite"
+    assert KeyLocations().reference("pairs", 0) == "at pairs.0"
     assert parse_yaml(TEXT, FILE)[1].reference("methods", 0) == "on line 9"

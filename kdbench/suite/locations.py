@@ -14,16 +14,16 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from kdbench.errors import Place, SuiteError
+from kdbench.errors import Location, SuiteError
 
 MAX_VALUES = 100_000
 """Most values in a document once every alias is written out: aliases of aliases would grow without bound."""
 
 
-class Places(Protocol):
+class Locations(Protocol):
     """Where each part of a suite is."""
 
-    def of(self, *path: str | int) -> Place:
+    def of(self, *path: str | int) -> Location:
         """Where the key or value at ``path`` is, or the nearest thing around it that was written."""
 
     def reference(self, *path: str | int) -> str:
@@ -31,7 +31,7 @@ class Places(Protocol):
 
 
 @dataclass(frozen=True)
-class FilePlaces:
+class FileLocations:
     """Lines of a YAML file.
 
     Args:
@@ -42,10 +42,10 @@ class FilePlaces:
     file: Path
     root: Node | None = None
 
-    def of(self, *path: str | int) -> Place:
+    def of(self, *path: str | int) -> Location:
         """The line of the key or value at ``path``, or of the nearest thing around it that is in the file."""
         if self.root is None:
-            return Place(self.file)
+            return Location(self.file)
         node, line = self.root, _line(self.root)
         for part in path:
             for key, found, child in _children(node):
@@ -54,7 +54,7 @@ class FilePlaces:
                     break
             else:
                 break
-        return Place(self.file, line)
+        return Location(self.file, line)
 
     def reference(self, *path: str | int) -> str:
         """``on line 7``."""
@@ -62,12 +62,12 @@ class FilePlaces:
 
 
 @dataclass(frozen=True)
-class KeyPlaces:
+class KeyLocations:
     """Paths of keys, for a suite that was not read from a file."""
 
-    def of(self, *path: str | int) -> Place:
+    def of(self, *path: str | int) -> Location:
         """The keys that lead to the value, joined by dots."""
-        return Place(".".join(map(str, path)) or "the suite")
+        return Location(".".join(map(str, path)) or "the suite")
 
     def reference(self, *path: str | int) -> str:
         """``at pairs.0``."""
@@ -108,7 +108,7 @@ class _Constructor(SafeConstructor):
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
-def parse_yaml(text: str, file: Path) -> tuple[Any, FilePlaces]:
+def parse_yaml(text: str, file: Path) -> tuple[Any, FileLocations]:
     """Read a YAML 1.2 document and where its parts are.
 
     Raises:
@@ -119,17 +119,17 @@ def parse_yaml(text: str, file: Path) -> tuple[Any, FilePlaces]:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SuiteError(
-            f"this is not valid YAML: it contains the character {error.character:#x}", Place(file, line)
+            f"this is not valid YAML: it contains the character {error.character:#x}", Location(file, line)
         ) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(p for p in (error.context, error.problem) if p)
-        raise SuiteError(f"this is not valid YAML: {problem}", Place(file, mark.line + 1 if mark else None)) from error
+        raise SuiteError(f"this is not valid YAML: {problem}", Location(file, mark.line + 1 if mark else None)) from error
     except RecursionError as error:
-        raise SuiteError("this is nested too deeply", Place(file)) from error
+        raise SuiteError("this is nested too deeply", Location(file)) from error
     except (YAMLError, ValueError) as error:
-        raise SuiteError(f"this is not valid YAML: {error}", Place(file)) from error
-    return data, FilePlaces(file, node)
+        raise SuiteError(f"this is not valid YAML: {error}", Location(file)) from error
+    return data, FileLocations(file, node)
 
 
 def parse_value(text: str) -> Any:
