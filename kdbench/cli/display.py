@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kdbench.cli import interrupt
+from kdbench.engine.progress import Progress
 from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
-from kdbench.run.progress import Progress
 
 MOST_MEMBERS = 8
 """A line of a log names at most this many members; of more, only the worst and the best."""

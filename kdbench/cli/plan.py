@@ -27,11 +27,11 @@ def plan(
     no_cohorts: options.NoCohorts = False,
 ) -> None:
     """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
+    from kdbench.engine.estimate import estimate
+    from kdbench.engine.latency import latency_report_id, subjects_of
+    from kdbench.engine.prepare import prepare
     from kdbench.report.columns import check_report
     from kdbench.results.store import Store
-    from kdbench.run.estimate import estimate
-    from kdbench.run.latency import latency_report_id, subjects_of
-    from kdbench.run.prepare import prepare
     from kdbench.suite.load import load_suite
     from kdbench.tasks.load import data_root as find_data_root
 

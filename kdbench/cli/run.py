@@ -56,18 +56,18 @@ def run(
 
     What is finished is never done again; a run that was stopped or killed goes on from the last finished epoch.
     """
-    from kdbench.run.allocator import keep_freed_memory
+    from kdbench.engine.allocator import keep_freed_memory
 
     allocator = keep_freed_memory()  # before torch makes its first tensor
     import torch
 
     from kdbench.cli.display import make_display
+    from kdbench.engine.executors import ExecutorSettings, early_executor, make_executor
+    from kdbench.engine.prepare import choose_device, prepare, suitable_jobs
+    from kdbench.engine.suite import run_suite
     from kdbench.report.columns import check_report
     from kdbench.report.formats import parse_formats
     from kdbench.results.store import Store
-    from kdbench.run.executors import ExecutorSettings, early_executor, make_executor
-    from kdbench.run.prepare import choose_device, prepare, suitable_jobs
-    from kdbench.run.suite import run_suite
     from kdbench.suite.load import load_suite
     from kdbench.tasks.load import data_root as find_data_root
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kdbench.engine.estimate import OVERHEAD, estimate, work_per_sample
 from kdbench.plan.trial import Trial
-from kdbench.run.estimate import OVERHEAD, estimate, work_per_sample
 from tests.results import made
 from tests.suite import made as suites
 

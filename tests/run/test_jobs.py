@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from kdbench.data.types import TaskData
+from kdbench.engine.events import EpochFinished, Event, TrialEnded, TrialStarted
+from kdbench.engine.executors import ExecutorSettings, cores, early_executor, make_executor
+from kdbench.engine.executors.processes import ProcessExecutor
+from kdbench.engine.job import Job, lineage
+from kdbench.engine.prepare import Prepared, suitable_jobs
+from kdbench.engine.presence import present, wait_for_workers
+from kdbench.engine.resources import Resources, load_saved, open_resources, save_data
+from kdbench.engine.worker import work
 from kdbench.errors import DataError, StoreError
 from kdbench.results.record import Record
 from kdbench.results.store import Store
-from kdbench.run.events import EpochFinished, Event, TrialEnded, TrialStarted
-from kdbench.run.executors import ExecutorSettings, cores, early_executor, make_executor
-from kdbench.run.executors.processes import ProcessExecutor
-from kdbench.run.job import Job, lineage
-from kdbench.run.prepare import Prepared, suitable_jobs
-from kdbench.run.presence import present, wait_for_workers
-from kdbench.run.resources import Resources, load_saved, open_resources, save_data
-from kdbench.run.worker import work
 from tests.results import made
 from tests.support import small
 
@@ -52,7 +52,7 @@ def test_a_job_comes_back_from_json_and_names_its_trials_and_all_who_taught_them
 
 
 def test_events_come_back_from_json_with_numbers_that_are_not_finite() -> None:
-    from kdbench.run.executors.processes import _MESSAGES
+    from kdbench.engine.executors.processes import _MESSAGES
 
     event = EpochFinished(trial="t", epoch=1, metrics={"loss": math.nan, "test_loss": math.inf, "lr": 0.1 + 0.2})
     back = _MESSAGES.validate_json(event.model_dump_json())
@@ -72,7 +72,7 @@ def test_a_fresh_process_trains_a_job_to_the_same_bits(tmp_path: Path) -> None:
     Store(tmp_path / "there").open()
     Store(tmp_path / "here").open()
     code = (
-        "import sys; from kdbench.run.worker import work; from kdbench.run.job import Job;"
+        "import sys; from kdbench.engine.worker import work; from kdbench.engine.job import Job;"
         "work(Job.model_validate_json(sys.stdin.read()))"
     )
     text = job_of(prepared, tmp_path / "there").model_copy(update={"threads": 1}).model_dump_json()
@@ -152,7 +152,7 @@ class TestExecutors:
 
 def test_a_run_waits_for_workers_of_a_run_that_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from kdbench.run.presence import present\n"
+        "import sys, time; from pathlib import Path; from kdbench.engine.presence import present\n"
         "with present(Path(sys.argv[1])): print('here', flush=True); time.sleep(1)"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

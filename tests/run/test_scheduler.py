@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from kdbench.engine.events import Warned
+from kdbench.engine.executors import WorkerDied
+from kdbench.engine.job import Job, lineage, part_of
+from kdbench.engine.monitor import Inbox
+from kdbench.engine.scheduler import Scheduler, halve, next_parts
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Cohort, Plan
-from kdbench.run.events import Warned
-from kdbench.run.executors import WorkerDied
-from kdbench.run.job import Job, lineage, part_of
-from kdbench.run.monitor import Inbox
-from kdbench.run.scheduler import Scheduler, halve, next_parts
 from tests.suite import made as suites
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from kdbench.engine.prepare import Prepared
+from kdbench.engine.progress import Progress
 from kdbench.measure.latency import latency_id, measure_latency
 from kdbench.measure.latency_process import Subject
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
-from kdbench.run.prepare import Prepared
-from kdbench.run.progress import Progress
 from kdbench.train.networks import changes_student, interface_of, profile_id
 
 

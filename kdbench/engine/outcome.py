@@ -9,11 +9,11 @@ import torch
 
 import kdbench
 from kdbench.data.types import TaskData
+from kdbench.engine import environment
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Provenance, Record
-from kdbench.run import environment
-from kdbench.run.job import Job
-from kdbench.run.resources import Resources
 
 
 def failure_of(error: Exception, epoch: int = -1) -> Failure:

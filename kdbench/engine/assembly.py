@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from kdbench.data.inputs import Inputs, tensors
 from kdbench.data.types import Batch
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources
 from kdbench.measure.cost import activation_bytes
 from kdbench.models import observe
 from kdbench.models.call import placed
 from kdbench.plan.identity import data_side
 from kdbench.plan.trial import Trial
 from kdbench.results.record import SplitName
-from kdbench.run.job import Job
-from kdbench.run.resources import Resources
 from kdbench.seeding import named_seed
 from kdbench.tasks.stream import StreamSettings, TrainStream, unit_targets
 from kdbench.train.evaluate import predict

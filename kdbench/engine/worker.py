@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from kdbench.engine.assembly import evaluate, extra_metrics, load_teachers, make_member, make_stream, split_scores
+from kdbench.engine.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
+from kdbench.engine.job import Job
+from kdbench.engine.outcome import data_facts, failure_of, provenance, save_failure
+from kdbench.engine.resources import Resources, open_resources
+from kdbench.engine.timings import Timings
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Record, SplitName
-from kdbench.run.assembly import evaluate, extra_metrics, load_teachers, make_member, make_stream, split_scores
-from kdbench.run.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
-from kdbench.run.job import Job
-from kdbench.run.outcome import data_facts, failure_of, provenance, save_failure
-from kdbench.run.resources import Resources, open_resources
-from kdbench.run.timings import Timings
 from kdbench.tasks.stream import TrainStream, unit_targets
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.cohort import BatchDone, EpochEnd, Left, train_cohort

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from kdbench.data.types import TaskData
+from kdbench.engine.executors import cores
+from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
 from kdbench.models.factory import model_names
@@ -18,8 +20,6 @@ from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.record import Profile
 from kdbench.results.store import Store
-from kdbench.run.executors import cores
-from kdbench.run.progress import Progress
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files, resolve
 from kdbench.tasks.load import load_data

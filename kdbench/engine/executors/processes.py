@@ -16,14 +16,14 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
+from kdbench.engine.events import Event, JobEnded, Report, WorkerLost
+from kdbench.engine.executors import ExecutorSettings, WorkerDied
+from kdbench.engine.executors.child import GRACE
+from kdbench.engine.executors.cores import threads_of_each
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources, save_data
 from kdbench.errors import KdbenchError, StoreError
 from kdbench.results.files import temporary
-from kdbench.run.events import Event, JobEnded, Report, WorkerLost
-from kdbench.run.executors import ExecutorSettings, WorkerDied
-from kdbench.run.executors.child import GRACE
-from kdbench.run.executors.cores import threads_of_each
-from kdbench.run.job import Job
-from kdbench.run.resources import Resources, save_data
 
 LIVES = 2
 """A job that kills this many workers is given up."""
@@ -203,7 +203,7 @@ def _devices(device: str, slots: int) -> list[str | None]:
 
 def _start() -> subprocess.Popen[str]:
     # As this process finds its modules; PYTHONPATH alone would not do, in a notebook for example.
-    code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.run.executors.child import main; main()"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.engine.executors.child import main; main()"
     with _sigint_blocked():
         return subprocess.Popen(  # noqa: S603 (kdbench itself)
             [sys.executable, "-c", code],

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from kdbench.data.inputs import Inputs, tensors
 from kdbench.data.types import Split, TaskData
+from kdbench.engine.job import Job
 from kdbench.errors import DataError
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.files import disk_errors
 from kdbench.results.store import Store
-from kdbench.run.job import Job
 from kdbench.tasks.load import load_data
 from kdbench.tasks.task import Task
 from kdbench.train.networks import task_of

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from kdbench.run.events import Event, JobEnded
+    from kdbench.engine.events import Event, JobEnded
 
 GRACE = 10.0
 """Seconds that a job has to end by itself when the worker is to stop."""
@@ -42,16 +42,16 @@ def main() -> None:
 
 
 def _serve(out: TextIO, state: _State) -> None:
-    from kdbench.run.allocator import keep_freed_memory
+    from kdbench.engine.allocator import keep_freed_memory
 
     keep_freed_memory()
+    from kdbench.engine.events import JobEnded, Warned
+    from kdbench.engine.job import Job
+    from kdbench.engine.presence import present
+    from kdbench.engine.quiet import ignore_notes_to_developers
+    from kdbench.engine.resources import Resources, open_resources
+    from kdbench.engine.worker import work
     from kdbench.errors import KdbenchError, StoreError
-    from kdbench.run.events import JobEnded, Warned
-    from kdbench.run.job import Job
-    from kdbench.run.presence import present
-    from kdbench.run.quiet import ignore_notes_to_developers
-    from kdbench.run.resources import Resources, open_resources
-    from kdbench.run.worker import work
 
     ignore_notes_to_developers()
     opened: tuple[str, Resources] | None = None

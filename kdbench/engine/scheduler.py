@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 
+from kdbench.engine.executors import Executor
+from kdbench.engine.job import Job, part_of
+from kdbench.engine.monitor import Inbox
 from kdbench.plan.trial import Cohort, Plan
-from kdbench.run.executors import Executor
-from kdbench.run.job import Job, part_of
-from kdbench.run.monitor import Inbox
 
 GAIN = 0.8
 """A cohort is halved only where each half is at most this share of its work: where its teachers are most of it, halves gain nothing."""

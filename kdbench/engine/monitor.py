@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kdbench.engine.events import BatchTrained, EpochFinished, Event, TrialEnded, TrialStarted, Warned, WorkerLost
+from kdbench.engine.progress import Progress
 from kdbench.plan.trial import Plan
 from kdbench.plugins.manager import Registry
-from kdbench.run.events import BatchTrained, EpochFinished, Event, TrialEnded, TrialStarted, Warned, WorkerLost
-from kdbench.run.progress import Progress
 
 
 class Inbox:
@@ -55,7 +55,7 @@ class Monitor:
         plan: the plan whose trials the events are about.
         registry: whose plugins are told.
         progress: the display.
-        work: trial → work a training sample, as :mod:`kdbench.run.estimate` has it.
+        work: trial → work a training sample, as :mod:`kdbench.engine.estimate` has it.
         samples: trial → training samples of an epoch.
         lost: called when a worker process was lost, to clear away what it left.
     """

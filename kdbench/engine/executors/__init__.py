@@ -1,7 +1,7 @@
 """Executors: where jobs run. This process and worker processes are built in; a cluster is a plugin.
 
 The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A wrapper of one
-of them submits :func:`kdbench.run.worker.work` with the job, and passes on the events that come back.
+of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that come back.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from kdbench.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from kdbench.engine.events import Report
+    from kdbench.engine.job import Job
+    from kdbench.engine.resources import Resources
     from kdbench.plugins.manager import Registry
-    from kdbench.run.events import Report
-    from kdbench.run.job import Job
-    from kdbench.run.resources import Resources
 
 
 class WorkerDied(Exception):
@@ -71,14 +71,14 @@ ExecutorFactory = Callable[[ExecutorSettings], Executor]
 
 def local(settings: ExecutorSettings) -> Executor:
     """This process."""
-    from kdbench.run.executors.local import LocalExecutor
+    from kdbench.engine.executors.local import LocalExecutor
 
     return LocalExecutor(settings)
 
 
 def processes(settings: ExecutorSettings) -> Executor:
     """Worker processes on this machine."""
-    from kdbench.run.executors.processes import ProcessExecutor
+    from kdbench.engine.executors.processes import ProcessExecutor
 
     return ProcessExecutor(settings)
 

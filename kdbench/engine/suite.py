@@ -9,6 +9,19 @@ from functools import partial
 
 import torch
 
+from kdbench.engine.estimate import cohort_work, work_per_sample
+from kdbench.engine.events import TrialEnded
+from kdbench.engine.executors import Executor, WorkerDied
+from kdbench.engine.executors.local import LocalExecutor
+from kdbench.engine.job import Job, lineage
+from kdbench.engine.latency import measure_plan
+from kdbench.engine.monitor import Inbox, Monitor
+from kdbench.engine.outcome import save_failure
+from kdbench.engine.prepare import Prepared
+from kdbench.engine.presence import wait_for_workers
+from kdbench.engine.progress import Progress
+from kdbench.engine.resources import Resources
+from kdbench.engine.scheduler import Scheduler
 from kdbench.measure.cost import profile
 from kdbench.measure.machine import now
 from kdbench.plan.trial import Cohort, Plan
@@ -16,19 +29,6 @@ from kdbench.plugins.manager import Registry
 from kdbench.results.files import tidy
 from kdbench.results.record import Failure, Record
 from kdbench.results.store import PARTS, Store
-from kdbench.run.estimate import cohort_work, work_per_sample
-from kdbench.run.events import TrialEnded
-from kdbench.run.executors import Executor, WorkerDied
-from kdbench.run.executors.local import LocalExecutor
-from kdbench.run.job import Job, lineage
-from kdbench.run.latency import measure_plan
-from kdbench.run.monitor import Inbox, Monitor
-from kdbench.run.outcome import save_failure
-from kdbench.run.prepare import Prepared
-from kdbench.run.presence import wait_for_workers
-from kdbench.run.progress import Progress
-from kdbench.run.resources import Resources
-from kdbench.run.scheduler import Scheduler
 from kdbench.train.networks import changes_student, interface_of, trained_network
 
 

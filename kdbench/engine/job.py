@@ -20,7 +20,7 @@ class Job(Frozen):
         cohort: what is to be trained; a member that has a finished record is left alone.
         dataset: the data, with the options that say where they are.
         data_root: where data lie.
-        data_file: the data as :func:`kdbench.run.resources.save_data` wrote them; without it they are read from ``data_root``.
+        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are read from ``data_root``.
         runs: the runs folder that records and checkpoints go to.
         plugins: plugin files.
         device: where networks train: ``cpu``, ``cuda``, ``cuda:1``.

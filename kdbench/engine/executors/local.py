@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from kdbench.run.events import Report
-from kdbench.run.executors import ExecutorSettings
-from kdbench.run.job import Job
-from kdbench.run.resources import Resources
-from kdbench.run.worker import work
+from kdbench.engine.events import Report
+from kdbench.engine.executors import ExecutorSettings
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources
+from kdbench.engine.worker import work
 
 
 class LocalExecutor:
