@@ -59,7 +59,9 @@ def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = 
 def seconds(members: int, data: TaskData, registry: Registry) -> float:
     """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
     teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
-    network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = initial_student(teacher_trial, interface_of(teacher_trial, data, registry), registry).to(
+        memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
     settings = StreamSettings(
         batch_size=BATCH,
         drop_last=True,
@@ -74,9 +76,10 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     made = []
     for number in range(members):
         own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,))
-        method, student = make_method(own, registry), initial_student(own, data, registry)
+        method, interface = make_method(own, registry), interface_of(own, data, registry)
+        student = initial_student(own, interface, registry)
         shapes = (observe.shapes(network, example, features=(), embedding=False),)
-        context = build_context(own, student, shapes, data, registry, method, STEPS)
+        context = build_context(own, student, shapes, interface, data.train.targets, registry, method, STEPS)
         made.append(Member(own, method, student, context, Presentation.of(own, TASK, data, CPU), TASK.metrics, CPU))
     presentation = Presentation.of(teacher_trial, TASK, data, CPU)
     stages = observe.num_stages(network, example)

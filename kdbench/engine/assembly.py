@@ -25,7 +25,15 @@ from kdbench.seeding import named_seed
 from kdbench.tasks.stream import StreamSettings, TrainStream, unit_targets
 from kdbench.train.evaluate import predict
 from kdbench.train.member import Member
-from kdbench.train.networks import build_context, initial_student, interface_of, make_method, teacher_shapes, trained_network
+from kdbench.train.networks import (
+    build_context,
+    initial_student,
+    interface_of,
+    interfaces_of,
+    make_method,
+    teacher_shapes,
+    trained_network,
+)
 from kdbench.train.presentation import Presentation
 from kdbench.train.teacher import Teacher
 
@@ -57,9 +65,10 @@ def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: i
     """A trial's member as it is before its first epoch."""
     data, registry = resources.data, resources.registry
     method = make_method(trial, registry)
-    student = initial_student(trial, data, registry)
-    shapes = teacher_shapes(trial, job.trials, data, registry, method)
-    context = build_context(trial, student, shapes, data, registry, method, steps_per_epoch)
+    interfaces, labels = interfaces_of(data, registry), data.train.targets
+    student = initial_student(trial, interfaces(trial), registry)
+    shapes = teacher_shapes(trial, job.trials, interfaces, labels, registry, method)
+    context = build_context(trial, student, shapes, interfaces(trial), labels, registry, method, steps_per_epoch)
     device = torch.device(job.device)
     presentation = Presentation.of(trial, resources.task, data, device)
     return Member(trial, method, student, context, presentation, resources.task.metrics, device)
@@ -68,14 +77,14 @@ def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: i
 def load_teachers(job: Job, resources: Resources, members: Sequence[Member]) -> dict[str, Teacher]:
     """The teachers of all members, by id of the trial that they come from."""
     data, registry, store = resources.data, resources.registry, resources.store
-    device = torch.device(job.device)
+    device, interfaces = torch.device(job.device), interfaces_of(data, registry)
     found: dict[str, Teacher] = {}
     for name in dict.fromkeys(t for m in members for t in m.trial.teachers):
         taught = [m for m in members if name in m.trial.teachers]
         recipe = taught[0].trial.recipe
         trial = job.trials[name]
-        network = trained_network(trial, job.trials, data, registry, store.student(name))
-        stages = observe.num_stages(network, interface_of(trial, data, registry).example())
+        network = trained_network(trial, job.trials, interfaces, data.train.targets, registry, store.student(name))
+        stages = observe.num_stages(network, interfaces(trial).example())
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         network.to(device)
         network.to(memory_format=layout)

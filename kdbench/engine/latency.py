@@ -11,20 +11,20 @@ from kdbench.measure.latency_process import Subject
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
-from kdbench.train.networks import changes_student, interface_of, profile_id
+from kdbench.train.networks import changes_student, profile_id
 
 
 def subjects_of(prepared: Prepared) -> list[Subject]:
     """Every architecture of a plan once, but those that a method changes: they are known only when they are trained."""
-    data, registry = prepared.data, prepared.registry
+    registry = prepared.registry
     found: dict[str, Subject] = {}
     for trial in prepared.plan.trials.values():
         if changes_student(registry.methods[trial.method]):
             continue
-        key = profile_id(trial, data, registry)
+        interface = prepared.interface_of(trial)
+        key = profile_id(trial, interface, registry)
         spec = trial.model.model_copy(update={"weights": "scratch"})
-        interface = interface_of(trial, data, registry)
-        found.setdefault(key, Subject(key, trial.model.model, spec, trial.task, interface.spec, data.num_classes))
+        found.setdefault(key, Subject(key, trial.model.model, spec, trial.task, interface.spec, interface.num_classes))
     return list(found.values())
 
 
@@ -34,7 +34,7 @@ def references_of(prepared: Prepared) -> list[str]:
     taught = [t for trial in plan.trials.values() for t in trial.teachers]
     teachers = dict.fromkeys([*(e.trial for e in plan.entries if e.role == "teacher"), *taught])
     known = {s.profile for s in subjects_of(prepared)}
-    profiles = (profile_id(plan.trials[t], prepared.data, prepared.registry) for t in teachers)
+    profiles = (profile_id(plan.trials[t], prepared.interface_of(plan.trials[t]), prepared.registry) for t in teachers)
     return [p for p in dict.fromkeys(profiles) if p in known]
 
 

@@ -22,6 +22,7 @@ from kdbench.results.record import Profile
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files, resolve
+from kdbench.tasks.interface import Interface
 from kdbench.tasks.load import load_data
 from kdbench.tasks.task import Task
 from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
@@ -52,9 +53,13 @@ class Prepared:
     profiles: Mapping[str, Profile]
     plugins: tuple[Path, ...] = ()
 
+    def interface_of(self, trial: Trial) -> Interface:
+        """What a trial's network takes and gives."""
+        return interface_of(trial, self.data, self.registry)
+
     def profile_of(self, trial: Trial) -> Profile | None:
         """Cost of a trial's network, if it is known before training."""
-        return self.profiles.get(profile_id(trial, self.data, self.registry))
+        return self.profiles.get(profile_id(trial, self.interface_of(trial), self.registry))
 
 
 def suitable_jobs(prepared: Prepared, store: Store, device: torch.device) -> int:
@@ -129,13 +134,14 @@ def choose_device(name: str) -> torch.device:
 def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registry) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for trial in plan.trials.values():
-        key = profile_id(trial, data, registry)
+        interface = interface_of(trial, data, registry)
+        key = profile_id(trial, interface, registry)
         if key not in found and not changes_student(registry.methods[trial.method]):
-            network = initial_student(trial, data, registry)
+            network = initial_student(trial, interface, registry)
             found[key] = profile(
                 network,
                 name=trial.model.model,
-                interface=interface_of(trial, data, registry),
+                interface=interface,
                 id=key,
                 batch_size=loaded.suite.measure.batch_size,
             )

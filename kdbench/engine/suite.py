@@ -29,7 +29,7 @@ from kdbench.plugins.manager import Registry
 from kdbench.results.files import tidy
 from kdbench.results.record import Failure, Record
 from kdbench.results.store import PARTS, Store
-from kdbench.train.networks import changes_student, interface_of, trained_network
+from kdbench.train.networks import changes_student, interfaces_of, trained_network
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,16 @@ class _Run:
         """Networks that a method deploys in another shape are known only when they are trained."""
         prepared, store = self.prepared, self.store
         plan, data, registry = prepared.plan, prepared.data, prepared.registry
-        measure = prepared.loaded.suite.measure
+        measure, interfaces = prepared.loaded.suite.measure, interfaces_of(data, registry)
         for trial in plan.trials.values() if measure.cost else ():
             record = store.record(trial.id) if changes_student(registry.methods[trial.method]) else None
             if record is not None and record.status == "finished" and store.profile(record.profile) is None:
-                network = trained_network(trial, plan.trials, data, registry, store.student(trial.id))
+                network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, store.student(trial.id))
                 store.save_profile(
                     profile(
                         network,
                         name=f"{trial.model.model} ({trial.method})",
-                        interface=interface_of(trial, data, registry),
+                        interface=interfaces(trial),
                         id=record.profile,
                         batch_size=measure.batch_size,
                     )

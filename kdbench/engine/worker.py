@@ -21,7 +21,7 @@ from kdbench.tasks.stream import TrainStream, unit_targets
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
 from kdbench.train.cohort import BatchDone, EpochEnd, Left, train_cohort
 from kdbench.train.member import Member
-from kdbench.train.networks import profile_id
+from kdbench.train.networks import interface_of, profile_id
 
 
 def ignore(event: Event) -> None:
@@ -175,6 +175,7 @@ class _Worker:
         trained = {name: last[f"train_{name}"] for name in task.metrics if f"train_{name}" in last}
         metrics = {"train": trained, **split_scores(self.resources, logits)}
         own = metrics["test"]
+        interface = interface_of(trial, self.resources.data, self.resources.registry)
 
         def failed(name: str, error: Exception) -> None:
             self._warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
@@ -185,9 +186,9 @@ class _Worker:
             trial=trial,
             status="finished",
             metrics=metrics,
-            profile=profile_id(trial, self.resources.data, self.resources.registry),
+            profile=profile_id(trial, interface, self.resources.registry),
             costs=self.timings[trial.id].costs(member, stream.samples_per_epoch),
-            data=data_facts(self.resources.data),
+            data={**data_facts(self.resources.data), "inputs": interface.spec},
             provenance=provenance(self.job, self.resources, trial),
         )
         record = self.store.save(
