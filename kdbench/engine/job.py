@@ -23,6 +23,8 @@ class Job(Frozen):
         data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are read from ``data_root``.
         runs: the runs folder that records and checkpoints go to.
         plugins: plugin files.
+        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them; set by an executor for workers that it
+            starts itself, and unpickled by nobody else.
         device: where networks train: ``cpu``, ``cuda``, ``cuda:1``.
         threads: of torch on the CPU; ``None`` leaves the worker's own.
         command: the command line, for provenance.
@@ -38,6 +40,7 @@ class Job(Frozen):
     data_file: Path | None = None
     runs: Path
     plugins: tuple[Path, ...] = ()
+    objects: str = ""
     device: str = "cpu"
     threads: int | None = None
     command: str = ""

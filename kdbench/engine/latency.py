@@ -72,6 +72,7 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
             store.latency_data_path(report_id),
             references=references_of(prepared),
             plugins=prepared.plugins,
+            objects=prepared.objects,
             threads=torch.get_num_threads(),
         )
         store.save_latency(report)

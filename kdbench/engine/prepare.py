@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,6 +43,7 @@ class Prepared:
         plan: what is to be done.
         profiles: id → cost of every network that the plan trains, except those that a method changes; empty without ``measure.cost``.
         plugins: plugin files, the suite's and others.
+        objects: plugins that are objects.
     """
 
     loaded: LoadedSuite
@@ -52,6 +54,7 @@ class Prepared:
     plan: Plan
     profiles: Mapping[str, Profile]
     plugins: tuple[Path, ...] = ()
+    objects: tuple[Any, ...] = ()
 
     def interface_of(self, trial: Trial) -> Interface:
         """What a trial's network takes and gives."""
@@ -80,6 +83,7 @@ def prepare(
     data_root: Path,
     *,
     plugins: tuple[Path, ...] = (),
+    objects: tuple[Any, ...] = (),
     cohorts: bool = True,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -89,6 +93,7 @@ def prepare(
         loaded: the suite.
         data_root: where data lie, or are downloaded to.
         plugins: plugin files beside those that the suite names.
+        objects: plugins that are objects: classes, model factories, objects with hooks.
         cohorts: whether trials train together.
         progress: is told what goes on.
 
@@ -97,7 +102,7 @@ def prepare(
     """
     progress = progress or Progress()
     files, places = plugin_files(loaded)
-    registry = load_registry([*files, *plugins], places)
+    registry = load_registry([*files, *plugins], places, objects)
     registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
@@ -110,7 +115,7 @@ def prepare(
     if loaded.suite.measure.cost:
         progress.preparing("counting parameters and MACs")
         profiles = _profiles(loaded, plan, data, registry)
-    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins))
+    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects)
 
 
 def choose_device(name: str) -> torch.device:

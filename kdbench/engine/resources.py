@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -14,7 +15,7 @@ from torch import Tensor
 from kdbench.data.inputs import Inputs, tensors
 from kdbench.data.types import Split, TaskData
 from kdbench.engine.job import Job
-from kdbench.errors import DataError
+from kdbench.errors import DataError, PluginError
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.files import disk_errors
 from kdbench.results.store import Store
@@ -34,25 +35,32 @@ class Resources:
         task: what is learnt.
         data: the data, loaded.
         store: where records go.
+        objects: plugins that are objects; an executor has to send them to workers in other processes.
     """
 
     registry: Registry
     task: Task
     data: TaskData
     store: Store
+    objects: tuple[Any, ...] = ()
 
 
-def open_resources(job: Job, warn: Callable[[str], None] = lambda message: None) -> Resources:
+def open_resources(
+    job: Job, warn: Callable[[str], None] = lambda message: None, objects: Sequence[Any] | None = None
+) -> Resources:
     """Open what a job names.
 
     Args:
         job: the job.
         warn: told, in a sentence, of what is not well in the runs folder.
+        objects: the plugins that ``job.objects`` stands for; this function unpickles nothing.
 
     Raises:
         KdbenchError: a plugin or the data cannot be read, or the data are not those that the job is about.
     """
-    registry = load_registry(job.plugins)
+    if job.objects and objects is None:
+        raise PluginError("the job carries pickled plugins, which only a worker that kdbench started itself may open")
+    registry = load_registry(job.plugins, objects=objects or ())
     task, saved = task_of(job.members[0], registry), job.data_file
     data = load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets, task)
     for trial in job.members:
@@ -61,7 +69,7 @@ def open_resources(job: Job, warn: Callable[[str], None] = lambda message: None)
                 f"the data {data.name} in {job.data_root} are not those that the run was planned with:"
                 f" their fingerprint is {data.fingerprint} here and {trial.data.fingerprint} there"
             )
-    return Resources(registry, task, data, Store(job.runs, warn=warn))
+    return Resources(registry, task, data, Store(job.runs, warn=warn), tuple(objects or ()))
 
 
 def save_data(data: TaskData, path: Path) -> None:

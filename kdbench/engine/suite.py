@@ -116,7 +116,7 @@ class _Run:
         self.progress = progress
         self.command = command
         self.started = now()
-        self.resources = Resources(prepared.registry, prepared.task, prepared.data, store)
+        self.resources = Resources(prepared.registry, prepared.task, prepared.data, store, prepared.objects)
         self.names = prepared.plan.names()
 
     def begin(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,7 @@ def measure_latency(
     *,
     references: Sequence[str] = (),
     plugins: Sequence[Path] = (),
+    objects: Sequence[Any] = (),
     threads: int | None = None,
 ) -> LatencyReport:
     """Time networks in turns, in processes of their own, one after the other; nothing else should run meanwhile.
@@ -58,6 +60,7 @@ def measure_latency(
         out: where pytest-benchmark's JSON is kept, with all timed passes; not written if nothing could be timed.
         references: profiles that the others' speed-ups are relative to, such as teachers'.
         plugins: plugin files that the models may come from.
+        objects: plugins that are objects, likewise.
         threads: threads on the CPU, where the settings do not say; torch's own number by default.
 
     Raises:
@@ -67,7 +70,7 @@ def measure_latency(
     settings = _with_threads(settings, threads)
     started, before = now(), load_average()
     with tempfile.TemporaryDirectory(prefix="kdbench-latency-") as folder:
-        raw, skipped = run_processes(subjects, settings, plugins, Path(folder))
+        raw, skipped = run_processes(subjects, settings, plugins, objects, Path(folder))
     after = load_average()
     if raw is not None:
         write_whole(out, json.dumps(raw, indent=1).encode())

@@ -27,6 +27,7 @@ from kdbench.measure.machine import device_name, processor
 from kdbench.measure.runtimes import Pass, Place, forward_pass
 from kdbench.models.call import positional
 from kdbench.models.factory import create_model
+from kdbench.plugins.carry import unpack
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import Latency
 
@@ -108,7 +109,7 @@ def job() -> Job:
 @cache
 def registry() -> Registry:
     """The plugins that models may come from."""
-    return load_registry(job().plugins)
+    return load_registry(job().plugins, objects=unpack(job().objects))
 
 
 def note(job: Job, case: Case, **more: str) -> None:

@@ -18,6 +18,7 @@ import kdbench
 from kdbench.errors import KdbenchError
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.runtimes import unavailable
+from kdbench.plugins.carry import pack
 from kdbench.plugins.manager import Registry
 from kdbench.suite.schema import Frozen, Latency, ModelSpec
 from kdbench.tasks.interface import Interface
@@ -64,6 +65,7 @@ class Job(Frozen):
         settings: how they are timed.
         threads: threads on the CPU.
         plugins: plugin files that the models may come from.
+        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them.
         skip: keys of cases that are not to be tried.
         diary: file in which the child notes what it begins, and what it had to leave out and why.
         parent: the process that waits for it.
@@ -73,6 +75,7 @@ class Job(Frozen):
     settings: Latency
     threads: int
     plugins: tuple[Path, ...] = ()
+    objects: str = ""
     skip: tuple[str, ...] = ()
     diary: Path
     parent: int
@@ -96,7 +99,7 @@ def settings_of(latency: Latency) -> list[Setting]:
 
 
 def run_processes(
-    subjects: Sequence[Subject], settings: Latency, plugins: Sequence[Path], folder: Path
+    subjects: Sequence[Subject], settings: Latency, plugins: Sequence[Path], objects: Sequence[Any], folder: Path
 ) -> tuple[dict[str, Any] | None, list[tuple[Case, str]]]:
     """Run the children one after the other, each for its share of the turns.
 
@@ -104,6 +107,7 @@ def run_processes(
         pytest-benchmark's JSON, of all of them in one, and what was left out and why.
     """
     cases = [Case(setting, s) for setting in settings_of(settings) for s in subjects]
+    packed = pack(_needed(objects))
     skipped = {c.key: why for c in cases if (why := unavailable(c.setting.device))}
     count = max(1, min(settings.processes, settings.blocks // 2))  # a process needs two turns
     share = settings.model_copy(
@@ -115,7 +119,7 @@ def run_processes(
     )
     raw: dict[str, Any] | None = None
     for process in range(count):
-        data = _until_well(cases, subjects, share, plugins, folder, skipped)
+        data = _until_well(cases, subjects, share, plugins, packed, folder, skipped)
         for benchmark in () if data is None else data["benchmarks"]:
             info = benchmark["extra_info"]
             info["process"], info["block"] = process, info["block"] + process * share.blocks
@@ -130,11 +134,17 @@ def run_processes(
     return raw, [(c, skipped[c.key]) for c in cases if c.key in skipped]
 
 
+def _needed(objects: Sequence[Any]) -> list[Any]:
+    """Objects that the networks may come from: not methods, nor data sets."""
+    return [o for o in objects if getattr(o, "plugin_hook", None) not in ("kdbench_methods", "kdbench_datasets")]
+
+
 def _until_well(
     cases: Sequence[Case],
     subjects: Sequence[Subject],
     settings: Latency,
     plugins: Sequence[Path],
+    objects: str,
     folder: Path,
     skipped: dict[str, str],
 ) -> dict[str, Any] | None:
@@ -148,6 +158,7 @@ def _until_well(
             settings=settings,
             threads=settings.threads,
             plugins=tuple(Path(p).resolve() for p in plugins),
+            objects=objects,
             skip=tuple(skipped),
             diary=diary,
             parent=os.getpid(),

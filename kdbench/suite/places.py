@@ -74,6 +74,30 @@ class KeyPlaces:
         return f"at {self.of(*path)}"
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """Places of a suite of which one part was given apart from the rest.
+
+    Args:
+        rest: where everything else is.
+        key: key of that part.
+    """
+
+    rest: Places
+    key: str
+
+    def of(self, *path: str | int) -> Place:
+        """Where it is: in the file, or by keys in the part that was given apart."""
+        return self._places(path).of(*path)
+
+    def reference(self, *path: str | int) -> str:
+        """As those of the part have it."""
+        return self._places(path).reference(*path)
+
+    def _places(self, path: tuple[str | int, ...]) -> Places:
+        return KeyPlaces() if path[:1] == (self.key,) else self.rest
+
+
 class _Composer(Composer):
     """Refuses what would go wrong silently: a key given twice, and an alias inside what it stands for."""
 

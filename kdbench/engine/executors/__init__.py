@@ -38,7 +38,7 @@ class Executor(Protocol):
         """Run a job.
 
         Args:
-            job: the job; the executor may change ``device``, ``threads`` and ``data_file`` to what its workers have.
+            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to what its workers have.
             report: is told what happens, from any thread; the last event comes before the future is done.
 
         Returns:

@@ -52,6 +52,7 @@ def _serve(out: TextIO, state: _State) -> None:
     from kdbench.engine.resources import Resources, open_resources
     from kdbench.engine.worker import work
     from kdbench.errors import KdbenchError, StoreError
+    from kdbench.plugins.carry import unpack
 
     ignore_notes_to_developers()
     opened: tuple[str, Resources] | None = None
@@ -68,9 +69,10 @@ def _serve(out: TextIO, state: _State) -> None:
         try:
             job = Job.model_validate_json(line)
             with present(job.runs):
-                key = job.model_dump_json(include={"dataset", "data_root", "data_file", "runs", "plugins"})
+                key = job.model_dump_json(include={"dataset", "data_root", "data_file", "runs", "plugins", "objects"})
                 if opened is None or opened[0] != key:
-                    opened = key, open_resources(job, lambda message: send(Warned(message=message)))
+                    objects = unpack(job.objects)  # standard input is the parent's
+                    opened = key, open_resources(job, lambda message: send(Warned(message=message)), objects)
                 work(job, send, opened[1])
         except Exception as error:
             known = next((k.__name__ for k in (StoreError, KdbenchError) if isinstance(error, k)), type(error).__name__)

@@ -23,6 +23,7 @@ from kdbench.engine.executors.cores import threads_of_each
 from kdbench.engine.job import Job
 from kdbench.engine.resources import Resources, save_data
 from kdbench.errors import KdbenchError, StoreError
+from kdbench.plugins.carry import pack
 from kdbench.results.files import temporary
 
 LIVES = 2
@@ -50,6 +51,7 @@ class ProcessExecutor:
         self._threads = settings.threads or threads_of_each(self.slots)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._data_file: Path | None = None
+        self._objects = ""
         self._closing = threading.Event()
         self._workers = [_Worker(self._closing, device) for device in _devices(settings.device, self.slots)]
         self._threads_of_workers = [
@@ -59,18 +61,20 @@ class ProcessExecutor:
             thread.start()
 
     def open(self, resources: Resources) -> None:
-        """Write the decoded data once, for all workers to map into their memory.
+        """Write the decoded data once, for all workers to map into their memory, and pickle the plugins that are objects.
 
         Raises:
             StoreError: the runs folder cannot be written.
+            PluginError: an object cannot be pickled.
         """
+        self._objects = pack(resources.objects)
         self._data_file = temporary(resources.store.root.absolute() / "data")
         save_data(resources.data, self._data_file)
 
     def submit(self, job: Job, report: Report) -> Future[None]:
         """Run a job in the next worker that is free."""
         future: Future[None] = Future()
-        changes = {"threads": self._threads, "data_file": self._data_file}
+        changes = {"threads": self._threads, "data_file": self._data_file, "objects": self._objects}
         self._tasks.put(_Task(job.model_copy(update=changes), report, future))
         return future
 
