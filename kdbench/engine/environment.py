@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-import kdbench
 from kdbench.measure.machine import device_name, machine, now
 
 __all__ = ["commit", "device_name", "libraries", "machine", "now"]
@@ -36,7 +35,7 @@ def libraries() -> dict[str, str]:
 @cache
 def commit() -> str:
     """The git commit of kdbench's checkout, with ``+dirty`` where files differ from it; empty for an installed package."""
-    checkout = Path(kdbench.__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return ""
     try:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import kdbench
 from kdbench.errors import KdbenchError
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.runtimes import unavailable
@@ -188,7 +187,7 @@ def _child(job: Job, data: Path, folder: Path) -> int:
     environment |= {
         JOB: str(folder / "job.json"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(kdbench.__file__).parent.parent), *_python_path()]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *_python_path()]),
     }
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603

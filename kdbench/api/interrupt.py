@@ -7,6 +7,9 @@ it is lost. So the signal is remembered, and the displays check for it at every 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -15,11 +18,30 @@ _wanted = 0
 
 
 def install() -> None:
-    """Take over SIGINT and SIGTERM."""
+    """Take over SIGINT and SIGTERM, for the whole process."""
     global _wanted  # noqa: PLW0603
     _wanted = 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _note)
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Remember SIGINT while a block runs, where Python would raise ``KeyboardInterrupt`` itself; a program's own handler stays."""
+    global _wanted  # noqa: PLW0603
+    usual = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not usual:
+        yield
+        return
+    _wanted = 0
+    signal.signal(signal.SIGINT, _note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _wanted = 0
 
 
 def check() -> None:
