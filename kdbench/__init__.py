@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kdbench.models.timm_import import register_when_imported
-from kdbench.version import VERSION as __version__
+from kdbench.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt

@@ -5,6 +5,6 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 try:
-    VERSION = version("kdbench")
+    __version__ = version("kdbench")
 except PackageNotFoundError:  # run from a checkout that is not installed
-    VERSION = "0+unknown"
+    __version__ = "0+unknown"

@@ -13,7 +13,7 @@ from kdbench.engine.job import Job
 from kdbench.engine.resources import Resources
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Provenance, Record
-from kdbench.version import VERSION
+from kdbench.version import __version__
 
 
 def failure_of(error: Exception, epoch: int = -1) -> Failure:
@@ -44,7 +44,7 @@ def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
     return Provenance(
         suite=job.suite,
         command=job.command,
-        kdbench=VERSION,
+        kdbench=__version__,
         commit=environment.commit(),
         method_digest=resources.registry.methods[trial.method].source_digest(),
         libraries=environment.libraries(),

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kdbench.cli import display, interrupt
-from kdbench.cli.display import LiveDisplay, Meter, PlainDisplay, duration
+from kdbench.api import interrupt
+from kdbench.api.progress import Silent, meter
+from kdbench.api.progress.live import LiveDisplay
+from kdbench.api.progress.meter import Meter, duration
+from kdbench.api.progress.plain import PlainDisplay
 from kdbench.plan.trial import Cohort, Trial
 from tests.results import made
 from tests.support import small
@@ -32,7 +35,7 @@ def cohort_of(*trials: Trial) -> Cohort:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(display, "time", found)
+    monkeypatch.setattr(meter, "time", found)
     return found
 
 
@@ -156,8 +159,10 @@ def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(
 
 
 def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    display_of_a_log = PlainDisplay()
-    display_of_a_log.batch(["x"], 0, 32, 1.0)
+    displays = [PlainDisplay(), Silent()]
+    for shown in displays:
+        shown.batch(["x"], 0, 32, 1.0)
     monkeypatch.setattr(interrupt, "_wanted", 2)
-    with pytest.raises(KeyboardInterrupt):
-        display_of_a_log.batch(["x"], 0, 32, 1.0)
+    for shown in displays:
+        with pytest.raises(KeyboardInterrupt):
+            shown.batch(["x"], 0, 32, 1.0)
