@@ -65,7 +65,7 @@ student = results.student()
 student.pretrained_cfg["mean"], student.pretrained_cfg["label_names"]
 
 # %% Let it read some digits.
-from sklearn.datasets import load_digits  # noqa: E402  (a notebook imports where it needs)
+from sklearn.datasets import load_digits
 
 digits = load_digits()
 images = torch.tensor(digits.images[:10], dtype=torch.float32)[:, None] / 16

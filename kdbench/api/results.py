@@ -118,18 +118,18 @@ class Results:
         from kdbench.report.figures.charts import SECTIONS, charts
         from kdbench.report.text import flat
 
-        found = charts(self.analysis, [kind] if kind in SECTIONS else SECTIONS)
-        fitting = [c for c in found if kind in (c.section, c.stem)]
+        if kind not in SECTIONS and "-" not in kind:
+            raise _unknown("kind of figure", kind, SECTIONS)
+        fitting = [c for c in charts(self.analysis, [kind] if kind in SECTIONS else SECTIONS) if kind in (c.section, c.stem)]
         if not fitting and kind not in SECTIONS:
-            raise _unknown("kind of figure", kind, SECTIONS, [*SECTIONS, *(c.stem for c in found)])
+            raise _unknown("kind of figure", kind, SECTIONS)
         if pair is not None:
             pairs = list(dict.fromkeys(e.pair for e in self.plan.entries))
             if pair not in pairs:
-                raise _unknown("pair", pair, pairs, pairs)
+                raise _unknown("pair", pair, pairs)
             fitting = [c for c in fitting if c.title.startswith(f"{flat(pair)}:")]
         if not fitting:
-            drawn = ", ".join(dict.fromkeys(c.section for c in charts(self.analysis)))
-            raise KdbenchError(f'there is nothing to draw of the kind "{kind}"; these results have {drawn or "nothing"}')
+            raise KdbenchError(f'these results have nothing to draw of the kind "{kind}"')
         return fitting[0].figure
 
     def report(
@@ -186,8 +186,8 @@ class Results:
         return leaderboard_html(self.analysis)
 
 
-def _unknown(what: str, given: str, known: Sequence[str], near: Sequence[str]) -> KdbenchError:
-    hint = did_you_mean(given, near) or f"; known are {', '.join(known)}"
+def _unknown(what: str, given: str, known: Sequence[str]) -> KdbenchError:
+    hint = did_you_mean(given, known) or f"; known are {', '.join(known)}"
     return KdbenchError(f'unknown {what} "{given}"{hint}')
 
 

@@ -126,6 +126,9 @@ def test_a_method_defined_in_a_cell_runs_and_its_source_is_kept(tmp_path: Path, 
     assert "class Mine(Method):" in kept
     assert "SCALE = 0.5" in kept
     assert results.records[trial].provenance.method_digest == made.cell()["Mine"].source_digest()
+    assert results.records[trial].provenance.command == "kdbench.run('small')"
+    texts = [p.read_text() for p in (tmp_path / "runs").rglob("*.json")]
+    assert not any("objects" in json.loads(text) for text in texts)  # no pickle is ever stored
     assert not run(made.suite(tmp_path), tmp_path / "runs", methods=["kd", made.cell()["Mine"]]).stale
 
 
@@ -236,11 +239,3 @@ def test_a_display_of_one_s_own_is_closed_when_nothing_could_start(tmp_path: Pat
     with pytest.raises(KdbenchError):
         run(made.suite(tmp_path, methods=["kdd"]), tmp_path / "runs", progress=log)
     assert log.said == ["finished"]
-
-
-def test_the_call_is_in_the_record_and_pickles_are_not(tmp_path: Path) -> None:
-    results = run(made.suite(tmp_path), tmp_path / "runs", methods=[made.cell()["Mine"]], jobs=2, threads=1)
-    record = next(iter(results.records.values()))
-    assert record.provenance.command == "kdbench.run('small')"
-    texts = [p.read_text() for p in (tmp_path / "runs").rglob("*.json")]
-    assert not any("objects" in json.loads(text) for text in texts)
