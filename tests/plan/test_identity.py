@@ -156,7 +156,7 @@ from pathlib import Path
 import kdbench, torch
 from kdbench.plan.trial import Trial
 from kdbench.results.store import Store
-from kdbench.run.latency import latency_report_id
+from kdbench.engine.latency import latency_report_id
 from tests.support import small
 here, copy = Path(sys.argv[1]), Path(sys.argv[2])
 assert Path(kdbench.__file__).is_relative_to(copy), kdbench.__file__
@@ -181,7 +181,7 @@ print(json.dumps({
 
 def test_a_kdbench_with_more_keys_finds_everything_and_trains_the_same(tmp_path: Path) -> None:
     """A copy of kdbench whose schema has a further key in every model: same records, profiles, latencies, same weights."""
-    from kdbench.run.latency import latency_report_id
+    from kdbench.engine.latency import latency_report_id
 
     small.run(small.write_suite(tmp_path), tmp_path / "runs")
     small.write_suite(tmp_path, name="timed", measure={"latency": {"devices": ["cpu"], "threads": 1}})

@@ -1,0 +1,69 @@
+"""Records of trials that ended: what both kinds hold, and how an error is put down."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import torch
+
+from kdbench.data.types import TaskData
+from kdbench.engine import environment
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources
+from kdbench.plan.trial import Trial
+from kdbench.results.record import Failure, Provenance, Record
+from kdbench.version import __version__
+
+
+def failure_of(error: Exception, epoch: int = -1) -> Failure:
+    """An error of a member as it stands in a record."""
+    text = "".join(traceback.format_exception(error))
+    message = str(error).partition("\n")[0] or type(error).__name__
+    return Failure(kind=type(error).__name__, message=message, traceback=text, epoch=epoch)
+
+
+def save_failure(job: Job, resources: Resources, trial: Trial, failure: Failure) -> Record:
+    """Store the record of a trial that failed; its checkpoint stays where it is.
+
+    Raises:
+        StoreError: the runs folder cannot be written.
+    """
+    record = Record(
+        trial=trial,
+        status="failed",
+        failure=failure,
+        data=data_facts(resources.data),
+        provenance=provenance(job, resources, trial),
+    )
+    return resources.store.save(record)
+
+
+def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
+    """Where the numbers of a trial that ends now come from."""
+    return Provenance(
+        suite=job.suite,
+        command=job.command,
+        kdbench=__version__,
+        commit=environment.commit(),
+        method_digest=resources.registry.methods[trial.method].source_digest(),
+        libraries=environment.libraries(),
+        machine=environment.machine(),
+        device=environment.device_name(torch.device(job.device)),
+        threads=torch.get_num_threads(),
+        started=job.started,
+        finished=environment.now(),
+    )
+
+
+def data_facts(data: TaskData) -> dict[str, Any]:
+    """Name, fingerprint, classes, statistics and sizes of the data."""
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.class_names),
+        "statistics": {name: values.tolist() for name, values in data.statistics.items()},
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.test),
+    }
