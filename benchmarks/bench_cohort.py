@@ -19,7 +19,7 @@ from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
 from kdbench.tasks.images.classification import ImageClassification
-from kdbench.tasks.stream import StreamSettings
+from kdbench.tasks.stream import StreamSettings, TrainStream
 from kdbench.train.cohort import Left, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, make_method
@@ -32,8 +32,7 @@ RECIPE = Recipe(epochs=1, batch_size=BATCH, augmentation={"crop_padding": 4, "fl
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def data() -> TaskData:
+def noise() -> TaskData:
     """Noise of CIFAR-10's shape: its values do not matter for time."""
     generator = torch.Generator().manual_seed(0)
     split = Split(
@@ -45,20 +44,30 @@ def data() -> TaskData:
 
 
 @pytest.fixture(scope="module")
+def data() -> TaskData:
+    """The noise."""
+    return noise()
+
+
+@pytest.fixture(scope="module")
 def registry() -> Registry:
     """All plugins."""
     return load_registry()
 
 
-def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = ()) -> Trial:
+def trial(model: ModelSpec, method: str, seed: int, teachers: tuple[str, ...] = (), epochs: int = 1) -> Trial:
     """A trial on the noise."""
     key = DataKey(spec=DatasetSpec(name="noise"), fingerprint="noise")
-    return Trial(data=key, model=model, method=method, teachers=teachers, recipe=RECIPE, seed=seed)
+    recipe = RECIPE.model_copy(update={"epochs": epochs})
+    return Trial(data=key, model=model, method=method, teachers=teachers, recipe=recipe, seed=seed)
 
 
-def seconds(members: int, data: TaskData, registry: Registry) -> float:
-    """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
-    teacher_trial = trial(ModelSpec(model="resnet18", stem="small"), "supervised", 0)
+def cohort(
+    members: int, data: TaskData, registry: Registry, *, teacher: str = "resnet18", epochs: int = 1
+) -> tuple[list[Member], dict[str, Teacher], TrainStream]:
+    """``members`` members of kd, their teacher and their batches."""
+    spec = ModelSpec(model=teacher, stem="small" if teacher == "resnet18" else "default")
+    teacher_trial = trial(spec, "supervised", 0, epochs=epochs)
     network = initial_student(teacher_trial, interface_of(teacher_trial, data, registry), registry).to(
         memory_format=torch.channels_last
     )  # type: ignore[call-overload]
@@ -75,7 +84,7 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
     example = interface_of(teacher_trial, data, registry).example()
     made = []
     for number in range(members):
-        own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,))
+        own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,), epochs)
         method, interface = make_method(own, registry), interface_of(own, data, registry)
         student = initial_student(own, interface, registry)
         shapes = (observe.shapes(network, example, features=(), embedding=False),)
@@ -83,9 +92,15 @@ def seconds(members: int, data: TaskData, registry: Registry) -> float:
         made.append(Member(own, method, student, context, Presentation.of(own, TASK, data, CPU), TASK.metrics, CPU))
     presentation = Presentation.of(teacher_trial, TASK, data, CPU)
     stages = observe.num_stages(network, example)
-    teacher = Teacher(teacher_trial.id, network, [m.needs for m in made], stages, presentation, "fp32")
+    needs = [m.needs for m in made]
+    return made, {teacher_trial.id: Teacher(teacher_trial.id, network, needs, stages, presentation, "fp32")}, stream
+
+
+def seconds(members: int, data: TaskData, registry: Registry) -> float:
+    """Seconds of an epoch of ``members`` members of kd, set-up not counted."""
+    made, teachers, stream = cohort(members, data, registry)
     begin = time.perf_counter()
-    for event in train_cohort(made, {teacher_trial.id: teacher}, stream, CPU):
+    for event in train_cohort(made, teachers, stream, CPU):
         if isinstance(event, Left):
             raise event.error
     return time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""A claim about a method, and what came of testing it."""
+"""A claim about a method, and the result of testing it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kdbench.errors import KdbenchError
 from kdbench.method import Method
 
 Claim = Callable[[type[Method]], str]
-"""A function whose docstring's first line is what it claims; it returns a remark (mostly none) or raises :class:`Broken`."""
+"""A function whose docstring's first line is the claim; it returns a remark (mostly empty) or raises :class:`Broken`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one claim.
+    """Result of testing one claim.
 
     Args:
         claim: what is claimed, one sentence.
@@ -37,19 +38,19 @@ class Broken(AssertionError):
 
 
 def claim(function: Callable[[type[Method]], str | None]) -> Claim:
-    """Make a claim of a function: random states outside it are untouched, and no remark is an empty one."""
+    """Make a function a claim, which leaves random states as they were and returns a remark even where there is none."""
 
     @functools.wraps(function)
     def isolated(cls: type[Method]) -> str:
-        with own_random_numbers(), torch.enable_grad():
+        with isolated_random_numbers(), torch.enable_grad():
             return function(cls) or ""
 
     return isolated
 
 
 @contextmanager
-def own_random_numbers() -> Iterator[None]:
-    """Put the states of torch's, numpy's and Python's random numbers back afterwards."""
+def isolated_random_numbers() -> Iterator[None]:
+    """Restore the states of torch's, numpy's and Python's generators afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:
@@ -64,6 +65,7 @@ def sentence(function: Claim) -> str:
     return (function.__doc__ or function.__name__).strip().partition("\n")[0].rstrip(".")
 
 
-def told(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
+def describe_error(error: BaseException) -> str:
+    """An exception in one line: kdbench's own are sentences, others are named."""
+    text = str(error) if isinstance(error, KdbenchError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    return " ".join(text.split("\n"))

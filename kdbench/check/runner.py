@@ -1,18 +1,19 @@
-"""All claims, and their trial on one method."""
+"""All claims, and testing a method against them."""
 
 from __future__ import annotations
 
 from kdbench.check import declaration, loss, state
-from kdbench.check.claim import Broken, Claim, Finding, sentence, told
+from kdbench.check.claim import Broken, Claim, Finding, describe_error, sentence
 from kdbench.method import Method
 
 BASIC: tuple[Claim, ...] = (
     declaration.defaults_make_an_instance,
     declaration.builds,
+    state.leaves_shared_tensors_alone,
     declaration.reads_only_what_it_declares,
     loss.terms_are_finite_scalars,
 )
-"""Claims that the others build on: when one of them fails, the others are not tried."""
+"""Claims that the others build on: when one of them fails, the others are not tested."""
 
 CLAIMS: tuple[Claim, ...] = (
     *BASIC,
@@ -20,6 +21,7 @@ CLAIMS: tuple[Claim, ...] = (
     declaration.parameters_are_strict,
     declaration.declares_only_what_it_reads,
     declaration.works_or_refuses,
+    declaration.takes_units,
     declaration.takes_more_teachers,
     loss.gradient_reaches_the_student,
     loss.all_parameters_learn,
@@ -29,17 +31,17 @@ CLAIMS: tuple[Claim, ...] = (
     loss.sure_networks,
     loss.equal_samples,
     loss.deploys_a_classifier,
-    state.leaves_shared_tensors_alone,
     state.repeats_itself,
     state.draws_from_torch_only,
     state.goes_on_after_an_interruption,
+    state.is_the_same_in_company,
     state.owns_no_network_of_others,
 )
 """Everything that is claimed of a method. Each is a function of the class that raises :class:`Broken` when it does not hold."""
 
 
 def check_method(cls: type[Method]) -> list[Finding]:
-    """Try every claim on a method, with its default parameters.
+    """Test every claim on a method, with its default parameters.
 
     Args:
         cls: the method.
@@ -49,17 +51,17 @@ def check_method(cls: type[Method]) -> list[Finding]:
     """
     findings = []
     for claim in CLAIMS:
-        finding = _try(claim, cls)
+        finding = _test(claim, cls)
         findings.append(finding)
         if claim in BASIC and not finding.passed:
             break
     return findings
 
 
-def _try(claim: Claim, cls: type[Method]) -> Finding:
+def _test(claim: Claim, cls: type[Method]) -> Finding:
     try:
         return Finding(sentence(claim), True, claim(cls))
     except Broken as error:
         return Finding(sentence(claim), False, str(error))
     except Exception as error:
-        return Finding(sentence(claim), False, f"it fails: {told(error)}")
+        return Finding(sentence(claim), False, f"it fails: {describe_error(error)}")

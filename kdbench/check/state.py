@@ -2,141 +2,187 @@
 
 from __future__ import annotations
 
-import random
-from typing import cast
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from kdbench.check import fake
-from kdbench.check.claim import Broken, claim, told
-from kdbench.check.rig import EPOCHS, STEPS_PER_EPOCH, Rig, bits
-from kdbench.method import Method
+from kdbench.check.claim import Broken, claim, describe_error
+from kdbench.check.harness import EPOCHS, Harness, train
+from kdbench.check.member import LoggingMember
+from kdbench.data.inputs import tensors
+from kdbench.data.types import Batch
+from kdbench.method import Method, Outputs
+from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
+from kdbench.train.member import Member
+from kdbench.train.teacher import versions
 
-STEPS = EPOCHS * STEPS_PER_EPOCH
+NOT_JUDGED = "not judged: it does not repeat itself"
 
 
 @claim
 def leaves_shared_tensors_alone(cls: type[Method]) -> None:
     """Teachers' outputs, inputs and targets are as they were, and it keeps none of them."""
-    rig = Rig(cls)
-    for number in (0, STEPS_PER_EPOCH):
-        step = rig.step(number)
-        shared = _shared(step)
-        before = {n: (t._version, t.clone()) for n, t in shared.items()}
-        rig.backward(step)
-        for name, tensor in shared.items():
-            version, value = before[name]
-            if tensor._version != version or not torch.equal(tensor.nan_to_num(), value.nan_to_num()):
-                raise Broken(f"it changes the {name} in place, which other methods share: work on a copy")
-            if tensor.requires_grad:
-                raise Broken(f"it makes the {name} require a gradient")
-        addresses = {t.untyped_storage().data_ptr(): n for n, t in shared.items()}
-        for name, tensor in rig.method.state_dict(keep_vars=True).items():
-            owner = (
-                addresses.get(tensor.untyped_storage().data_ptr()) if isinstance(tensor, Tensor) and tensor.numel() else None
-            )
-            if owner:
-                raise Broken(f"its state {name} is the {owner} itself: keep a copy")
+    guard = Harness(cls, member=_Guard)
+    member = guard.member
+    assert isinstance(member, _Guard)
+    with suppress(Exception):  # another claim is about errors
+        guard.train()
+    if member.breach:
+        raise Broken(member.breach)
+    owners = {t.untyped_storage().data_ptr(): name for name, t in member.shared}
+    for name, value in guard.method.state_dict(keep_vars=True).items():
+        if isinstance(value, Tensor) and value.numel() and (owner := owners.get(value.untyped_storage().data_ptr())):
+            raise Broken(f"its state {name} is the {owner} itself: keep a copy")
 
 
 @claim
 def repeats_itself(cls: type[Method]) -> None:
     """From the same state of torch's generator it gives the same bits."""
-    runs = []
-    for _ in range(2):
-        rig = Rig(cls)
-        torch.manual_seed(1)
-        history = rig.train(0, STEPS)
-        runs.append((history, bits(rig.parameters())))
-    (first, weights), (second, again) = runs
-    for number, (a, b) in enumerate(zip(first, second, strict=True)):
-        if bits(a) != bits(b):
-            raise Broken(f"two runs differ in step {number + 1}: take random numbers from torch's global generator only")
-    if weights != again:
-        raise Broken(
-            "two runs have the same losses and other gradients: take random numbers from torch's global generator only"
-        )
+    first, second = _trained(Harness(cls)), _trained(Harness(cls))
+    if (number := _first_difference(first, second)) is None:
+        return
+    if number <= len(first.log):
+        raise Broken(f"two runs differ in step {number}: take random numbers from torch's global generator only")
+    raise Broken("two runs have the same losses and other gradients: take random numbers from torch's global generator only")
 
 
 @claim
 def draws_from_torch_only(cls: type[Method]) -> None:
     """It leaves Python's and numpy's random numbers alone, and does not seed torch's."""
-    python, numpy = random.getstate(), repr(np.random.get_state())
-    ends = []
+    states = []
     for seed in (1, 2):
-        rig = Rig(cls, seed=seed)
-        ends.append(torch.get_rng_state())
-        torch.manual_seed(seed)
-        rig.backward(rig.step())
-        ends.append(torch.get_rng_state())
-    if random.getstate() != python:
-        raise Broken("it draws from Python's random, which other methods share: use torch's global generator")
-    if repr(np.random.get_state()) != numpy:
-        raise Broken("it draws from numpy's random, which other methods share: use torch's global generator")
-    if torch.equal(ends[0], ends[2]) or torch.equal(ends[1], ends[3]):
-        raise Broken("it seeds torch's generator, so that seeds do not count: leave that to the trainer")
+        harness = Harness(cls, random_seed=seed, epochs=1)
+        built = harness.member.random.cpu
+        harness.train()
+        states.append((built, harness.member.random.cpu))
+        if drew := sorted(harness.member.drew):
+            raise Broken(f"it draws from {' and '.join(drew)}, which other methods share: use torch's global generator")
+    if any(torch.equal(one, other) for one, other in zip(*states, strict=True)):
+        raise Broken("it seeds torch's generator, so that seeds have no effect: leave that to the trainer")
 
 
 @claim
 def goes_on_after_an_interruption(cls: type[Method]) -> str:
-    """Saved after any step and loaded into a new instance, it goes on bit for bit: all state is in state_dict()."""
-    whole, _, _ = _resumed(cls, STEPS)
-    again, _, _ = _resumed(cls, STEPS)
-    if whole != again:
-        return "not judged: it does not repeat itself"
-    for stop in range(1, STEPS):
-        run, method, strangers = _resumed(cls, stop)
-        if strangers:
-            raise Broken(
-                f"state_dict() holds {', '.join(strangers)}, which are no tensors and cannot be saved: make them buffers"
-            )
-        if run != whole:
-            number = next((i for i, (a, b) in enumerate(zip(whole, run, strict=True)) if a != b), len(whole)) + 1
-            raise Broken(
-                f"stopped after step {stop}, {method.name} differs from step {number} on: "
-                "keep what it remembers, and what it drew in build, in buffers or parameters"
-            )
+    """Saved after any epoch and loaded into a new instance, it goes on bit for bit: all state is in state_dict()."""
+    epochs = 3
+    with TemporaryDirectory() as folder:
+
+        def checkpoint(epoch: int) -> Path:
+            return Path(folder) / f"{epoch}.safetensors"
+
+        def save(member: Member) -> None:
+            others = [name for name, value in member.method.state_dict().items() if not isinstance(value, Tensor)]
+            if others:
+                raise Broken(f"state_dict() holds {', '.join(others)}, which cannot be saved: make them buffers")
+            save_checkpoint(member, checkpoint(member.epoch), {})
+
+        whole = Harness(cls, epochs=epochs)
+        whole.train(epoch_end=save)
+        for stop in range(1, epochs):
+            # With other random numbers: nothing that build draws may count after loading.
+            resumed = Harness(cls, epochs=epochs, random_seed=stop)
+            try:
+                load_checkpoint(resumed.member, checkpoint(stop))
+            except CheckpointUnreadable as error:
+                raise Broken(f"its state does not load into a new instance: {describe_error(error)}") from error
+            resumed.member.log = [step for step in whole.member.log if step.epoch < stop]
+            resumed.train()
+            if (number := _first_difference(whole.member, resumed.member)) is not None:
+                if not _repeats(whole.member, cls, epochs):
+                    return NOT_JUDGED
+                raise Broken(
+                    f"stopped after epoch {stop}, {cls.name} differs from step {number} on: "
+                    "keep what it remembers, and what it drew in build, in buffers or parameters"
+                )
+    return ""
+
+
+@claim
+def is_the_same_in_company(cls: type[Method]) -> str:
+    """Trained beside another member of its kind, it gives the bits that it gives alone."""
+    alone = _trained(Harness(cls))
+    harness, other = Harness(cls), Harness(cls, seed=1)
+    train([other.member, harness.member], harness)
+    if (number := _first_difference(alone, harness.member)) is not None:
+        if not _repeats(alone, cls):
+            return NOT_JUDGED
+        raise Broken(
+            f"beside another {cls.name}, it differs from step {number} on: keep nothing on the class or in the module, "
+            "but all in the instance"
+        )
     return ""
 
 
 @claim
 def owns_no_network_of_others(cls: type[Method]) -> None:
     """It shares no parameter with the student that it trains."""
-    rig = Rig(cls)
-    rig.backward(rig.step())
-    rig.method.deploy(rig.student)
-    theirs = {id(p): n for n, p in rig.student.named_parameters()}
-    shared = [theirs[id(p)] for p in rig.method.parameters() if id(p) in theirs]
+    harness = Harness(cls, epochs=1)
+    harness.train()
+    member = harness.member
+    member.deployed()
+    theirs = {id(p): n for n, p in member.student.named_parameters()}
+    shared = [theirs[id(p)] for p in member.method.parameters() if id(p) in theirs]
     if shared:
         raise Broken(f"the student's {shared[0]} is among its parameters: do not make the student an attribute of the method")
 
 
-def _resumed(cls: type[Method], stop: int) -> tuple[list[dict[str, bytes]], Method, list[str]]:
-    """Train for ``stop`` steps, go on in a new instance; bits of each step's terms and of the weights at the end."""
-    rig = Rig(cls)
-    torch.manual_seed(1)
-    history = rig.train(0, stop)
-    strangers: list[str] = []
-    if stop < STEPS:
-        old, random_state = rig, torch.get_rng_state()
-        state = {n: t.clone() for n, t in old.method.state_dict().items() if isinstance(t, Tensor)}
-        strangers = [n for n, t in old.method.state_dict().items() if not isinstance(t, Tensor)]
-        rig = Rig(cls, seed=2)  # another seed: nothing that build draws may count after loading
+class _Guard(LoggingMember):
+    """Notes what the method does to tensors that members share."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.breach = ""
+        self.shared: list[tuple[str, Tensor]] = []
+        super().__init__(*args, **kwargs)
+
+    def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
+        """Compare the tensors with what they were before the step."""
+        shared = _shared(batch, teachers)
+        self.shared += shared
+        before = [(versions([t]), t.clone()) for _, t in shared]
         try:
-            rig.method.load_state_dict(state, strict=not strangers)
-        except RuntimeError as error:
-            raise Broken(f"its state does not load into a new instance: {told(error)}") from error
-        rig.student.load_state_dict(old.student.state_dict())
-        torch.set_rng_state(random_state)
-        history += rig.train(stop, STEPS)
-    return [*(bits(h) for h in history), bits(rig.parameters())], rig.method, strangers
+            super().train_step(batch, teachers, step)
+        finally:
+            self.breach = self.breach or _breach(shared, before)
 
 
-def _shared(step: fake.WatchedStep) -> dict[str, Tensor]:
-    """What other methods of a cohort share of a step."""
-    found: dict[str, Tensor] = {"inputs": cast(Tensor, step.inputs), "targets": step.targets}
-    for k, outputs in enumerate(step.teachers):
-        found |= {f"outputs of teacher {k + 1} ({i + 1})": t for i, t in enumerate(outputs.tensors())}
-    return found | {name.replace("_", " "): tensor for name, tensor in step.extras.items()}
+def _breach(shared: Sequence[tuple[str, Tensor]], before: Sequence[tuple[tuple[int, ...], Tensor]]) -> str:
+    for (name, tensor), (version, value) in zip(shared, before, strict=True):
+        if versions([tensor]) != version or not torch.equal(tensor, value):
+            return f"it changes the {name} in place, which other methods share: work on a copy"
+        if tensor.requires_grad:
+            return f"it makes the {name} require a gradient"
+    return ""
+
+
+def _shared(batch: Batch, teachers: tuple[Outputs, ...]) -> list[tuple[str, Tensor]]:
+    outputs = [(f"outputs of teacher {k} ({i})", t) for k, o in enumerate(teachers, 1) for i, t in enumerate(o.tensors(), 1)]
+    inputs = [("inputs", t) for t in tensors(batch.inputs).values()]
+    return [*inputs, ("targets", batch.targets), ("indices", batch.indices), *outputs]
+
+
+def _trained(harness: Harness) -> LoggingMember:
+    harness.train()
+    return harness.member
+
+
+def _repeats(member: LoggingMember, cls: type[Method], epochs: int = EPOCHS) -> bool:
+    """Whether another member, trained alike, has the same bits."""
+    return _first_difference(member, _trained(Harness(cls, epochs=epochs))) is None
+
+
+def _first_difference(one: LoggingMember, other: LoggingMember) -> int | None:
+    """Number of the first step, from 1, whose terms differ; one more than the last, where only weights do."""
+    for number, (a, b) in enumerate(zip(one.log, other.log, strict=True), 1):
+        if _bits(a.terms) != _bits(b.terms):
+            return number
+    same = _bits(one.trained_parameters()) == _bits(other.trained_parameters())
+    return None if same else len(one.log) + 1
+
+
+def _bits(values: dict[str, Tensor]) -> dict[str, bytes]:
+    return {n: t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes() for n, t in values.items()}

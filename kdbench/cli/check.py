@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
 
 
 def register(app: typer.Typer) -> None:
@@ -15,32 +19,42 @@ def register(app: typer.Typer) -> None:
 
 def check(
     target: Annotated[
-        list[str], typer.Argument(metavar="FILE.py|METHOD…", help="A plugin file, or the name of a method that is installed.")
+        list[str], typer.Argument(metavar="FILE.py|METHOD…", help="A plugin file, or the name of an installed method.")
     ],
 ) -> None:
     """Check methods against the contract: what they read, gradients, precision, determinism, saving and resuming."""
-    from kdbench.check import check_method
+    classes = list(_methods(target))
+    from kdbench.check import check_method  # it loads the trainer, which a misspelt name need not wait for
+
+    broken = 0
+    for cls in classes:
+        findings = check_method(cls)
+        typer.echo(f"{cls.name} ({cls.family}): {cls.describe()}")
+        for finding in findings:
+            detail = f": {finding.detail}" if finding.detail else ""
+            typer.echo(f"  {'ok  ' if finding.passed else 'FAIL'} {finding.claim}{detail}")
+        failed = sum(not f.passed for f in findings)
+        broken += failed
+        typer.echo(f"  {len(findings) - failed} of {len(findings)} claims hold\n")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _methods(targets: list[str]) -> Iterator[type[Method]]:
+    """The methods that are named, and those of each file.
+
+    Raises:
+        PluginError: there is no such method, or a file defines none.
+    """
     from kdbench.errors import PluginError
     from kdbench.plugins.manager import load_registry
 
     installed = load_registry()
-    broken = 0
-    for name in target:
-        if name.endswith(".py"):
-            known = load_registry([Path(name)])
-            classes = [c for n, c in known.methods.items() if n not in installed.methods]
-            if not classes:
-                raise PluginError(f"{name} defines no method: a subclass of kdbench.Method was expected")
-        else:
-            classes = [installed.find("method", installed.methods, name)]
-        for cls in classes:
-            findings = check_method(cls)
-            typer.echo(f"{cls.name} ({cls.family}): {cls.describe()}")
-            for finding in findings:
-                detail = f": {finding.detail}" if finding.detail else ""
-                typer.echo(f"  {'ok  ' if finding.passed else 'FAIL'} {finding.claim}{detail}")
-            failed = sum(not f.passed for f in findings)
-            broken += failed
-            typer.echo(f"  {len(findings) - failed} of {len(findings)} claims hold\n")
-    if broken:
-        raise typer.Exit(1)
+    for target in targets:
+        if not target.endswith(".py"):
+            yield installed.find("method", installed.methods, target)
+            continue
+        found = [c for name, c in load_registry([Path(target)]).methods.items() if name not in installed.methods]
+        if not found:
+            raise PluginError(f"{target} defines no method: write a subclass of kdbench.Method")
+        yield from found

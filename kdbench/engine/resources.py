@@ -1,4 +1,4 @@
-"""What a job needs opened: plugins, data, the runs folder; and the file that lets several workers share decoded data."""
+"""What a job needs to have open: plugins, data, runs folder; and the file in which workers share the data."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def open_resources(
 
     Args:
         job: the job.
-        warn: told, in a sentence, of what is not well in the runs folder.
+        warn: receives warnings about the runs folder, a sentence each.
         objects: the plugins that ``job.objects`` stands for; this function unpickles nothing.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,71 +15,15 @@ from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
 from kdbench.tasks.metrics import Metric
+from kdbench.train.generators import GeneratorState
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.presentation import Presentation
 from kdbench.train.timing import Stopwatch
+from kdbench.train.totals import Totals
 
 
 class NonFiniteLoss(Exception):
     """The loss is NaN or infinite."""
-
-
-class GeneratorState:
-    """The member's own position in torch's random streams, so that no member disturbs another.
-
-    Args:
-        seed: where the streams begin.
-        device: the device whose stream is kept beside the CPU's.
-    """
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._cuda = device if device.type == "cuda" else None
-        with torch.random.fork_rng([device] if self._cuda else []):
-            torch.manual_seed(seed)
-            self._save()
-
-    def __enter__(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self._cuda is not None and self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda, self._cuda)
-
-    def __exit__(self, *_: object) -> None:
-        self._save()
-
-    def _save(self) -> None:
-        self.cpu: Tensor = torch.get_rng_state()
-        self.cuda: Tensor | None = torch.cuda.get_rng_state(self._cuda) if self._cuda is not None else None
-
-
-@dataclass
-class Totals:
-    """Running sums of an epoch, kept on the device so that nothing waits for it.
-
-    Args:
-        metrics: those that are means over units.
-    """
-
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    units: int = 0
-    sums: dict[str, Tensor | float] = field(default_factory=dict)
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-
-    def add(self, terms: Mapping[str, Tensor], logits: Tensor, targets: Tensor) -> None:
-        """Count one step."""
-        self.steps += 1
-        self.units += len(targets)
-        for name, metric in self.metrics.items():
-            if metric.per_unit is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + metric.per_unit(logits.detach(), targets).sum()
-        for name, value in terms.items():
-            self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value.detach()
-
-    def means(self) -> dict[str, float]:
-        """``train_<metric>``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
-        terms = {f"loss/{name}": float(value) / self.steps for name, value in self.terms.items()}
-        metrics = {f"train_{name}": float(total) / self.units for name, total in self.sums.items()}
-        return {**metrics, "loss": sum(terms.values()), **terms}
 
 
 class Member:
@@ -94,6 +37,7 @@ class Member:
         presentation: how the student wants its inputs.
         metrics: what training batches are judged by.
         device: where it trains.
+        seed: where its random streams begin, if its trial does not decide.
 
     Raises:
         MethodError: the method cannot be built for these networks.
@@ -108,6 +52,7 @@ class Member:
         presentation: Presentation,
         metrics: Mapping[str, Metric],
         device: torch.device,
+        seed: int | None = None,
     ) -> None:
         self.presentation = presentation
         self._metrics = metrics
@@ -116,7 +61,7 @@ class Member:
         self.needs: Needs = method.needs
         self.device = device
         self.steps_per_epoch = context.steps_per_epoch
-        self.random = GeneratorState(named_seed("member", trial.id), device)
+        self.random = GeneratorState(named_seed("member", trial.id) if seed is None else seed, device)
         self.student = student
         recipe = trial.recipe
         with self.random:
@@ -174,21 +119,59 @@ class Member:
         with self.random, self.stopwatch.running():
             self.schedule.set(taken)
             self.optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
-                outputs = self.observer(batch.inputs).units(batch.mask)
-            outputs = outputs.map(Tensor.float)
-            terms = self.method.loss(self._step(batch, outputs, teachers, taken))
-            total = total_of(terms, self.method.name)
+            outputs = self.observe(batch)
+            terms, total = self.loss(self.step(batch, outputs, teachers, taken))
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
-            total.backward()  # type: ignore[no-untyped-call]
-            if self.trial.recipe.clip_grad is not None:
-                parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-                nn.utils.clip_grad_norm_(parameters, self.trial.recipe.clip_grad)
-            self.optimizer.step()
+            self.update(total)
         if self._next_past is not None:
             self._next_past[batch.indices] = outputs.logits.detach()
+
+    def observe(self, batch: Batch) -> Outputs:
+        """What the student gives for the units of a batch, in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
+            outputs = self.observer(batch.inputs).units(batch.mask)
+        return outputs.map(Tensor.float)
+
+    def step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
+        """What the method sees of a batch, before which ``taken`` steps were taken."""
+        extras = {"indices": batch.indices} if self.needs.indices else {}
+        if self.past_logits is not None:
+            extras["past_logits"] = self.past_logits[batch.indices]
+        return Step(
+            student=student,
+            teachers=teachers,
+            inputs=batch.inputs,
+            targets=batch.targets,
+            epoch=self.epoch,
+            progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
+            mask=batch.mask,
+            extras=extras,
+        )
+
+    def loss(self, step: Step) -> tuple[Mapping[str, Tensor], Tensor]:
+        """The method's terms and their sum.
+
+        Raises:
+            MethodError: the terms are not a non-empty dict of scalar tensors.
+        """
+        terms = self.method.loss(step)
+        return terms, total_of(terms, self.method.name)
+
+    def update(self, total: Tensor) -> None:
+        """Backward pass and optimiser step.
+
+        Raises:
+            MethodError: the loss depends on nothing that is trained.
+        """
+        if not total.requires_grad:
+            raise MethodError(f'method "{self.method.name}": its loss has no gradient: use step.student, and do not detach it')
+        total.backward()  # type: ignore[no-untyped-call]
+        if self.trial.recipe.clip_grad is not None:
+            parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.trial.recipe.clip_grad)
+        self.optimizer.step()
 
     def check_finite(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Raise :class:`NonFiniteLoss` that names the terms to blame."""
@@ -207,18 +190,3 @@ class Member:
             raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}")
         self.past_logits, self._next_past = self._next_past, None
         return means
-
-    def _step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
-        extras = {"indices": batch.indices} if self.needs.indices else {}
-        if self.past_logits is not None:
-            extras["past_logits"] = self.past_logits[batch.indices]
-        return Step(
-            student=student,
-            teachers=teachers,
-            inputs=batch.inputs,
-            targets=batch.targets,
-            epoch=self.epoch,
-            progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
-            mask=batch.mask,
-            extras=extras,
-        )

@@ -155,6 +155,15 @@ class Double(Sound):
         return {"ce": super().loss(step)["ce"].double()}
 
 
+@breaks("terms_are_finite_scalars")
+class ViewsInputs(Sound):
+    """Takes inputs for contiguous, which they are not where a recipe asks for channels-last."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        energy = step.inputs.view(len(step.targets), -1).pow(2).mean()  # type: ignore[union-attr]
+        return super().loss(step) | {"energy": energy}
+
+
 @breaks("says_what_it_is")
 class Undocumented(Sound):
     def loss(self, step: Step) -> dict[str, Tensor]:
@@ -318,8 +327,8 @@ class RootOfZero(Sound):
     """A root whose gradient is infinite at 0."""
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        p = step.student.logits.float().softmax(1)
-        distance = (p[0] - p[1]).pow(2).sum().sqrt()
+        z = step.student.logits.float()
+        distance = (z[0] - z[1]).pow(2).sum().sqrt()
         return super().loss(step) | {"distance": distance}
 
 
@@ -379,11 +388,11 @@ class KeepsTheTeachers(SoundKD):
     """Keeps the teacher's tensor as its own buffer."""
 
     def build(self, context: BuildContext) -> None:
-        self.register_buffer("last", torch.zeros(8, context.num_classes))
+        self.register_buffer("last", torch.zeros(10, context.num_classes))
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         terms = super().loss(step)
-        self.last = step.teacher.logits if len(step.targets) == 8 else self.last
+        self.last = step.teacher.logits if len(step.targets) == 10 else self.last
         return terms
 
 
@@ -446,7 +455,7 @@ class Forgets(Sound):
 
 @breaks("goes_on_after_an_interruption")
 class DrawsAndForgets(Sound):
-    """Random weights of the classes that are no buffer."""
+    """Random weights of the classes that are not a buffer."""
 
     def build(self, context: BuildContext) -> None:
         self.weights = torch.rand(context.num_classes)
@@ -478,6 +487,20 @@ class ExtraState(Sound):
         pass
 
 
+@breaks("is_the_same_in_company")
+class RemembersOnTheClass(Sound):
+    """Works a scale out once for each step, for all instances."""
+
+    scales: dict[float, Tensor] = {}
+
+    def build(self, context: BuildContext) -> None:
+        self.scales.clear()
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        scale = self.scales.setdefault(step.progress, step.student.logits.detach().float().std())
+        return {"ce": (1.0 + scale) * super().loss(step)["ce"]}
+
+
 @breaks("owns_no_network_of_others")
 class OwnsStudent(Sound):
     """Makes the student its own."""
@@ -485,6 +508,29 @@ class OwnsStudent(Sound):
     def deploy(self, student: nn.Module) -> nn.Module:
         self.student = student
         return student
+
+
+class CountsSamples(Sound):
+    """Takes every unit for a sample."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        return {
+            "ce": F.cross_entropy(step.student.logits.float(), step.targets, reduction="sum") / len(step.inputs),
+            "size": (
+                step.student.logits.float().sum(1) - step.inputs.flatten(1).sum(1)  # type: ignore[union-attr]
+            )
+            .pow(2)
+            .mean(),
+        }
+
+
+class RefusesUnits(Sound):
+    """Refuses units that are not samples."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        if step.mask is not None:
+            raise MethodError("it takes whole samples only")
+        return super().loss(step)
 
 
 def warned() -> type[Method]:

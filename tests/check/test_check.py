@@ -11,7 +11,7 @@ import torch
 from kdbench import Method
 from kdbench.check import CLAIMS, Broken, Claim, Finding, check_method
 from kdbench.check.claim import sentence
-from tests.check.broken import BROKEN, Sound, SoundKD, warned
+from tests.check.broken import BROKEN, CountsSamples, RefusesUnits, Sound, SoundKD, warned
 
 BREACHES = [(claim, cls) for claim, classes in BROKEN.items() for cls in classes]
 NAMES = {c.__name__: c for c in CLAIMS}
@@ -48,8 +48,20 @@ def test_a_breach_is_found_by_its_claim_alone(claim: str, cls: type[Method]) -> 
 
 
 def test_every_claim_has_a_method_that_breaks_it() -> None:
-    only_warns = {"declares_only_what_it_reads"}
+    only_warns = {"declares_only_what_it_reads", "takes_units"}
     assert set(NAMES) - only_warns == set(BROKEN)
+
+
+def test_units_that_a_method_takes_for_samples_are_a_warning() -> None:
+    findings = check_method(CountsSamples)
+    assert failed(findings) == {}
+    (remark,) = [f.detail for f in findings if f.detail]
+    assert remark.startswith("warning: for samples of many units it fails: RuntimeError: The size of tensor")
+
+
+def test_a_method_may_refuse_units_that_are_not_samples() -> None:
+    findings = check_method(RefusesUnits)
+    assert [f.detail for f in findings if f.detail] == ["it refuses samples of many units: it takes whole samples only"]
 
 
 def test_what_is_asked_for_in_vain_is_a_warning() -> None:

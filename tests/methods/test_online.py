@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from kdbench import BuildContext
-from kdbench.check.rig import Rig
+from kdbench.check.harness import Harness
 from tests.methods.by_hand import ce, context, kl, logits, softmax, step
 
 Y = torch.tensor([0, 2, 1, 1])
@@ -79,11 +79,11 @@ class TestDML:
 
     @pytest.mark.parametrize("cls", [DML, KDCL])
     def test_peers_learn_and_start_from_weights_of_their_own(self, cls: type[DML] | type[KDCL]) -> None:
-        rig = Rig(cls)
-        (peer,) = rig.method.peers
+        harness = Harness(cls)
+        (peer,) = harness.method.peers
         before = [p.detach().clone() for p in peer.parameters()]
-        assert not torch.equal(before[-1], list(rig.student.parameters())[-1])
-        rig.train(0, 2)
+        assert not torch.equal(before[-1], list(harness.member.student.parameters())[-1])
+        harness.train()
         assert all(not torch.equal(a, b) for a, b in zip(before, peer.parameters(), strict=True))
 
 
