@@ -49,4 +49,4 @@ class Progress:
         """Something that the user should look at."""
 
     def suite_finished(self) -> None:
-        """The run ended, in whatever way."""
+        """The run ended, in whatever way; may be called twice."""

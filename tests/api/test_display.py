@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from kdbench.api import interrupt
-from kdbench.api.progress import Silent, meter
+from kdbench.api.progress import Silent, display_for, make_display, meter
 from kdbench.api.progress.live import LiveDisplay
 from kdbench.api.progress.meter import Meter, duration
+from kdbench.api.progress.notebook import MOST_LINES, NotebookDisplay
 from kdbench.api.progress.plain import PlainDisplay
-from kdbench.plan.trial import Cohort, Trial
+from kdbench.plan.trial import Cohort, MetricInfo, Plan, TaskInfo, Trial
 from tests.results import made
 from tests.support import small
 
@@ -166,3 +168,152 @@ def test_an_interrupt_that_got_lost_is_raised_at_the_next_batch(monkeypatch: pyt
     for shown in displays:
         with pytest.raises(KeyboardInterrupt):
             shown.batch(["x"], 0, 32, 1.0)
+
+
+def three_students() -> tuple[Plan, list[Trial]]:
+    """The same methods for three pairs; two of them have the same kind of network."""
+    trials: list[Trial] = []
+    rows = []
+    for pair, model, width in (("one", "tiny_cnn", 2), ("two", "tiny_cnn", 4), ("three", "lightcnn", 2)):
+        for method in ("kd", "dkd", "sp"):
+            trial = made.trial(method)
+            spec = trial.model.model_copy(update={"model": model, "kwargs": {"width": width}})
+            trials.append(trial.model_copy(update={"model": spec}))
+            rows.append((trials[-1], made.entry(trials[-1], method, pair=pair)))
+    return made.plan(*rows), trials
+
+
+def test_members_of_several_pairs_have_rows_of_their_own_that_say_whose_they_are(clock: Clock) -> None:
+    plan, trials = three_students()
+    console = Console(file=io.StringIO(), force_terminal=True, width=110, color_system=None)
+    live = LiveDisplay(console)
+    live.suite_started(plan, [], 1000.0)
+    live.cohort_started("cohort 1/1", cohort_of(*trials), [plan.names()[t.id] for t in trials], 2)
+    for trial in trials:
+        live.epoch_finished(trial, 1, {"test_accuracy": 0.5})
+    console.print(live._render())
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    live.suite_finished()
+    for name in ("kd · one", "kd · two", "kd · three", "sp · three"):
+        assert f"{name} " in said
+
+
+def test_networks_tell_trials_apart_where_they_can_and_pairs_where_they_cannot() -> None:
+    plan, trials = three_students()
+    assert [plan.names()[t.id] for t in trials[::3]] == ["kd · one", "kd · two", "kd · three"]
+    few = [t for t in trials if t.model.kwargs != {"width": 4}]
+    smaller = made.plan(*((t, made.entry(t, t.method, pair=t.model.model, grid_point={"x": 1})) for t in few))
+    assert smaller.names()[few[0].id] == "kd · tiny_cnn[x=1]"
+    assert smaller.names()[few[3].id] == "kd · lightcnn[x=1]"
+
+
+SENTENCES = TaskInfo(
+    name="language",
+    unit="sentence",
+    metrics={"perplexity": MetricInfo(label="perplexity", higher_is_better=False, percent=False)},
+    primary="perplexity",
+)
+
+
+def test_displays_speak_of_what_is_learnt(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    trial = made.trial("kd")
+    plan = made.plan((trial, made.entry(trial, "kd"))).model_copy(update={"task": SENTENCES})
+    console = Console(file=io.StringIO(), force_terminal=True, width=110, color_system=None)
+    live, notebook, shown = LiveDisplay(console), NotebookDisplay(), ""
+    record = made.record(trial, 0.5).model_copy(update={"metrics": {"test": {"perplexity": 12.5}}})
+    for display in (PlainDisplay(), notebook, live):
+        display.suite_started(plan, [], 1000.0)
+        display.cohort_started("cohort 1/1", cohort_of(trial), ["kd"], 3)
+        clock.now += 2
+        display.batch([trial.id], 0, 32, 1.0)
+        display.epoch_finished(trial, 1, {"test_perplexity": 12.5})
+        console.print(live._render())
+        shown += notebook.text() + notebook.html()
+        display.trial_finished(trial, record)
+        display.cohort_finished(cohort_of(trial))
+        display.suite_finished()
+    lines, drawn = capsys.readouterr().err, console.file.getvalue()  # type: ignore[attr-defined]
+    assert "sentences/s" in lines
+    assert "perplexity: kd 12.50" in lines
+    assert "test perplexity" in drawn
+    assert "✓ kd (seed 0): 12.50 test perplexity" in drawn
+    assert "sentences/s" in shown
+    assert not any(word in lines + shown for word in ("image", "accuracy", "%"))
+
+
+class TestNotebook:
+    @pytest.fixture
+    def messages(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+        """What the front end is sent."""
+        found: list[dict[str, Any]] = []
+
+        class Publisher:
+            def publish(self, data: Any, metadata: Any = None, **options: Any) -> None:
+                found.append({"data": data, **options})
+
+        class Shell:
+            kernel = object()
+            display_pub = Publisher()
+
+            @classmethod
+            def initialized(cls) -> bool:
+                return True
+
+            @classmethod
+            def instance(cls) -> Any:
+                return cls()
+
+        monkeypatch.setattr("IPython.core.interactiveshell.InteractiveShell.initialized", Shell.initialized)
+        monkeypatch.setattr("IPython.core.interactiveshell.InteractiveShell.instance", Shell.instance)
+        monkeypatch.setattr("IPython.get_ipython", Shell)
+        return found
+
+    def test_a_run_updates_one_output_in_place(self, messages: list[dict[str, Any]], tmp_path: Path) -> None:
+        display = make_display()
+        assert isinstance(display, NotebookDisplay)
+        small.run(small.write_suite(tmp_path, methods=["supervised", "kd"]), tmp_path / "runs", progress=display)
+        ids = {message["transient"]["display_id"] for message in messages}
+        assert len(ids) == 1
+        assert [m.get("update", False) for m in messages] == [False] + [True] * (len(messages) - 1)
+        assert any('<progress value="2" max="4"' in m["data"]["text/html"] for m in messages)
+        assert any("<td" in m["data"]["text/html"] for m in messages)
+        last = messages[-1]["data"]
+        assert last["text/plain"].startswith("suite small: 4 trials, 0 finished before; ")
+        assert "<progress" not in last["text/html"]
+        assert "✓" not in last["text/html"]
+
+    def test_failures_and_warnings_stay_and_names_are_escaped(self, messages: list[dict[str, Any]]) -> None:
+        trial = made.trial("kd")
+        display = NotebookDisplay()
+        display.suite_started(made.plan((trial, made.entry(trial, "<i>kd</i>"))), [], 1000.0)
+        display.preparing("reading digits")
+        display.cohort_started("cohort 1/1", cohort_of(trial), ["<i>kd</i>"], 2)
+        display.skipped(500.0)
+        display.trial_finished(trial, made.record(trial, error="loss is NaN"))
+        display.trial_finished(trial, made.record(trial, 0.5))
+        display.note("a note")
+        display.suite_finished()
+        display.warn("look at <this>")
+        html = messages[-1]["data"]["text/html"]
+        assert "✗ &lt;i&gt;kd&lt;/i&gt; (seed 0): NonFiniteLoss: loss is NaN" in html
+        assert "warning: look at &lt;this&gt;" in html
+        assert "a note" in html
+        assert "✓" not in html
+        assert "<i>" not in "".join(m["data"]["text/html"] for m in messages)
+
+    def test_only_the_latest_lines_on_trials_that_are_well_are_shown(self, messages: list[dict[str, Any]]) -> None:
+        trial = made.trial("kd")
+        display = NotebookDisplay()
+        display.suite_started(made.plan((trial, made.entry(trial, "kd"))), [], 1000.0)
+        display.warn("first")
+        for _ in range(MOST_LINES + 5):
+            display.trial_finished(trial, made.record(trial, 0.5))
+        assert display.text().count("✓") == MOST_LINES
+        assert "warning: first" in display.text()
+
+
+def test_the_usual_display_of_a_process_without_a_terminal_is_a_log() -> None:
+    assert isinstance(make_display(), PlainDisplay)
+    assert isinstance(display_for(False), Silent)
+    own = PlainDisplay()
+    assert display_for(own) is own

@@ -98,13 +98,14 @@ def test_objects_may_stand_wherever_a_name_stands(tmp_path: Path) -> None:
         "pairs": [{"name": "pair", "student": little_net, "teacher": "big"}],
         "methods": [mine, {"method": mine, "name": "strong", "params": {"weight": 2.0}}],
         "recipe": {"epochs": 1, "batch_size": 32},
-        "measure": {"latency": False},
+        "measure": {"latency": {"processes": 1, "min_seconds": 0.01, "min_rounds": 1, "blocks": 2, "devices": ["cpu"]}},
     }
     results = run(suite, tmp_path)
     assert not results.failed
     assert {t.task for t in results.plan.trials.values()} == {"renamed"}
     assert {t.model.model for t in results.plan.trials.values()} == {"little_net"}
     assert set(results.standings["label"]) == {"big", "supervised", "mine", "strong"}
+    assert results.standings["latency_ms"].notna().all()  # in another process, which knows the network too
     assert isinstance(results.student(method="strong"), nn.Sequential)
 
 
