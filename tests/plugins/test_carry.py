@@ -15,7 +15,7 @@ from kdbench.errors import PluginError
 from kdbench.plugins.carry import pack, unpack
 from kdbench.plugins.manager import load_registry
 from tests.api import made
-from tests.run.test_jobs import job_of
+from tests.engine.test_jobs import job_of
 from tests.support import small
 
 ELSEWHERE = """
