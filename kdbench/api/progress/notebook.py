@@ -140,7 +140,7 @@ class NotebookDisplay(Progress):
         self._shown = time.monotonic()
         content = {"text/html": self.html(), "text/plain": self.text()}
         if self._handle is None:
-            self._handle = display.DisplayHandle()  # type: ignore[no-untyped-call]
+            self._handle = display.DisplayHandle()
             self._handle.display(content, raw=True)
         else:
             self._handle.update(content, raw=True)
