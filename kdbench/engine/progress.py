@@ -27,6 +27,9 @@ class Progress:
             epochs: how many.
         """
 
+    def tick(self) -> None:
+        """Jobs are running; called about twice a second, even when no worker reports anything."""
+
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Trials (of one cohort) were trained on a batch of ``samples``, which took this much work."""
 

@@ -29,6 +29,7 @@ class Scheduler:
         inbox: takes the workers' events.
         started: called when a job is about to be submitted, with the number of its cohort (from 1), and the job.
         ended: called when a job has ended, with the job and its error (or ``None``); what it raises ends the run.
+        tick: called about twice a second while jobs run; what it raises ends the run.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Scheduler:
         inbox: Inbox,
         started: Callable[[int, Job], None],
         ended: Callable[[Job, BaseException | None], None],
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._plan = plan
         self._executor = executor
@@ -48,6 +50,7 @@ class Scheduler:
         self._inbox = inbox
         self._started = started
         self._ended = ended
+        self._tick = tick
         self._number = {t: n for n, cohort in enumerate(plan.cohorts, 1) for t in cohort.trials}
 
     def run(self, trials: Collection[str]) -> None:
@@ -69,6 +72,7 @@ class Scheduler:
                 running[future] = job
                 future.add_done_callback(self._inbox.wake)
             self._inbox.wait(PATIENCE)
+            self._tick()
             for future in [f for f in running if f.done()]:
                 self._inbox.wait(0)  # its last events
                 job = running.pop(future)

@@ -186,6 +186,7 @@ class _Run:
             inbox,
             partial(self._job_started, len(plan.cohorts)),
             partial(self._job_ended, monitor),
+            self.progress.tick,
         ).run(trials)
 
     def _job(self, plan: Plan, cohort: Cohort) -> Job:

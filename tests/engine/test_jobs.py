@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import torch
 
 from kdbench.data.types import TaskData
 from kdbench.engine.events import EpochFinished, Event, TrialEnded, TrialStarted
-from kdbench.engine.executors import ExecutorSettings, cores, early_executor, make_executor
+from kdbench.engine.executors import ExecutorSettings, cores, early_executor, make_executor, worker_process
 from kdbench.engine.executors.processes import ProcessExecutor
 from kdbench.engine.executors.worker_process import MESSAGES
 from kdbench.engine.job import Job, lineage
@@ -172,3 +175,30 @@ def test_a_bad_number_of_jobs_is_one_sentence(kdbench_command, tmp_path: Path, j
     assert outcome.status == 2
     assert f'--jobs takes a number of worker processes or auto, not "{jobs}"' in outcome.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_killing_a_worker_does_not_wait_for_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its child holds the pipe to us open, and a thread is reading from it."""
+    code = (
+        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        "print(p.pid, flush=True); time.sleep(60)"
+    )
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(worker_process, "_start", start)
+    worker = worker_process.WorkerProcess(threading.Event(), None)
+    stdout = worker._process.stdout
+    assert stdout is not None
+    child = int(stdout.readline())
+    reading = threading.Thread(target=stdout.read, daemon=True)
+    reading.start()
+    killing = threading.Thread(target=worker.kill, daemon=True)
+    killing.start()
+    killing.join(20)
+    ended, still_reading = not killing.is_alive(), reading.is_alive()
+    os.kill(child, signal.SIGKILL)
+    reading.join(20)
+    assert ended
+    assert still_reading  # or the test would show nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,7 +50,9 @@ class Pretender:
             raise self.outcome
 
 
-def schedule(plan: Plan, executor: Pretender, trials: list[str] | None = None) -> tuple[list[str], list[BaseException | None]]:
+def schedule(
+    plan: Plan, executor: Pretender, trials: list[str] | None = None, tick: Callable[[], None] = lambda: None
+) -> tuple[list[str], list[BaseException | None]]:
     """Run a plan; what was reported, and how jobs ended."""
     reported: list[str] = []
     ends: list[BaseException | None] = []
@@ -70,7 +73,7 @@ def schedule(plan: Plan, executor: Pretender, trials: list[str] | None = None) -
             raise error
 
     inbox = Inbox(lambda event: reported.append(event.message) if isinstance(event, Warned) else None)
-    Scheduler(plan, executor, job, load, inbox, lambda number, job: None, ended).run(trials or list(plan.trials))  # type: ignore[arg-type]
+    Scheduler(plan, executor, job, load, inbox, lambda number, job: None, ended, tick).run(trials or list(plan.trials))  # type: ignore[arg-type]
     return reported, ends
 
 
@@ -143,3 +146,24 @@ class TestParts:
             assert list(half.trials) == [t for t in cohort.trials if t in half.trials]
             assert set(half.teachers) == {t for i in half.trials for t in plan.trials[i].teachers}
         assert part_of(cohort, cohort.trials, plan) == cohort
+
+
+def test_a_lost_ctrl_c_ends_a_run_whose_workers_say_nothing(plan: Plan) -> None:
+    """Python may lose ``KeyboardInterrupt``; the display is asked about it even when no event comes."""
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        schedule(plan, Mute(1), tick=tick)
+    assert len(ticks) == 2
+
+
+class Mute(Pretender):
+    """Never reports, and never ends a job."""
+
+    def submit(self, job: Job, report: Inbox) -> Future[None]:
+        return Future()

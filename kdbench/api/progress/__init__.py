@@ -12,6 +12,10 @@ from kdbench.engine.progress import Progress
 class Silent(Progress):
     """Says nothing; a run can be stopped all the same."""
 
+    def tick(self) -> None:
+        """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
+        interrupt.check()
+
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Stop where the user has asked to."""
         interrupt.check()

@@ -86,6 +86,10 @@ class LiveDisplay(Progress):
         self._epochs.update(dict.fromkeys(cohort.trials, self._bars.add_task(name, unit="epochs", total=epochs)))
         self._rows.open(cohort, labels)
 
+    def tick(self) -> None:
+        """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
+        interrupt.check()
+
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Count."""
         interrupt.check()

@@ -57,6 +57,10 @@ class NotebookDisplay(Progress):
         self._status = f"{name}, {epochs} epochs"
         self._show()
 
+    def tick(self) -> None:
+        """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
+        interrupt.check()
+
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Count, and update now and then."""
         interrupt.check()

@@ -50,6 +50,10 @@ class PlainDisplay(Progress):
         self._running.update(dict.fromkeys(cohort.trials, _Running(name, epochs)))
         self._say(f"{name}: {counted(labels)}; {epochs} epochs")
 
+    def tick(self) -> None:
+        """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
+        interrupt.check()
+
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
         """Count, and print the results of the epoch before."""
         interrupt.check()

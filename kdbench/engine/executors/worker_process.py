@@ -69,6 +69,9 @@ class WorkerProcess:
         """Replace a process that has died; returns what it died of, as the end of a sentence."""
         self.kill()
         code = self._process.wait()
+        with suppress(OSError):
+            assert self._process.stdout is not None
+            self._process.stdout.close()  # by the thread that read it
         with self._lock:
             if not self._closing.is_set():
                 self._process = _start()
@@ -81,13 +84,16 @@ class WorkerProcess:
             self._process.stdin.close()
 
     def kill(self) -> None:
-        """End the process, if it has not ended, and forget it."""
+        """End the process if it has not ended, and close the pipe to it.
+
+        The pipe from it is not closed here: another thread may be reading it, and closing would wait for that
+        read, without end where a process that the worker started holds the other end.
+        """
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                assert pipe is not None
-                pipe.close()
+        with suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
 
 def _conclude(end: JobEnded) -> None:
