@@ -1,7 +1,7 @@
 """What glibc's allocator costs in training, and what kdbench.run.allocator gains: for 1, 4 and 12 members, with one thread.
 
-Run with ``pytest benchmarks/bench_allocator.py --benchmark-enable -s``. Each measurement is a process of its own, with and without in
-turns, so that a busy machine is unfair to neither. ResNet-20 teaches ``lightcnn`` on input of CIFAR-10's shape, in fp32.
+Run with ``pytest benchmarks/bench_allocator.py --benchmark-enable -s``. Each measurement is a process of its own, with
+and without in turns, so that a busy machine is unfair to neither. ResNet-20 teaches ``lightcnn`` on input of CIFAR-10's shape, in fp32.
 """
 
 from __future__ import annotations

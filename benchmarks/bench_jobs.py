@@ -1,7 +1,7 @@
 """What worker processes gain: wall time of ``kdbench run mnist --jobs 2`` over that of one process.
 
-Run with ``pytest benchmarks/bench_jobs.py --benchmark-enable -s`` where ``KDBENCH_DATA`` names the real data, on a machine with two
-free cores (2 epochs, 3 seeds, no latency; about five minutes). Both ways run in turns; the bits of the records are compared too.
+Run with ``pytest benchmarks/bench_jobs.py --benchmark-enable -s`` where ``KDBENCH_DATA`` names the real data, on a
+machine with two free cores (2 epochs, 3 seeds, no latency). All ways run in turns; the students' bits are compared too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""glibc's allocator, told to keep the memory of tensors that are freed.
+"""Settings of glibc's allocator that make it keep the memory of freed tensors.
 
-By default it takes every large tensor from the system and gives it back at once, so that each step of training faults in all its
-memory again, page by page: a third of the time of a step in fp32 (``benchmarks/bench_allocator.py``).
+By default it takes every large tensor from the system and returns it at once, so that each training step faults
+in all its memory again, page by page: up to a third of a step in fp32 (``benchmarks/bench_allocator.py``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MIB = 1 << 20
 
 
 def keep_freed_memory() -> str:
-    """Let the process keep the memory of freed tensors, where its allocator is glibc's; must come before the first tensor.
+    """Make glibc's allocator keep freed memory; call it before the first tensor.
 
-    It changes no results, and never fails.
+    With another allocator it does nothing. It changes no results and never fails.
 
     Returns:
         What was done, in a sentence.
@@ -37,5 +37,5 @@ def keep_freed_memory() -> str:
     except (OSError, AttributeError, ctypes.ArgumentError) as error:
         return f"the allocator is left as it is: {error}"
     if not all(done):
-        return "the allocator is left as it is: it refuses to be told"
+        return "the allocator is left as it is: it rejects the settings"
     return "the allocator keeps freed memory (mallopt: M_MMAP_THRESHOLD 1 GiB, M_TRIM_THRESHOLD off, M_TOP_PAD 64 MiB)"

@@ -31,11 +31,11 @@ from kdbench.train.teacher import Teacher
 
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 EVALUATION_BATCH = 500
-"""Most samples of a batch in evaluation: more gain nothing on a CPU, and little on a GPU at 32 px."""
+"""Largest batch in evaluation: larger ones gain nothing on a CPU, and little on a GPU at 32 px."""
 EVALUATION_MEMORY = 256_000_000
 """Bytes that a batch of evaluation may take, inputs and activations together."""
 ALIVE_AT_ONCE = 4
-"""Evaluation drops activations on the way: about a quarter of what training keeps for the backward pass is alive at once."""
+"""Evaluation frees activations on the way: about a quarter of what training keeps is alive at once."""
 
 
 def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
@@ -96,7 +96,7 @@ def evaluation_batch(network: nn.Module, example: Inputs) -> int:
     inputs = sum(t.nbytes for t in tensors(example).values())
     try:
         kept = activation_bytes(network, placed(example, network))
-    except Exception:  # what is wrong with the network shows in its evaluation, and is told there
+    except Exception:  # whatever is wrong with the network shows, and is reported, in its evaluation
         kept = 0
     batch = EVALUATION_BATCH
     while batch > 1 and batch * (inputs + kept / ALIVE_AT_ONCE) > EVALUATION_MEMORY:
@@ -116,7 +116,7 @@ def evaluate(
         resources: hold the data.
         members: whose deployed networks are meant; of one recipe.
         batch_sizes: :func:`evaluation_batch` by trial id; added to where one is missing.
-        failed: is told of members that cannot be evaluated, which are left out.
+        failed: receives members that cannot be evaluated, which are left out, and why.
     """
     networks: dict[str, nn.Module] = {}
     groups: dict[int, list[Member]] = {}
@@ -142,7 +142,7 @@ def split_scores(resources: Resources, logits: Mapping[str, Tensor]) -> dict[Spl
 
 
 def extra_metrics(resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None]) -> dict[str, float]:
-    """Plugins' metrics on the test split; ``failed`` is told of those that raise."""
+    """Plugins' metrics on the test split; ``failed`` receives those that raise."""
     found: dict[str, float] = {}
     for name, metric in resources.registry.metrics.items():
         try:

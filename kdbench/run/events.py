@@ -1,4 +1,4 @@
-"""What a worker reports while it works: plain data, JSON in and out, for a worker may be anywhere."""
+"""What a worker reports while it works: plain data, JSON in and out, since a worker may be anywhere."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Job(Frozen):
 
 
 def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan) -> Cohort:
-    """Some members of a cohort, with only those teachers that they have: trained apart, they get the same bits."""
+    """Some members of a cohort, with only their own teachers; trained apart, they get the same bits."""
     teachers = dict.fromkeys(t for i in trials for t in plan.trials[i].teachers)
     return cohort.model_copy(update={"trials": tuple(trials), "teachers": tuple(teachers)})
 

@@ -1,4 +1,4 @@
-"""Turns the events of workers into progress, and into the events of plugins; always in the thread that runs the suite."""
+"""Turns the events of workers into progress and plugin events, in the thread that runs the suite."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Monitor:
 
     Args:
         plan: the plan whose trials the events are about.
-        registry: whose plugins are told.
+        registry: whose plugins are notified.
         progress: the display.
         work: trial → work a training sample, as :mod:`kdbench.run.estimate` has it.
         samples: trial → training samples of an epoch.

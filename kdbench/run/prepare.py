@@ -1,4 +1,4 @@
-"""From a suite to a plan that is known to run: plugins, names, data, recipes and costs, all checked before anything trains."""
+"""From a suite to a plan that can run: everything is checked before anything trains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Prepared:
         data: the data, loaded.
         data_root: where they lie.
         plan: what is to be done.
-        profiles: id → cost of every network that the plan trains, except those that a method changes; empty without ``measure.cost``.
+        profiles: id → cost of every network that the plan trains, except those that a method changes; empty
+            without ``measure.cost``.
         plugins: plugin files, the suite's and others.
     """
 
@@ -85,7 +86,7 @@ def prepare(
         data_root: where data lie, or are downloaded to.
         plugins: plugin files beside those that the suite names.
         cohorts: whether trials train together.
-        progress: is told what goes on.
+        progress: the display.
 
     Raises:
         KdbenchError: anything is wrong with the suite, a plugin, or the data.

@@ -1,4 +1,4 @@
-"""Workers that outlive their run: whoever writes in a runs folder holds a lock there, and the next run waits for it."""
+"""Workers that outlive a killed run: each holds a lock in the runs folder, and the next run waits for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kdbench.errors import StoreError
 from kdbench.results.files import disk_errors
 
 PREFIX = ".worker.tmp-"
-"""Named as files are that :func:`kdbench.results.files.tidy` clears away when their process is dead."""
+"""Such names are cleared away by :func:`kdbench.results.files.tidy` when their process is dead."""
 PATIENCE = 60.0
 """Seconds: a worker whose main process was killed ends within a training step, or after ten seconds."""
 
@@ -34,7 +34,7 @@ def present(runs: Path) -> Iterator[None]:
 
 
 def wait_for_workers(runs: Path) -> None:
-    """Wait for workers of a run that was killed; those that live through the wait are an error.
+    """Wait for the workers of a run that was killed.
 
     Raises:
         StoreError: a worker does not end.

@@ -1,4 +1,4 @@
-"""What a run says of itself while it goes on; the default says nothing."""
+"""What a run reports while it goes on; by default nobody listens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Progress:
         """All trials of a cohort (or of the part of it that was started) ended."""
 
     def skipped(self, work: float) -> None:
-        """This much work will not be done after all (a trial failed, or goes on from a checkpoint); negative: is done again."""
+        """This much work is not needed (a trial failed, or resumes); negative: it is done again."""
 
     def note(self, message: str) -> None:
         """Something worth knowing that is not an error."""

@@ -7,7 +7,7 @@ import warnings
 
 
 def ignore_notes_to_developers() -> None:
-    """Hide what torch says of ``torch.jit`` to those who use it; whoever wants warnings has ``python -W``."""
+    """Hide torch's warnings about ``torch.jit``; ``python -W`` shows them all."""
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)

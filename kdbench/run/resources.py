@@ -1,4 +1,4 @@
-"""What a job needs opened: plugins, data, the runs folder; and the file that lets several workers share decoded data."""
+"""What a job needs to have open: plugins, data, runs folder; and the file in which workers share the data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def open_resources(job: Job, warn: Callable[[str], None] = lambda message: None)
 
     Args:
         job: the job.
-        warn: told, in a sentence, of what is not well in the runs folder.
+        warn: receives warnings about the runs folder, a sentence each.
 
     Raises:
         KdbenchError: a plugin or the data cannot be read, or the data are not those that the job is about.

@@ -11,9 +11,9 @@ from kdbench.run.job import Job, part_of
 from kdbench.run.monitor import Inbox
 
 GAIN = 0.8
-"""A cohort is halved only where each half is at most this share of its work: where its teachers are most of it, halves gain nothing."""
+"""A cohort is halved only if each half has at most this share of its work: teachers run in both halves."""
 PATIENCE = 0.5
-"""Seconds that the scheduler sleeps at most, so that a signal is noticed on every system."""
+"""Longest sleep of the scheduler in seconds, so that a signal is noticed on every system."""
 
 Load = Callable[[Cohort], float]
 
@@ -28,7 +28,7 @@ class Scheduler:
         load: estimated work of a cohort or a part.
         inbox: takes the workers' events.
         started: called when a job is about to be submitted, with the number of its cohort (from 1), and the job.
-        ended: called when a job has ended, with the job and its error, ``None`` when all is well; raises what is to end the run.
+        ended: called when a job has ended, with the job and its error (or ``None``); what it raises ends the run.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Scheduler:
 
 
 def next_parts(ready: Sequence[Cohort], free: int, limit: float, load: Load, plan: Plan) -> list[Cohort]:
-    """What free slots are to take: whole cohorts, or halves (of halves …) where slots would be idle else, now or at the end.
+    """What free slots take next: whole cohorts, or parts of them where slots would otherwise be idle, now or at the end.
 
-    Which cohort a trial is in changes none of its bits, so cohorts may be split at will; only a teacher runs in every part.
+    The cohort that a trial is in changes none of its bits, so cohorts may be split at will; but teachers run in every part.
 
     Args:
         ready: cohorts whose teachers have finished, in the order of the plan.
         free: number of free slots.
-        limit: most work of a part: a slot that takes more than its share of what is left lets the others wait for it.
+        limit: most work of a part: a slot that takes more than its share of the remaining work keeps the others waiting.
         load: estimated work of a cohort.
         plan: the plan.
     """

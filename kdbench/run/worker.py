@@ -35,7 +35,7 @@ def work(job: Job, report: Report = ignore, resources: Resources | None = None) 
 
     Args:
         job: the job.
-        report: is told what happens.
+        report: receives events.
         resources: what the job names, where it is open already.
 
     Raises:

@@ -70,7 +70,7 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_one_process(
 def test_when_the_main_process_is_killed_workers_end_and_the_next_run_goes_on(
     whole: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    """Plugins are told of events in the main process: so the killer kills that one. More moments: benchmarks/kill_at_random.py."""
+    """Event plugins run in the main process, so the killer kills that one; more moments: benchmarks/kill_at_random.py."""
     path, killer, runs = whole
     killed = start(path, tmp_path, killer, "epoch finished:5", "--jobs", "2")
     assert killed.returncode == -signal.SIGKILL, killed.stderr

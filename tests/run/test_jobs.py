@@ -19,6 +19,7 @@ from kdbench.results.store import Store
 from kdbench.run.events import EpochFinished, Event, TrialEnded, TrialStarted
 from kdbench.run.executors import ExecutorSettings, cores, early_executor, make_executor
 from kdbench.run.executors.processes import ProcessExecutor
+from kdbench.run.executors.worker_process import MESSAGES
 from kdbench.run.job import Job, lineage
 from kdbench.run.prepare import Prepared, suitable_jobs
 from kdbench.run.presence import present, wait_for_workers
@@ -52,16 +53,14 @@ def test_a_job_comes_back_from_json_and_names_its_trials_and_all_who_taught_them
 
 
 def test_events_come_back_from_json_with_numbers_that_are_not_finite() -> None:
-    from kdbench.run.executors.processes import _MESSAGES
-
     event = EpochFinished(trial="t", epoch=1, metrics={"loss": math.nan, "test_loss": math.inf, "lr": 0.1 + 0.2})
-    back = _MESSAGES.validate_json(event.model_dump_json())
+    back = MESSAGES.validate_json(event.model_dump_json())
     assert isinstance(back, EpochFinished)
     assert math.isnan(back.metrics["loss"])
     assert back.metrics["test_loss"] == math.inf
     assert back.metrics["lr"] == 0.1 + 0.2
     record: Record = made.record(made.trial("kd"), math.nan)
-    ended = _MESSAGES.validate_json(TrialEnded(record=record).model_dump_json())
+    ended = MESSAGES.validate_json(TrialEnded(record=record).model_dump_json())
     assert isinstance(ended, TrialEnded)
     assert ended.record.trial == record.trial
     assert math.isnan(ended.record.metrics["test"]["accuracy"])
@@ -95,8 +94,7 @@ class TestData:
         for split in ("train", "validation", "test"):
             assert torch.equal(getattr(back, split).inputs, getattr(data, split).inputs)
             assert torch.equal(getattr(back, split).targets, getattr(data, split).targets)
-        assert torch.equal(back.mean, data.mean)
-        assert torch.equal(back.std, data.std)
+        assert {k: v.tolist() for k, v in back.statistics.items()} == {k: v.tolist() for k, v in data.statistics.items()}
         assert (back.name, back.class_names, back.fingerprint) == (data.name, data.class_names, data.fingerprint)
 
     def test_other_than_those_of_the_plan_are_refused(self, tmp_path: Path) -> None:
@@ -144,7 +142,7 @@ class TestExecutors:
         store = Store(tmp_path / "runs")
         store.open()
         executor = ProcessExecutor(ExecutorSettings(jobs=1))
-        executor.open(Resources(prepared.registry, prepared.data, store))
+        executor.open(Resources(prepared.registry, prepared.task, prepared.data, store))
         assert [p.name for p in store.root.iterdir() if p.is_file() and p.name.startswith("data.tmp-")]
         executor.close()
         assert not [p for p in store.root.iterdir() if p.name.startswith("data")]
@@ -166,3 +164,11 @@ def test_a_run_waits_for_workers_of_a_run_that_was_killed(tmp_path: Path) -> Non
         assert list(tmp_path.glob(".worker.tmp-*"))
     wait_for_workers(tmp_path)
     assert time.monotonic()
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])
+def test_a_bad_number_of_jobs_is_one_sentence(kdbench_command, tmp_path: Path, jobs: str) -> None:  # type: ignore[no-untyped-def]
+    outcome = kdbench_command("run", "digits", f"--jobs={jobs}", "--runs", tmp_path / "runs")
+    assert outcome.status == 2
+    assert f'--jobs takes a number of worker processes or auto, not "{jobs}"' in outcome.err
+    assert not (tmp_path / "runs").exists()

@@ -44,7 +44,7 @@ class TestBatchesOfEvaluation:
         assert evaluation_batch(wide, torch.zeros(1, 3, 224, 224)) < sizes[1]
 
 
-def test_the_allocator_is_told_and_says_so() -> None:
+def test_the_allocator_is_set_up_and_says_so() -> None:
     code = "from kdbench.run.allocator import keep_freed_memory; print(keep_freed_memory())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert ("keeps freed memory" in said) == (platform.libc_ver()[0] == "glibc")

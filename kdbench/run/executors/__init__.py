@@ -32,21 +32,24 @@ class Executor(Protocol):
         """How many jobs run at the same time; further ones would wait."""
 
     def open(self, resources: Resources) -> None:
-        """Called once before the first job, with what the main process has opened: to keep it, to share it, or to ignore it."""
+        """Called once, before the first job, with what the main process has open: keep it, share it, or ignore it."""
 
     def submit(self, job: Job, report: Report) -> Future[None]:
         """Run a job.
 
         Args:
             job: the job; the executor may change ``device``, ``threads`` and ``data_file`` to what its workers have.
-            report: is told what happens, from any thread; the last event comes before the future is done.
+            report: receives events, from any thread; the last one comes before the future is done.
 
         Returns:
             Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended the job.
         """
 
     def close(self) -> None:
-        """Stop: running jobs end soon, waiting ones never start, and no process or temporary file is left. May be called twice."""
+        """Stop: running jobs end soon, waiting ones never start, and no process or temporary file remains.
+
+        May be called more than once.
+        """
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import psutil
 MEMORY = 2_000_000_000
 """Bytes that a worker is given: torch, its libraries, and small networks in training."""
 FEW = 4
-"""With so many cores at most, every worker has one; with more, two, for larger networks gain by a second thread."""
+"""Up to this many cores, every worker gets one; beyond, two, because larger networks gain from a second thread."""
 
 
 def cores() -> int:
@@ -18,7 +18,7 @@ def cores() -> int:
 
 
 def threads_of_each(jobs: int) -> int:
-    """Threads of each of so many workers: the cores are shared out, and ``OMP_NUM_THREADS`` is the most where it is set."""
+    """Threads of each worker: the cores are shared out; ``OMP_NUM_THREADS`` is an upper bound where it is set."""
     most = os.environ.get("OMP_NUM_THREADS", "")
     share = max(1, cores() // jobs)
     return min(share, int(most)) if most.isdigit() and int(most) else share

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field, TypeAdapter
-
-from kdbench.errors import KdbenchError, StoreError
 from kdbench.results.files import temporary
-from kdbench.run.events import EpochFinished, Event, JobEnded, Report, TrialEnded, TrialStarted, WorkerLost
+from kdbench.run.events import EpochFinished, Event, Report, TrialEnded, TrialStarted, WorkerLost
 from kdbench.run.executors import ExecutorSettings, WorkerDied
 from kdbench.run.executors.child import GRACE
 from kdbench.run.executors.cores import threads_of_each
+from kdbench.run.executors.worker_process import WorkerProcess
 from kdbench.run.job import Job
 from kdbench.run.resources import Resources, save_data
 
@@ -29,11 +21,6 @@ LIVES = 2
 """A job that loses this many workers in one epoch is given up."""
 STARTS = 5
 """So is a job that loses this many workers before its training begins; they may have died of something else."""
-_MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded, Field(discriminator="kind")])
-
-
-class JobFailed(Exception):
-    """A defect of kdbench or of a plugin that ended a job in a worker; its cause holds the traceback there."""
 
 
 class _Task(NamedTuple):
@@ -58,7 +45,7 @@ class ProcessExecutor:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._data_file: Path | None = None
         self._closing = threading.Event()
-        self._workers = [_Worker(self._closing, device) for device in _devices(settings.device, self.slots)]
+        self._workers = [WorkerProcess(self._closing, device) for device in _devices(settings.device, self.slots)]
         self._threads_of_workers = [
             threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers
         ]
@@ -98,7 +85,7 @@ class ProcessExecutor:
             if self._data_file is not None:
                 self._data_file.unlink(missing_ok=True)
 
-    def _serve(self, worker: _Worker) -> None:
+    def _serve(self, worker: WorkerProcess) -> None:
         """Run tasks on one worker, until there are none."""
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
@@ -110,7 +97,7 @@ class ProcessExecutor:
             else:
                 task.future.set_result(None)
 
-    def _run(self, worker: _Worker, task: _Task) -> None:
+    def _run(self, worker: WorkerProcess, task: _Task) -> None:
         deaths = _Deaths(task.report)
         while True:
             try:
@@ -154,78 +141,6 @@ class _Deaths:
         return f"{STARTS} times before training began" if self._before == STARTS else ""
 
 
-class _Worker:
-    """A worker process, and the next one when it has died.
-
-    Args:
-        closing: set when no process is to be started any more.
-        device: where its jobs run; ``None`` leaves a job's own.
-    """
-
-    def __init__(self, closing: threading.Event, device: str | None) -> None:
-        self._closing = closing
-        self._device = device
-        self._lock = threading.Lock()
-        self._process = _start()
-
-    def work(self, job: Job, report: Report) -> None:
-        """Run a job, and report its events.
-
-        Raises:
-            EOFError: the process has died.
-            KdbenchError: what the job ended with.
-        """
-        process = self._process
-        if self._device is not None:
-            job = job.model_copy(update={"device": self._device})
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(job.model_dump_json() + "\n")
-            process.stdin.flush()
-        except (OSError, ValueError) as error:  # a broken pipe, or one that was closed
-            raise EOFError from error
-        for line in process.stdout:
-            if not line.endswith("\n"):  # it died while it wrote
-                break
-            message = _MESSAGES.validate_json(line)
-            if isinstance(message, JobEnded):
-                _conclude(message)
-                return
-            report(message)
-        raise EOFError
-
-    def restart(self) -> str:
-        """Replace a process that has died; returns what it died of, as the end of a sentence."""
-        self.kill()
-        code = self._process.wait()
-        with self._lock:
-            if not self._closing.is_set():
-                self._process = _start()
-        return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-
-    def stop(self) -> None:
-        """Ask the process to end."""
-        with self._lock, suppress(OSError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-
-    def kill(self) -> None:
-        """End the process, if it has not ended, and forget it."""
-        self._process.kill()
-        self._process.wait()
-
-
-def _conclude(end: JobEnded) -> None:
-    """Raise what a job ended with, if it did not end well."""
-    if end.error == "StoreError":
-        raise StoreError(end.message)
-    if end.error == "KdbenchError":
-        raise KdbenchError(end.message)
-    if end.error is not None:
-        raise JobFailed(f"{end.error}: {end.message}") from JobFailed(f"in the worker:\n{end.traceback}")
-
-
 def _devices(device: str, slots: int) -> list[str | None]:
     """A device for each worker, where there are several to choose from."""
     if device != "cuda":
@@ -234,30 +149,3 @@ def _devices(device: str, slots: int) -> list[str | None]:
 
     count = max(torch.cuda.device_count(), 1)
     return [f"cuda:{slot % count}" for slot in range(slots)]
-
-
-def _start() -> subprocess.Popen[str]:
-    # As this process finds its modules; PYTHONPATH alone would not do, in a notebook for example.
-    code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.run.executors.child import main; main()"
-    with _sigint_blocked():
-        return subprocess.Popen(  # noqa: S603 (kdbench itself)
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            # Ctrl-C is for the main process, which stops the workers: elsewhere the process inherits a mask, see below.
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread; a process that is started now inherits that for good."""
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
