@@ -58,7 +58,7 @@ def test_terms_that_are_something_else_are_refused(terms: Any, said: str) -> Non
 
 
 def test_what_was_not_asked_for_is_refused() -> None:
-    step = Step(Outputs(), (), torch.zeros(1), torch.zeros(1), 0, 0.0, {"indices": torch.ones(1)})
+    step = Step(Outputs(), (), torch.zeros(1), torch.zeros(1), 0, 0.0, extras={"indices": torch.ones(1)})
     assert torch.equal(step.indices, torch.ones(1))
     with pytest.raises(MethodError, match="past_logits were read but not asked for"):
         _ = step.past_logits
