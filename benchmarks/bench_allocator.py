@@ -1,4 +1,4 @@
-"""What glibc's allocator costs in training, and what kdbench.run.allocator gains: for 1, 4 and 12 members, with one thread.
+"""What glibc's allocator costs in training, and what kdbench.engine.allocator gains: for 1, 4 and 12 members, with one thread.
 
 Run with ``pytest benchmarks/bench_allocator.py --benchmark-enable -s``. Each measurement is a process of its own, with
 and without in turns, so that a busy machine is unfair to neither. ResNet-20 teaches ``lightcnn`` on input of CIFAR-10's shape, in fp32.
@@ -48,7 +48,7 @@ def child() -> None:
     """Train three epochs, of which the first does not count, and print what they took."""
     members, kept = int(sys.argv[1]), sys.argv[2] == "1"
     if kept:
-        from kdbench.run.allocator import keep_freed_memory
+        from kdbench.engine.allocator import keep_freed_memory
 
         keep_freed_memory()
     import torch

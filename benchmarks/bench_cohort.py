@@ -68,7 +68,8 @@ def cohort(
     """``members`` members of kd, their teacher and their batches."""
     spec = ModelSpec(model=teacher, stem="small" if teacher == "resnet18" else "default")
     teacher_trial = trial(spec, "supervised", 0, epochs=epochs)
-    network = initial_student(teacher_trial, data, registry).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = initial_student(teacher_trial, interface_of(teacher_trial, data, registry), registry)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = StreamSettings(
         batch_size=BATCH,
         drop_last=True,
@@ -83,9 +84,10 @@ def cohort(
     made = []
     for number in range(members):
         own = trial(ModelSpec(model="lightcnn"), "kd", number, (teacher_trial.id,), epochs)
-        method, student = make_method(own, registry), initial_student(own, data, registry)
+        method, interface = make_method(own, registry), interface_of(own, data, registry)
+        student = initial_student(own, interface, registry)
         shapes = (observe.shapes(network, example, features=(), embedding=False),)
-        context = build_context(own, student, shapes, data, registry, method, STEPS)
+        context = build_context(own, student, shapes, interface, data.train.targets, registry, method, STEPS)
         made.append(Member(own, method, student, context, Presentation.of(own, TASK, data, CPU), TASK.metrics, CPU))
     presentation = Presentation.of(teacher_trial, TASK, data, CPU)
     stages = observe.num_stages(network, example)

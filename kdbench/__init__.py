@@ -6,14 +6,18 @@ What a plugin author and a notebook import is here; nothing else is public.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from kdbench.models.timm_import import register_when_imported
+from kdbench.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+    from kdbench.api.results import Results, load_results
+    from kdbench.api.running import run
+    from kdbench.api.students import load_student
+    from kdbench.api.suites import load_suite
     from kdbench.data.types import Dataset, RawData, Split, TaskData
     from kdbench.errors import KdbenchError, MethodError
     from kdbench.method import (
@@ -28,18 +32,20 @@ if TYPE_CHECKING:
         full_precision,
     )
     from kdbench.plugins.hookspecs import hookimpl
+    from kdbench.suite.schema import Suite
     from kdbench.tasks.metrics import Metric
     from kdbench.tasks.task import Task
 
-try:
-    __version__ = version("kdbench")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
 
 _HOMES = {
+    "kdbench.api.results": ("Results", "load_results"),
+    "kdbench.api.running": ("run",),
+    "kdbench.api.students": ("load_student",),
+    "kdbench.api.suites": ("load_suite",),
     "kdbench.data.types": ("Dataset", "RawData", "Split", "TaskData"),
     "kdbench.tasks.metrics": ("Metric",),
     "kdbench.tasks.task": ("Task",),
+    "kdbench.suite.schema": ("Suite",),
     "kdbench.errors": ("KdbenchError", "MethodError"),
     "kdbench.method": (
         "BuildContext",
@@ -72,16 +78,22 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "RawData",
+    "Results",
     "Shapes",
     "Split",
     "Stages",
     "Step",
+    "Suite",
     "Task",
     "TaskData",
     "UnitInterval",
     "__version__",
     "full_precision",
     "hookimpl",
+    "load_results",
+    "load_student",
+    "load_suite",
+    "run",
 ]
 
 

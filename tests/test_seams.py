@@ -20,7 +20,7 @@ ALLOWED = {
     ("plan/identity.py", "crop_mode"),
     ("results/migrations.py", "images_per_second"),  # its name in version 1
     ("plan/trial.py", "image"),  # plans of version 1 say no task: they are of images
-    ("run/environment.py", "torchvision"),  # a library whose version is recorded
+    ("engine/environment.py", "torchvision"),  # a library whose version is recorded
 }
 
 

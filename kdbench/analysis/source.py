@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.frame import SuiteFrame, frame_of, frame_of_archive, suite_frame
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.accuracy import ensemble, fidelity, quality
-from kdbench.results.archive import is_archive, load_archive
+from kdbench.results.archive import load_archive
 from kdbench.results.evidence import Evidence, condense
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
@@ -23,7 +23,15 @@ def gather(store: Store, suite: str) -> Analysis:
     Raises:
         KdbenchError: no suite of that name was run in the store, or its predictions cannot be read.
     """
-    bare = suite_frame(store, suite)
+    return complete(store, suite_frame(store, suite))
+
+
+def complete(store: Store, bare: SuiteFrame) -> Analysis:
+    """The analysis of records, with the evidence behind them, which takes a moment to read.
+
+    Raises:
+        KdbenchError: the predictions cannot be read.
+    """
     latencies = tuple(_fitting(store.latencies(), bare))
     return Analysis(frame_of(bare.plan, bare.records, bare.profiles, _evidence(store, bare), latencies))
 
@@ -37,40 +45,12 @@ def analysis_of_report(folder: Path) -> Analysis:
     return Analysis(frame_of_archive(load_archive(folder)))
 
 
-def find_analysis(what: str | None, runs: Path, store: Store) -> tuple[Analysis, Path]:
-    """The analysis that a command line means, and the default folder of its report.
-
-    Args:
-        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one
-            there by default.
-        runs: the runs folder.
-        store: the store of that folder.
+def find_suite(store: Store, suite: str | None) -> str:
+    """The name of a suite that was run in a store; without a name, the suite is the only one there.
 
     Raises:
-        KdbenchError: nothing there, or several suites to choose from.
+        KdbenchError: nothing was run there, or there are several suites to choose from.
     """
-    if what is not None and is_archive(Path(what)):
-        return analysis_of_report(Path(what)), Path(what)
-    if what is not None and (Path(what) / "suites").is_dir():
-        runs, store, what = Path(what), Store(Path(what), warn=store.warn), None
-    analysis = _analysis_of_suite(store, what)
-    return analysis, runs / "reports" / analysis.plan.suite
-
-
-def analysis_in(folder: Path, suite: str | None, warn: Callable[[str], None]) -> Analysis:
-    """The analysis of a report folder, or of a suite in a runs folder.
-
-    Without a name, the suite is the only one there.
-
-    Raises:
-        KdbenchError: nothing there, or several suites to choose from.
-    """
-    if is_archive(folder):
-        return analysis_of_report(folder)
-    return _analysis_of_suite(Store(folder, warn=warn), suite)
-
-
-def _analysis_of_suite(store: Store, suite: str | None) -> Analysis:
     known = store.plans()
     if not known:
         raise KdbenchError(f"no suite was run in {store.root} yet: kdbench run SUITE --runs {store.root}")
@@ -80,7 +60,7 @@ def _analysis_of_suite(store: Store, suite: str | None) -> Analysis:
     if name is None or name not in known:
         hint = did_you_mean(name, known) if name else ""
         raise KdbenchError(f"name one of the suites that were run in {store.root}: {', '.join(known)}{hint}")
-    return gather(store, name)
+    return name
 
 
 def _fitting(reports: Sequence[LatencyReport], frame: SuiteFrame) -> list[LatencyReport]:

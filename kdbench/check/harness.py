@@ -22,7 +22,7 @@ from kdbench.suite.schema import DatasetSpec, Recipe
 from kdbench.tasks.stream import StreamSettings, TrainStream
 from kdbench.train.cohort import EpochEnd, Left, train_cohort
 from kdbench.train.member import Member
-from kdbench.train.networks import build_context, initial_student, interface_of, make_method, teacher_shapes
+from kdbench.train.networks import build_context, initial_student, interface_of, interfaces_of, make_method, teacher_shapes
 from kdbench.train.presentation import Presentation
 from kdbench.train.teacher import Teacher
 
@@ -125,15 +125,19 @@ class Harness:
     def _member(self, member: type[LoggingMember], trials: Mapping[str, Trial], random_seed: int | None) -> LoggingMember:
         trial, data, registry = self.trial, self.data, self.registry
         method = make_method(trial, registry)
-        student = initial_student(trial, data, registry)
-        shapes = teacher_shapes(trial, trials, data, registry, method)
-        context = build_context(trial, student, shapes, data, registry, method, self.stream.steps_per_epoch)
+        interfaces, labels = interfaces_of(data, registry), data.train.targets
+        interface = interfaces(trial)
+        student = initial_student(trial, interface, registry)
+        shapes = teacher_shapes(trial, trials, interfaces, labels, registry, method)
+        steps = self.stream.steps_per_epoch
+        context = build_context(trial, student, shapes, interface, labels, registry, method, steps)
         presentation = Presentation.of(trial, self.task, data, CPU)
         return member(trial, method, student, context, presentation, self.task.metrics, CPU, random_seed)
 
     def _teacher(self, trial: Trial) -> Teacher:
-        network = initial_student(trial, self.data, self.registry)
-        stages = observe.num_stages(network, interface_of(trial, self.data, self.registry).example())
+        interface = interface_of(trial, self.data, self.registry)
+        network = initial_student(trial, interface, self.registry)
+        stages = observe.num_stages(network, interface.example())
         presentation = Presentation.of(trial, self.task, self.data, CPU)
         return Teacher(trial.id, network, [self.member.needs], stages, presentation, trial.recipe.precision)
 

@@ -23,13 +23,14 @@ def compare(
 ) -> None:
     """Print what changed from A to B (results, paired by seed, with intervals; time; data, code, libraries, machine)."""
     from kdbench.analysis.compare import compare_runs
-    from kdbench.analysis.source import analysis_in
+    from kdbench.api.results import open_results, registry_of
     from kdbench.report.compare import comparison_text, regressions_text
 
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)
 
-    found = compare_runs(analysis_in(a, suite, warn), analysis_in(b, suite, warn))
+    registry = registry_of(())
+    found = compare_runs(*(open_results(folder, suite, registry, warn).analysis for folder in (a, b)))
     typer.echo(comparison_text(found))
     if len(found.regressions):
         typer.echo(regressions_text(found))

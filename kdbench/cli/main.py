@@ -10,9 +10,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from kdbench import __version__
-from kdbench.cli import check, compare, interrupt, listing, merge, plan, profile, report, run, schema
+from kdbench.api import interrupt
+from kdbench.cli import check, compare, listing, merge, plan, profile, report, run, schema
+from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.errors import KdbenchError
-from kdbench.run.quiet import ignore_notes_to_developers
 
 app = typer.Typer(
     name="kdbench",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from tabulate import tabulate
 
 from kdbench.cli import options
+
+if TYPE_CHECKING:
+    from kdbench.api.planning import Preview
 
 
 def register(app: typer.Typer) -> None:
@@ -27,55 +31,46 @@ def plan(
     no_cohorts: options.NoCohorts = False,
 ) -> None:
     """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
-    from kdbench.report.columns import check_report
-    from kdbench.results.store import Store
-    from kdbench.run.estimate import estimate
-    from kdbench.run.latency import latency_report_id, timed_models
-    from kdbench.run.prepare import prepare
-    from kdbench.suite.load import load_suite
-    from kdbench.tasks.load import data_root as find_data_root
+    from kdbench.api.planning import preview
+    from kdbench.api.suites import open_suite
 
-    loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    check_report(loaded.suite.report, loaded.locations.of)
-    prepared = prepare(loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts)
-    store = Store(runs)
+    loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    found = preview(loaded, plugins=tuple(plugin or ()), data_root=data_root, runs=runs, cohorts=not no_cohorts)
+    print(_table(found))
+    plan, data = found.prepared.plan, found.prepared.data
+    print(
+        f"\n{len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {list(found.states.values()).count('finished')} finished; "
+        f"{data.name} ({len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test samples)"
+    )
+    if found.prepared.profiles:
+        work = found.work
+        print(
+            f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
+            f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
+        )
+    networks, measured = found.latency
+    if networks:
+        print(f"latency of {networks} networks {'is measured' if measured else 'is to be measured when all is trained'}")
+
+
+def _table(found: Preview) -> str:
+    """A row for each trial, in the order of training."""
+    plan = found.prepared.plan
     labels: dict[str, list[str]] = {}
-    for entry in prepared.plan.entries:
+    for entry in plan.entries:
         point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
         name = entry.label + (f"[{point}]" if point else "")
         labels.setdefault(entry.trial, [])
         if name not in labels[entry.trial]:
             labels[entry.trial].append(name)
-    work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
     rows = []
-    done = 0
-    for number, cohort in enumerate(prepared.plan.cohorts, 1):
+    for number, cohort in enumerate(plan.cohorts, 1):
         for trial_id in cohort.trials:
-            trial = prepared.plan.trials[trial_id]
-            record = store.record(trial_id)
-            state = "to do"
-            if record is not None:
-                state = record.status
-            elif store.checkpoint_path(trial_id).exists():
-                state = "begun"
-            done += state == "finished"
+            trial = plan.trials[trial_id]
+            work = f"{found.work.trials[trial_id] / 1e12:,.2f}" if found.prepared.profiles else "–"
             rows.append(
-                [number, trial_id, ", ".join(labels[trial_id]), trial.model.model, trial.seed, trial.recipe.epochs,
-                 f"{work.trials[trial_id] / 1e12:,.2f}" if prepared.profiles else "–", state]
+                [number, trial_id, ", ".join(labels[trial_id]), trial.model.model, trial.seed, trial.recipe.epochs, work,
+                 found.states[trial_id]]
             )  # fmt: skip
-    print(
-        tabulate(rows, headers=["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"], disable_numparse=True)
-    )
-    data = prepared.data
-    print(
-        f"\n{len(rows)} trials in {len(prepared.plan.cohorts)} cohorts, {done} finished; "
-        f"{data.name} ({len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test samples)"
-    )
-    if prepared.profiles:
-        print(
-            f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
-            f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
-        )
-    if (report_id := latency_report_id(prepared)) is not None:
-        measured = "is measured" if store.latency(report_id) is not None else "is to be measured when all is trained"
-        print(f"latency of {len(timed_models(prepared))} networks {measured}")
+    headers = ["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"]
+    return str(tabulate(rows, headers=headers, disable_numparse=True))

@@ -40,27 +40,23 @@ def report(
     plugin: options.Plugin = None,
 ) -> None:
     """Make the report again from the records alone."""
-    from kdbench.analysis.source import find_analysis
+    from kdbench.api.results import find_results, registry_of
     from kdbench.errors import KdbenchError
-    from kdbench.plugins.manager import load_registry
-    from kdbench.report.formats import parse_formats, write_report
-    from kdbench.report.leaderboard import leaderboard_tables, with_view
+    from kdbench.report.formats import parse_formats
     from kdbench.report.readme import update_readme
-    from kdbench.results.store import Store
 
     if check and readme is None:
         raise KdbenchError("--check needs --readme: it says whether a markdown file's leaderboard is up to date")
-    registry = load_registry(plugin or ())
-    wanted = parse_formats(formats, registry.reporters)
-    store = Store(runs, warn=lambda message: typer.echo(f"warning: {message}", err=True))
-    analysis, folder = find_analysis(what, runs, store)
-    analysis = with_view(analysis, options.split(columns), sort)
+    registry = registry_of(plugin or ())
+    parse_formats(formats, registry.reporters)
+    results = find_results(what, runs, registry, lambda message: typer.echo(f"warning: {message}", err=True))
+    names = options.split(columns)
     if readme is not None:
-        suite = analysis.plan.suite
-        changed = update_readme(readme, suite, leaderboard_tables(analysis), check=check)
+        suite = results.plan.suite
+        changed = update_readme(readme, suite, results.leaderboard(names, sort), check=check)
         if check:
             typer.echo(f"{readme}: the leaderboard of {suite} is {'out of date' if changed else 'up to date'}")
             raise typer.Exit(1 if changed else 0)
         typer.echo(f"{readme}: {'updated' if changed else 'already up to date'}")
-    for path in write_report(analysis, out or folder, wanted, registry.reporters):
+    for path in results.report(out, formats, names, sort):
         typer.echo(f"report: {path}")

@@ -6,12 +6,16 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdbench.cli import interrupt, options
+from kdbench.api import interrupt
+from kdbench.cli import options
 from kdbench.errors import KdbenchError
+
+if TYPE_CHECKING:
+    from kdbench.api.results import Results
 
 
 def register(app: typer.Typer) -> None:
@@ -56,52 +60,37 @@ def run(
 
     What is finished is never done again; a run that was stopped or killed goes on from the last finished epoch.
     """
-    from kdbench.run.allocator import keep_freed_memory
+    from kdbench.engine.allocator import keep_freed_memory
 
-    allocator = keep_freed_memory()  # before torch makes its first tensor
-    import torch
-
-    from kdbench.cli.display import make_display
-    from kdbench.report.columns import check_report
-    from kdbench.report.formats import parse_formats
-    from kdbench.results.store import Store
-    from kdbench.run.executors import ExecutorSettings, early_executor, make_executor
-    from kdbench.run.prepare import choose_device, prepare, suitable_jobs
-    from kdbench.run.suite import run_suite
-    from kdbench.suite.load import load_suite
-    from kdbench.tasks.load import data_root as find_data_root
+    keep_freed_memory()  # before torch makes its first tensor
+    from kdbench.api.progress import make_display
+    from kdbench.api.running import execute
+    from kdbench.api.suites import open_suite
 
     number = _number_of_jobs(jobs)
-    if threads:
-        torch.set_num_threads(threads)
-    where = choose_device(device)
-    loaded = load_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    check_report(loaded.suite.report, loaded.locations.of)
-    display = make_display()
-    store = Store(runs, warn=display.warn)
-    store.open()
-
-    settings = ExecutorSettings(name=executor, jobs=number, device=str(where), threads=threads)
-    made = early_executor(settings)  # its processes start while this one reads data
+    loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
     try:
-        prepared = prepare(
-            loaded, find_data_root(data_root), plugins=tuple(plugin or ()), cohorts=not no_cohorts, progress=display
+        results = execute(
+            loaded,
+            plugins=tuple(plugin or ()),
+            data_root=data_root,
+            runs=runs,
+            jobs=number,
+            executor=executor,
+            threads=threads,
+            device=device,
+            cohorts=not no_cohorts,
+            fresh=fresh,
+            formats=formats,
+            progress=make_display(),
+            command=command_line(),
+            verbose=verbose,
         )
-        wanted = parse_formats(formats, prepared.registry.reporters)
-        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, store, where))
-        if verbose:
-            display.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
-        summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=display, command=command_line())
     except KeyboardInterrupt:
-        display.suite_finished()
         print(f"\nstopped; what is finished is kept in {runs}; to go on: {command_line()}", file=sys.stderr)
         raise typer.Exit(interrupt.status()) from None
-    finally:
-        if made is not None:
-            made.close()
-    folder = report or runs / "reports" / prepared.plan.suite
-    _conclude(summary, store, folder, wanted)
-    if summary.failed:
+    _conclude(results, report, formats)
+    if results.failed:
         raise typer.Exit(1)
 
 
@@ -119,31 +108,24 @@ def command_line() -> str:
     return shlex.join([os.path.basename(sys.argv[0]) if sys.argv[0] else "kdbench", *sys.argv[1:]])
 
 
-def _conclude(summary, store, folder: Path, formats) -> None:  # type: ignore[no-untyped-def]
+def _conclude(results: Results, folder: Path | None, formats: str) -> None:
     """Write the report, print the leaderboard, say what is not well."""
-    from kdbench.analysis.source import gather
-    from kdbench.report.formats import write_report
+    from kdbench.api.running import stale_text
     from kdbench.report.leaderboard import leaderboard_text
 
-    prepared = summary.prepared
-    frame = gather(store, prepared.plan.suite)
-    written = write_report(frame, folder, formats, prepared.registry.reporters)
-    trained = len(summary.records) - len(summary.done_before)
-    print(leaderboard_text(frame))
-    print(f"{trained} trials run now, {len(summary.done_before)} were finished before")
-    if summary.stale:
-        names = sorted({summary.records[i].trial.method for i in summary.stale})
-        print(
-            f"warning: {len(summary.stale)} records were made by other versions of {', '.join(names)}; --fresh runs them again",
-            file=sys.stderr,
-        )
-    for record in summary.failed:
+    written = results.report(folder, formats)
+    print(leaderboard_text(results.analysis))
+    print(f"{len(results.asked) - len(results.done_before)} trials run now, {len(results.done_before)} were finished before")
+    if results.stale:
+        print(f"warning: {stale_text(results, '--fresh runs them again')}", file=sys.stderr)
+    trials = results.folder / "trials"
+    for record in results.failed:
         if record.failure is not None:
             print(
                 f"failed: {record.trial.method} on {record.trial.model.model}, seed {record.trial.seed}: "
-                f"{record.failure.kind}: {record.failure.message} ({store.root / 'trials' / record.trial.id / 'record.json'})",
+                f"{record.failure.kind}: {record.failure.message} ({trials / record.trial.id / 'record.json'})",
                 file=sys.stderr,
             )
     for path in written:
         print(f"report: {path}")
-    print(f"records: {store.root / 'trials'}")
+    print(f"records: {trials}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,6 +51,7 @@ def measure_latency(
     *,
     references: Sequence[str] = (),
     plugins: Sequence[Path] = (),
+    objects: Sequence[Any] = (),
     threads: int | None = None,
 ) -> LatencyReport:
     """Time networks in turns, in separate processes that run one after the other.
@@ -63,6 +65,7 @@ def measure_latency(
         out: file for pytest-benchmark's JSON, with all timed passes; not written if nothing could be timed.
         references: profiles that the others' speed-ups are relative to, such as teachers'.
         plugins: plugin files that the models may come from.
+        objects: plugins that are objects, likewise.
         threads: CPU threads if the settings do not say; torch's default otherwise.
 
     Raises:
@@ -72,7 +75,7 @@ def measure_latency(
     settings = _with_threads(settings, threads)
     started, before = now(), load_average()
     with tempfile.TemporaryDirectory(prefix="kdbench-latency-") as folder:
-        raw, skipped = run_processes(models, settings, plugins, Path(folder))
+        raw, skipped = run_processes(models, settings, plugins, objects, Path(folder))
     after = load_average()
     if raw is not None:
         write_whole(out, json.dumps(raw, indent=1).encode())

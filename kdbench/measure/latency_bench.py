@@ -28,6 +28,7 @@ from kdbench.measure.machine import device_name, processor
 from kdbench.measure.runtimes import DeviceConfig, Pass, forward_pass
 from kdbench.models.call import positional
 from kdbench.models.factory import create_model
+from kdbench.plugins.carry import unpack
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import Latency
 
@@ -109,7 +110,7 @@ def timing_request() -> TimingRequest:
 @cache
 def registry() -> Registry:
     """Load the plugins that models may come from."""
-    return load_registry(timing_request().plugins)
+    return load_registry(timing_request().plugins, objects=unpack(timing_request().objects))
 
 
 def write_log(request: TimingRequest, case: Case, **more: str) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import kdbench
 from kdbench.errors import KdbenchError
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.runtimes import unavailable
+from kdbench.plugins.carry import pack
 from kdbench.plugins.manager import Registry
 from kdbench.suite.schema import Frozen, Latency, ModelSpec
 from kdbench.tasks.interface import Interface
@@ -64,6 +64,7 @@ class TimingRequest(Frozen):
         settings: how they are timed.
         threads: CPU threads.
         plugins: plugin files that the models may come from.
+        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them.
         skip: keys of cases that are not tried.
         log: file in which the child logs each case that it begins, and those that it skips and why.
         parent: id of the process that waits for it.
@@ -73,6 +74,7 @@ class TimingRequest(Frozen):
     settings: Latency
     threads: int
     plugins: tuple[Path, ...] = ()
+    objects: str = ""
     skip: tuple[str, ...] = ()
     log: Path
     parent: int
@@ -96,7 +98,7 @@ def settings_of(latency: Latency) -> list[Setting]:
 
 
 def run_processes(
-    models: Sequence[TimedModel], settings: Latency, plugins: Sequence[Path], folder: Path
+    models: Sequence[TimedModel], settings: Latency, plugins: Sequence[Path], objects: Sequence[Any], folder: Path
 ) -> tuple[dict[str, Any] | None, list[tuple[Case, str]]]:
     """Run the child processes one after the other, each for its share of the turns.
 
@@ -104,6 +106,7 @@ def run_processes(
         pytest-benchmark's JSON, merged from all of them, and the cases that were skipped and why.
     """
     cases = [Case(setting, s) for setting in settings_of(settings) for s in models]
+    packed = pack(_needed(objects))
     skipped = {c.key: why for c in cases if (why := unavailable(c.setting.device))}
     count = max(1, min(settings.processes, settings.blocks // 2))  # a process needs two turns
     share = settings.model_copy(
@@ -115,7 +118,7 @@ def run_processes(
     )
     raw: dict[str, Any] | None = None
     for process in range(count):
-        data = _until_well(cases, models, share, plugins, folder, skipped)
+        data = _until_well(cases, models, share, plugins, packed, folder, skipped)
         for benchmark in () if data is None else data["benchmarks"]:
             info = benchmark["extra_info"]
             info["process"], info["block"] = process, info["block"] + process * share.blocks
@@ -130,11 +133,17 @@ def run_processes(
     return raw, [(c, skipped[c.key]) for c in cases if c.key in skipped]
 
 
+def _needed(objects: Sequence[Any]) -> list[Any]:
+    """Objects that the networks may come from: not methods, nor data sets."""
+    return [o for o in objects if getattr(o, "plugin_hook", None) not in ("kdbench_methods", "kdbench_datasets")]
+
+
 def _until_well(
     cases: Sequence[Case],
     models: Sequence[TimedModel],
     settings: Latency,
     plugins: Sequence[Path],
+    objects: str,
     folder: Path,
     skipped: dict[str, str],
 ) -> dict[str, Any] | None:
@@ -151,6 +160,7 @@ def _until_well(
             settings=settings,
             threads=settings.threads,
             plugins=tuple(Path(p).resolve() for p in plugins),
+            objects=objects,
             skip=tuple(skipped),
             log=log,
             parent=os.getpid(),
@@ -180,7 +190,7 @@ def _child(request: TimingRequest, data: Path, folder: Path) -> int:
     environment |= {
         REQUEST: str(folder / "request.json"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(kdbench.__file__).parent.parent), *_python_path()]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *_python_path()]),
     }
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603

@@ -44,6 +44,7 @@ class Method(nn.Module):
 
     params: Any
     _source_digest: ClassVar[str]
+    _source_text: ClassVar[str | None]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -73,7 +74,7 @@ class Method(nn.Module):
     @classmethod
     def source(cls) -> str | None:
         """Text that defines the method: its module, or its statement in a notebook; ``None`` where there is none."""
-        return source.text_of(cls)
+        return cls._source_text if "_source_text" in cls.__dict__ else source.text_of(cls)
 
     @classmethod
     def source_digest(cls) -> str:
@@ -89,6 +90,11 @@ class Method(nn.Module):
         if source.is_from_file(cls):
             cls._source_digest = found
         return found
+
+    @classmethod
+    def keep_source(cls, text: str | None, digest: str) -> None:
+        """Set what :meth:`source` and :meth:`source_digest` return: those of the process that a class was sent from."""
+        cls._source_text, cls._source_digest = text, digest
 
     @classmethod
     def has_source(cls, recorded: str) -> bool:

@@ -153,9 +153,25 @@ class Plan(Frozen):
     cohorts: tuple[Cohort, ...]
 
     def names(self) -> dict[str, str]:
-        """Names of trials for people: the label and grid point of the first row that a trial is in, or its method."""
-        found: dict[str, str] = {}
+        """Names of trials for people: the label and grid point of the first row that a trial is in, or its method.
+
+        Trials of one seed that would share a name get their networks' too, or their pairs' where the networks are the same.
+        """
+        found: dict[str, str] = {i: trial.method for i, trial in self.trials.items()}
+        rows: dict[str, Entry] = {}
         for entry in self.entries:
-            point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
-            found.setdefault(entry.trial, entry.label + (f"[{point}]" if point else ""))
-        return {**{i: trial.method for i, trial in self.trials.items()}, **found}
+            rows.setdefault(entry.trial, entry)
+        alike: dict[tuple[str, str, int], list[Entry]] = {}
+        for row in rows.values():
+            alike.setdefault((row.label, _point(row), row.seed), []).append(row)
+        for (label, point, _), group in alike.items():
+            networks = [self.trials[row.trial].model.model for row in group]
+            further = networks if len(set(networks)) == len(group) else [row.pair for row in group]
+            for row, more in zip(group, further, strict=True):
+                found[row.trial] = label + (f" · {more}" if len(group) > 1 else "") + point
+        return found
+
+
+def _point(entry: Entry) -> str:
+    point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
+    return f"[{point}]" if point else ""

@@ -58,7 +58,7 @@ def kdbench_metrics() -> Mapping[str, Callable[[Tensor, Tensor], float]]:  # typ
 
 @hookspec
 def kdbench_executors() -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Return executors by name: functions of ``ExecutorSettings`` that make an ``Executor`` (see :mod:`kdbench.run.executors`)."""
+    """Return executors by name: functions of ``ExecutorSettings`` that make an ``Executor`` (see :mod:`kdbench.engine.executors`)."""
 
 
 @hookspec

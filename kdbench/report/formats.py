@@ -117,8 +117,13 @@ def kdbench_reporters() -> Mapping[str, Reporter]:
     }
 
 
-def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
+def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in --format: ") -> list[str]:
     """Names of formats from a list with commas.
+
+    Args:
+        text: the list.
+        reporters: all formats.
+        where: what an error begins with.
 
     Raises:
         KdbenchError: a name is unknown.
@@ -127,9 +132,9 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter]) -> list[str]:
     for name in names:
         if name not in reporters:
             hint = did_you_mean(name, reporters) or f"; known are {', '.join(reporters)}"
-            raise KdbenchError(f'in --format: unknown format "{name}"{hint}')
+            raise KdbenchError(f'{where}unknown format "{name}"{hint}')
     if not names:
-        raise KdbenchError(f"in --format: no format given; known are {', '.join(reporters)}")
+        raise KdbenchError(f"{where}no format given; known are {', '.join(reporters)}")
     return list(dict.fromkeys(names))
 
 

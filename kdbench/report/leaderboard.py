@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,6 +64,12 @@ def leaderboard_markdown(analysis: Analysis) -> str:
     shown = shown_columns(table, plan.task, plan.report.columns)
     parts += [leaderboard_tables(analysis).strip(), legend(table, shown, plan.task), *_grids(analysis)]
     return "\n\n".join([*parts, "## Provenance", *provenance_lines(analysis.frame)]) + "\n"
+
+
+def leaderboard_html(analysis: Analysis) -> str:
+    """The tables as HTML for a notebook, one a pair; all text is escaped."""
+    tables = _tables(analysis, "html")
+    return "".join(f"<p><b>{html.escape(flat(name))}</b></p>{table}" if name else str(table) for name, table in tables)
 
 
 def leaderboard_text(analysis: Analysis) -> str:

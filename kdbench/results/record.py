@@ -98,7 +98,8 @@ class Record(Frozen):
         metrics: final metrics by split and name, such as ``metrics["test"]["accuracy"]``; plugins' metrics are of the test split.
         profile: id of the profile of the deployed network.
         costs: what training it took.
-        data: name, fingerprint, classes and sizes of the data.
+        data: name, fingerprint, classes, statistics and sizes of the data; ``inputs`` is what the network takes, as its task describes
+            it (records of older versions leave it to the profile).
         provenance: where the numbers come from.
         files: companion file → SHA-256: ``trial.json``, ``history.csv``, ``predictions.npz``, ``student.safetensors`` and
             ``method.py`` (the source of a method that is not installed as a package), as far as there are.

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from kdbench.errors import Location, SuiteError, did_you_mean
 from kdbench.suite.explain import explain
-from kdbench.suite.locations import KeyLocations, Locations, parse_yaml
+from kdbench.suite.locations import KeyLocations, Locations, Replaced, parse_yaml
 from kdbench.suite.schema import MethodEntry, Suite
 from kdbench.suite.settings import apply_setting, parse_seeds, with_epochs
 
@@ -29,7 +29,8 @@ class LoadedSuite:
         path: its file; ``None`` where it was given as a dict or a :class:`Suite`.
         folder: what its relative paths (plugins, weights) are relative to: the file's folder, or the working directory.
         locations: where its parts are, for errors.
-        written: names of the method entries as they were given, in that order.
+        written: names of the method entries as they were given, in that order; those of the file that others were given in place
+            of come last.
     """
 
     suite: Suite
@@ -50,6 +51,7 @@ def load_suite(
     source: str | Path | Mapping[str, Any] | Suite,
     *,
     settings: Sequence[str] = (),
+    methods: Sequence[Any] | None = None,
     only: Sequence[str] = (),
     seeds: str | None = None,
     epochs: int | None = None,
@@ -59,6 +61,7 @@ def load_suite(
     Args:
         source: a file, the name of a suite that comes with kdbench, a mapping of the same keys, or a suite.
         settings: ``key=value``, keys joined by dots (``recipe.lr=0.1``), values as in YAML; they replace what the source says.
+        methods: method entries, as a suite spells them, in place of those of the source.
         only: keep only the method entries of these names (and ``supervised``).
         seeds: a number of seeds, or a list such as ``0,1,5`` (``2,`` is a list of one).
         epochs: epochs of every network, at least 0.
@@ -67,6 +70,10 @@ def load_suite(
         SuiteError: the suite is missing or wrong; the sentence says where, and gives the nearest valid spelling.
     """
     raw, path, locations = _read(source)
+    earlier: list[str] = []
+    if methods is not None:
+        earlier = _entry_names(raw.get("methods"))
+        raw, locations = {**raw, "methods": list(methods)}, Replaced(locations, "methods")
     for setting in settings:
         raw = apply_setting(raw, setting)
     if seeds is not None:
@@ -77,10 +84,11 @@ def load_suite(
         suite = Suite.model_validate(raw)
     except ValidationError as error:
         raise explain(error, locations, raw) from error
-    written = tuple(entry.name or entry.method for entry in suite.methods)
+    written = [entry.name or entry.method for entry in suite.methods]
+    written += [name for name in earlier if name not in written]
     if epochs is not None:
         suite = with_epochs(suite, epochs)
-    return LoadedSuite(_select(suite, only), path, path.parent if path else Path.cwd(), locations, written)
+    return LoadedSuite(_select(suite, only), path, path.parent if path else Path.cwd(), locations, tuple(written))
 
 
 def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, Any], Path | None, Locations]:
@@ -98,6 +106,13 @@ def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, 
     if not isinstance(raw, dict):
         raise SuiteError("a suite is a mapping with the keys dataset, pairs, methods, …", Location(path, 1))
     return {"name": path.stem, **raw}, path, locations
+
+
+def _entry_names(entries: Any) -> list[str]:
+    """Names of method entries as written, as far as they can be told without checking them."""
+    listed = entries if isinstance(entries, list | tuple) else []
+    found = [e if isinstance(e, str) else e.get("name") or e.get("method") for e in listed if isinstance(e, str | Mapping)]
+    return [name for name in found if isinstance(name, str)]
 
 
 def _find(source: str | Path) -> Path:

@@ -74,6 +74,30 @@ class KeyLocations:
         return f"at {self.of(*path)}"
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """Locations in a suite of which one part was given apart from the rest.
+
+    Args:
+        rest: where everything else is.
+        key: key of that part.
+    """
+
+    rest: Locations
+    key: str
+
+    def of(self, *path: str | int) -> Location:
+        """Where it is: in the file, or by keys in the part that was given apart."""
+        return self._locations(path).of(*path)
+
+    def reference(self, *path: str | int) -> str:
+        """As those of the part have it."""
+        return self._locations(path).reference(*path)
+
+    def _locations(self, path: tuple[str | int, ...]) -> Locations:
+        return KeyLocations() if path[:1] == (self.key,) else self.rest
+
+
 class _Composer(Composer):
     """Refuses what would go wrong silently: a key given twice, and an alias inside what it stands for."""
 

@@ -27,6 +27,32 @@ def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Location]]:
     return files, {str(f): loaded.locations.of("plugins", i) for i, f in enumerate(files)}
 
 
+def anchored(loaded: LoadedSuite) -> Suite:
+    """The suite, with paths of plugins and weights that mean the same in any working directory."""
+    suite, folder = loaded.suite, loaded.folder
+
+    def network(reference: Any) -> Any:
+        if not isinstance(reference, Network) or reference.weights in ("scratch", "pretrained"):
+            return reference
+        return reference.model_copy(update={"weights": str((folder / reference.weights).resolve())})
+
+    def pair(given: Pair) -> Pair:
+        changes = {"student": network(given.student), "teacher": network(given.teacher)}
+        return given.model_copy(update={**changes, "teachers": tuple(map(network, given.teachers))})
+
+    def entry(given: MethodEntry) -> MethodEntry:
+        return given.model_copy(update={"assistants": tuple(map(network, given.assistants))})
+
+    return suite.model_copy(
+        update={
+            "networks": {name: network(given) for name, given in suite.networks.items()},
+            "pairs": tuple(map(pair, suite.pairs)),
+            "methods": tuple(map(entry, suite.methods)),
+            "plugins": tuple(str((folder / name).resolve()) for name in suite.plugins),
+        }
+    )
+
+
 def network_of(suite: Suite, reference: str | Network) -> Network:
     """The network that a pair or an assistant names: one of ``networks:``, or a model with the defaults."""
     if isinstance(reference, Network):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,6 +121,23 @@ class Task(ABC):
         By default the inputs do not change.
         """
         return lambda inputs: inputs
+
+    def network_config(
+        self,
+        spec: InputSpec,
+        preprocessing: Mapping[str, Any] | None,
+        statistics: Mapping[str, Tensor],
+        class_names: Sequence[str],
+    ) -> dict[str, Any]:
+        """What users of a trained network must know of its inputs and classes, in timm's words for ``pretrained_cfg``.
+
+        Args:
+            spec: what the network takes.
+            preprocessing: what it wants of its inputs; ``None`` where it goes by the data.
+            statistics: what :meth:`statistics` found in the data that it was trained on.
+            class_names: a name per class.
+        """
+        return {"num_classes": len(class_names), "label_names": tuple(class_names)}
 
     # Batches.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from kdbench.seeding import digest, named_seed
 from kdbench.tasks.interface import Interface
 from kdbench.tasks.task import Task
 
+Interfaces: TypeAlias = Callable[[Trial], Interface]
+"""Knows what the network of any trial takes and gives: from data, or from what a record says of them."""
+
 
 def task_of(trial: Trial, registry: Registry) -> Task:
     """The task that a trial learns."""
@@ -31,32 +35,47 @@ def interface_of(trial: Trial, data: TaskData, registry: Registry) -> Interface:
     return Interface.of(task_of(trial, registry), data, trial.preprocessing)
 
 
+def interfaces_of(data: TaskData, registry: Registry) -> Interfaces:
+    """Interfaces of trials that learn from data that are loaded."""
+    return lambda trial: interface_of(trial, data, registry)
+
+
 def make_method(trial: Trial, registry: Registry) -> Method:
     """The method of a trial, not built yet."""
     cls = registry.find("method", registry.methods, trial.method)
     return cls(cls.Params(**trial.params))
 
 
-def initial_student(trial: Trial, data: TaskData, registry: Registry, peer: int | None = None) -> nn.Module:
+def initial_student(trial: Trial, interface: Interface, registry: Registry, peer: int | None = None) -> nn.Module:
     """The student with the initial weights that (seed, student) decide; ``peer`` numbers further networks of its kind."""
     spec = student_identity(trial)
     parts = (trial.seed, spec) if peer is None else (trial.seed, spec, peer)
-    return create_model(
-        trial.model,
-        arguments=interface_of(trial, data, registry).arguments,
-        seed=named_seed("init" if peer is None else "peer", *parts),
-        factories=registry.models,
-    )
+    seed = named_seed("init" if peer is None else "peer", *parts)
+    return create_model(trial.model, arguments=interface.arguments, seed=seed, factories=registry.models)
 
 
 def trained_network(
-    trial: Trial, trials: Mapping[str, Trial], data: TaskData, registry: Registry, weights: Mapping[str, Tensor]
+    trial: Trial,
+    trials: Mapping[str, Trial],
+    interfaces: Interfaces,
+    labels: Tensor,
+    registry: Registry,
+    weights: Mapping[str, Tensor],
 ) -> nn.Module:
-    """The network that a finished trial left: what its method deploys, with the weights that were kept."""
-    student = initial_student(trial, data, registry)
-    network = (
-        student if not changes_student(registry.methods[trial.method]) else _deploy(student, trial, trials, data, registry)
-    )
+    """The network that a finished trial left: what its method deploys, with the weights that were kept.
+
+    Args:
+        trial: the trial.
+        trials: it, and all that it was taught by, directly or not, by id.
+        interfaces: what their networks take and give.
+        labels: classes of the training set; they matter where a method changes the student.
+        registry: all plugins.
+        weights: state of the deployed network.
+    """
+    if changes_student(registry.methods[trial.method]):
+        network = _deployed(trial, trials, interfaces, labels, registry)
+    else:
+        network = _empty_student(trial, interfaces(trial), registry)
     network.load_state_dict(dict(weights))
     return network
 
@@ -66,22 +85,26 @@ def changes_student(method: type[Method]) -> bool:
     return method.deploy is not Method.deploy
 
 
-def profile_id(trial: Trial, data: TaskData, registry: Registry) -> str:
+def profile_id(trial: Trial, interface: Interface, registry: Registry) -> str:
     """Digest of all that decides what the deployed network costs: never who trained it, unless the method changes it."""
     method = [trial.method, trial.params] if changes_student(registry.methods[trial.method]) else []
-    interface = interface_of(trial, data, registry)
     return digest([architecture_identity(trial.model), interface.num_classes, interface.spec, method])
 
 
 def teacher_shapes(
-    trial: Trial, trials: Mapping[str, Trial], data: TaskData, registry: Registry, method: Method
+    trial: Trial,
+    trials: Mapping[str, Trial],
+    interfaces: Interfaces,
+    labels: Tensor,
+    registry: Registry,
+    method: Method,
 ) -> tuple[Shapes, ...]:
     """Shapes of what each of a trial's teachers gives it, from networks made for this purpose."""
     needs = method.needs
     return tuple(
         observe.shapes(
-            _network_shape(trials[t], trials, data, registry),
-            interface_of(trials[t], data, registry).example(),
+            _network_shape(trials[t], trials, interfaces, labels, registry),
+            interfaces(trials[t]).example(),
             features=needs.teacher_features,
             embedding=needs.teacher_embedding,
         )
@@ -93,7 +116,8 @@ def build_context(
     trial: Trial,
     student: nn.Module,
     teachers: tuple[Shapes, ...],
-    data: TaskData,
+    interface: Interface,
+    labels: Tensor,
     registry: Registry,
     method: Method,
     steps_per_epoch: int,
@@ -103,29 +127,40 @@ def build_context(
     return BuildContext(
         student=observe.shapes(
             student,
-            interface_of(trial, data, registry).example(),
+            interface.example(),
             features=method.needs.student_features,
             embedding=method.needs.student_embedding,
         ),
         teachers=teachers,
-        num_classes=data.num_classes,
-        labels=data.train.targets,
+        num_classes=interface.num_classes,
+        labels=labels,
         epochs=trial.recipe.epochs,
         steps_per_epoch=steps_per_epoch,
-        new_student=lambda: initial_student(trial, data, registry, peer=next(peers)),
+        new_student=lambda: initial_student(trial, interface, registry, peer=next(peers)),
     )
 
 
-def _network_shape(trial: Trial, trials: Mapping[str, Trial], data: TaskData, registry: Registry) -> nn.Module:
-    student = initial_student(trial, data, registry)
+def _network_shape(
+    trial: Trial, trials: Mapping[str, Trial], interfaces: Interfaces, labels: Tensor, registry: Registry
+) -> nn.Module:
     if changes_student(registry.methods[trial.method]):
-        return _deploy(student, trial, trials, data, registry)
-    return student
+        return _deployed(trial, trials, interfaces, labels, registry)
+    return _empty_student(trial, interfaces(trial), registry)
 
 
-def _deploy(student: nn.Module, trial: Trial, trials: Mapping[str, Trial], data: TaskData, registry: Registry) -> nn.Module:
-    method = make_method(trial, registry)
-    shapes = teacher_shapes(trial, trials, data, registry, method)
+def _empty_student(trial: Trial, interface: Interface, registry: Registry) -> nn.Module:
+    """The student, whose weights will be replaced or do not matter: none are downloaded or read."""
+    spec = trial.model.model_copy(update={"weights": "scratch"})
+    return create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
+
+
+def _deployed(
+    trial: Trial, trials: Mapping[str, Trial], interfaces: Interfaces, labels: Tensor, registry: Registry
+) -> nn.Module:
+    """What a method deploys, with weights that do not matter."""
+    method, interface = make_method(trial, registry), interfaces(trial)
+    student = _empty_student(trial, interface, registry)
+    shapes = teacher_shapes(trial, trials, interfaces, labels, registry, method)
     with torch.random.fork_rng():  # the weights drawn here are replaced by those that were kept
-        method.build(build_context(trial, student, shapes, data, registry, method, steps_per_epoch=1))
+        method.build(build_context(trial, student, shapes, interface, labels, registry, method, steps_per_epoch=1))
     return method.deploy(student)

@@ -109,6 +109,7 @@ def test_ctrl_c_exits_130_and_leaves_no_process(tmp_path: Path, whom: str) -> No
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
     )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
@@ -119,7 +120,13 @@ def test_ctrl_c_exits_130_and_leaves_no_process(tmp_path: Path, whom: str) -> No
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # faulthandler prints where every thread is
+        for worker in workers:
+            worker.kill()
+        pytest.fail(f"it did not stop: {process.communicate()[1]}")
     assert process.returncode == 130, err
     assert "to go on: " in err
     assert "Traceback" not in err

@@ -18,6 +18,8 @@ import pytest
 import torch
 from scipy import stats
 
+from kdbench.engine import latency as run_latency
+from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError
 from kdbench.measure import latency_bench, latency_process, latency_statistics
 from kdbench.measure.latency import latency_id, measure_latency
@@ -28,8 +30,6 @@ from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import LatencyReport, LatencyResult
 from kdbench.results.store import Store
-from kdbench.run import latency as run_latency
-from kdbench.run.progress import Progress
 from kdbench.suite.schema import Latency, ModelSpec
 from tests.support import small
 from tests.support.images import arguments

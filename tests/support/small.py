@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 import yaml
 
+from kdbench.engine.prepare import Prepared, prepare
+from kdbench.engine.progress import Progress
+from kdbench.engine.suite import Summary, run_suite
 from kdbench.results.store import Store
-from kdbench.run.prepare import Prepared, prepare
-from kdbench.run.progress import Progress
-from kdbench.run.suite import Summary, run_suite
 from kdbench.suite.load import load_suite
 
 TIMES = ["train_seconds", "samples_per_second"]

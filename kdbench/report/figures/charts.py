@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -38,20 +39,36 @@ COST_NAMES = {"macs": "MACs", "size_mb": "size", "latency_ms": "latency"}
 """Costs in a word, where it is not their column's."""
 
 
-def charts(analysis: Analysis) -> list[Chart]:
-    """All figures that a suite's records have data for, in reading order."""
+SECTIONS = ("tradeoff", "ranking", "difference", "curves", "grid", "confusion", "reliability")
+"""Kinds of figures."""
+
+
+def charts(analysis: Analysis, kinds: Collection[str] = SECTIONS) -> list[Chart]:
+    """The figures that a suite's records have data for, in reading order.
+
+    Args:
+        analysis: of the records.
+        kinds: some of :data:`SECTIONS`; all by default.
+    """
     words, boards = Wording(analysis.task), analysis.boards
+    grids = partial(_grids, analysis)
+    makers: dict[str, Callable[[Board, Wording], Iterator[Chart]]] = {
+        "tradeoff": _tradeoffs,
+        "difference": _differences,
+        "curves": _curves,
+        "grid": grids,
+        "confusion": _confusions,
+        "reliability": _reliabilities,
+    }
     found: list[Chart] = []
     with styled():
-        found += [*_tradeoffs_of_pairs(boards, words), *_rankings(boards, words)]
-        for maker in (_tradeoffs, _differences, _curves):
-            for board in boards:
+        if "tradeoff" in kinds:
+            found += _tradeoffs_of_pairs(boards, words)
+        if "ranking" in kinds:
+            found += _rankings(boards, words)
+        for kind, maker in makers.items():
+            for board in boards if kind in kinds else ():
                 found += maker(board, words)
-        for board in boards:
-            found += _grids(analysis, board, words)
-        for pictures in (_confusions, _reliabilities):
-            for board in boards:
-                found += pictures(board, words)
     return _unique(found)
 
 

@@ -75,6 +75,13 @@ class Chart:
     figure: Figure
 
 
+class Picture(Figure):
+    """A figure that shows itself in a notebook, whether or not pyplot was ever imported."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """Figures made and written in here look the same with any matplotlib settings."""
@@ -89,7 +96,7 @@ def styled() -> Iterator[None]:
 
 def canvas(width: float, height: float) -> Figure:
     """An empty figure, in inches, that pyplot does not know of."""
-    figure = Figure((width, height), layout="constrained")
+    figure = Picture((width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -107,7 +114,7 @@ def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]
     columns = min(columns, count)
     rows = -(-count // columns)
     width, height = max(1.75 * columns + 0.65, 5.0), 1.45 * rows + 0.5 + top
-    figure = Figure((width, height))
+    figure = Picture((width, height))
     FigureCanvasAgg(figure)
     edges = {"left": 0.6 / width, "right": 1 - 0.08 / width, "bottom": 0.45 / height, "top": 1 - (top + 0.22) / height}
     panels = figure.subplots(

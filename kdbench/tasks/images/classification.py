@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from kdbench.data.types import Batch, RawData, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import ModelSpec
 from kdbench.tasks.images import settings
-from kdbench.tasks.images.preprocess import image_shape, normalize, pretrained_statistics
+from kdbench.tasks.images.preprocess import image_shape, mean_and_std, normalize, pretrained_statistics
 from kdbench.tasks.images.resident import ResidentImages
 from kdbench.tasks.images.statistics import channel_statistics
 from kdbench.tasks.stream import StreamSettings
@@ -94,6 +94,28 @@ class ImageClassification(Task):
             return function(inputs)
 
         return apply
+
+    def network_config(
+        self,
+        spec: InputSpec,
+        preprocessing: Mapping[str, Any] | None,
+        statistics: Mapping[str, Tensor],
+        class_names: Sequence[str],
+    ) -> dict[str, Any]:
+        """What ``timm.data.resolve_model_data_config`` works out the preprocessing from.
+
+        ``squash`` and a share of 1 stand for a resize to the network's size, whatever the image's aspect ratio, without a crop.
+        """
+        mean, std = mean_and_std(statistics, preprocessing, spec[0])
+        return {
+            "input_size": tuple(spec),
+            "mean": tuple(mean.tolist()),
+            "std": tuple(std.tolist()),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            **super().network_config(spec, preprocessing, statistics, class_names),
+        }
 
     def source(self, data: TaskData, asked: StreamSettings) -> ResidentImages:
         """Create the source of training images on the device, cropped and flipped.

@@ -73,11 +73,27 @@ def normalize(data: TaskData, wanted: Mapping[str, Any] | None, device: torch.de
     Raises:
         DataError: mean or standard deviation are given for another number of channels.
     """
-    own = Preprocessing.model_validate(dict(wanted or {}))
     shape = image_shape(data)
-    mean = data.statistics["mean"] if own.mean is None else _per_channel("mean", own.mean, shape[0])
-    std = data.statistics["std"] if own.std is None else _per_channel("std", own.std, shape[0])
-    return Normalize(shape, mean, std, own.size, device, channels_last)
+    mean, std = mean_and_std(data.statistics, wanted, shape[0])
+    size = Preprocessing.model_validate(dict(wanted or {})).size
+    return Normalize(shape, mean, std, size, device, channels_last)
+
+
+def mean_and_std(statistics: Mapping[str, Tensor], wanted: Mapping[str, Any] | None, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel that a network's images are normalised by.
+
+    Args:
+        statistics: those of the data: ``mean`` and ``std``, each float32, C.
+        wanted: what the network wants.
+        channels: C.
+
+    Raises:
+        DataError: what is wanted is of another number of channels.
+    """
+    own = Preprocessing.model_validate(dict(wanted or {}))
+    mean = statistics["mean"] if own.mean is None else _per_channel("mean", own.mean, channels)
+    std = statistics["std"] if own.std is None else _per_channel("std", own.std, channels)
+    return mean, std
 
 
 def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:

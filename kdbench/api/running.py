@@ -1,0 +1,204 @@
+"""Running a suite from Python; the command line does the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from kdbench.api import interrupt
+from kdbench.api.progress import display_for
+from kdbench.api.results import FORMATS, Results, files_and_objects, results_in
+from kdbench.api.suites import Settings, Source, listed, model_plugins, open_suite
+from kdbench.engine.allocator import keep_freed_memory
+from kdbench.engine.executors import ExecutorSettings, early_executor, make_executor
+from kdbench.engine.prepare import Prepared, choose_device, prepare, suitable_jobs
+from kdbench.engine.progress import Progress
+from kdbench.engine.quiet import ignore_notes_to_developers
+from kdbench.engine.suite import Summary, run_suite
+from kdbench.errors import KdbenchError
+from kdbench.report.columns import check_report
+from kdbench.report.formats import parse_formats
+from kdbench.results.store import Store
+from kdbench.suite.load import LoadedSuite
+from kdbench.tasks.load import data_root as find_data_root
+
+
+def run(
+    suite: Source,
+    *,
+    methods: Iterable[Any] | None = None,
+    models: Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]] = (),
+    datasets: Iterable[type[Any]] = (),
+    plugins: Iterable[Any] = (),
+    data_root: Path | str | None = None,
+    runs: Path | str = "runs",
+    jobs: int | Literal["auto"] = 1,
+    threads: int | None = None,
+    device: str = "auto",
+    seeds: int | Iterable[int] | None = None,
+    epochs: int | None = None,
+    settings: Settings = (),
+    fresh: bool = False,
+    progress: bool | Progress = True,
+) -> Results:
+    """Train what a suite asks for, and measure it; what is finished already is not done again.
+
+    In a suite that is a dict, objects may stand where names do: a Method, Dataset or Task class, or a function (or class) that makes
+    a model. The weights are those of ``kdbench run``, to the bit. Nothing is printed to standard output.
+
+    Args:
+        suite: the name of a suite that comes with kdbench (``"digits"``), a file, a dict of the same keys, or a suite.
+        methods: method entries in place of the suite's: names, dicts as in a suite, Method classes.
+        models: functions that make models, by the names that the suite calls them by, or a list of functions with such names.
+        datasets: Dataset classes that the suite names.
+        plugins: further plugins: files, classes, objects with hooks.
+        data_root: where data are, or are downloaded to; ``$KDBENCH_DATA`` or ``./data`` by default.
+        runs: the folder of records and checkpoints.
+        jobs: worker processes that train at the same time; with ``"auto"`` as many as suit the machine.
+        threads: threads of torch on the CPU, of each worker; torch's own number with one job, else the cores are shared out.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        seeds: a number of seeds, or a list of them.
+        epochs: epochs of every network.
+        settings: values of the suite to replace, by keys joined by dots: ``{"recipe.lr": 0.1}``.
+        fresh: whether to forget the suite's finished trials and run them again.
+        progress: whether to show progress (in the notebook's cell, or on standard error), or a display of your own.
+
+    Returns:
+        The results. A trial that failed does not raise: ``results.failed`` says which, and why.
+
+    Raises:
+        KdbenchError: the suite, a plugin, the data or the runs folder is not as it should be; nothing was trained.
+        KeyboardInterrupt: on Ctrl-C; what is finished is stored, and the next run goes on from the last epoch.
+    """
+    loaded, objects = open_suite(suite, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
+    files, more = files_and_objects(plugins)
+    factories = model_plugins(models)
+    with _as_a_library():
+        results = execute(
+            loaded,
+            plugins=files,
+            objects=(*objects, *listed(datasets), *([factories] if factories else []), *more),
+            data_root=data_root,
+            runs=Path(runs),
+            jobs=None if jobs == "auto" else jobs,
+            threads=threads,
+            device=device,
+            fresh=fresh,
+            progress=(display := display_for(progress)),
+            command=f"kdbench.run({str(suite) if isinstance(suite, str | Path) else loaded.suite.name!r})",
+        )
+        if results.stale:
+            display.warn(stale_text(results, "fresh=True runs them again"))
+    return results
+
+
+def execute(
+    loaded: LoadedSuite,
+    *,
+    plugins: tuple[Path, ...] = (),
+    objects: tuple[Any, ...] = (),
+    data_root: Path | str | None = None,
+    runs: Path,
+    jobs: int | None = 1,
+    executor: str | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    cohorts: bool = True,
+    fresh: bool = False,
+    formats: str = ",".join(FORMATS),
+    progress: Progress,
+    command: str,
+    verbose: bool = False,
+) -> Results:
+    """Run a suite that was loaded, as both :func:`run` and the command line do.
+
+    Args:
+        loaded: the suite.
+        plugins: plugin files.
+        objects: plugins that are objects.
+        data_root: where data are.
+        runs: the runs folder.
+        jobs: how many jobs run at the same time; ``None`` leaves it open.
+        executor: where they run; by default what suits their number.
+        threads: threads of torch, of each worker.
+        device: where networks train.
+        cohorts: whether trials train together.
+        fresh: whether to forget finished trials.
+        formats: of the report that is to follow, separated by commas: checked before anything trains.
+        progress: the display.
+        command: what was called, for provenance.
+        verbose: whether to say how workers are set up.
+
+    Raises:
+        KdbenchError: something is not as it should be; nothing was trained.
+        KeyboardInterrupt: as it came; what is finished is stored.
+    """
+    for name, number in (("jobs", jobs), ("threads", threads)):
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise KdbenchError(f"{name} is a number from 1, not {number!r}")
+    allocator = keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    where = choose_device(device)
+    check_report(loaded.suite.report, loaded.locations.of)
+    store = Store(runs, warn=progress.warn)
+    store.open()
+    settings = ExecutorSettings(name=executor, jobs=jobs, device=str(where), threads=threads)
+    made = early_executor(settings)  # its processes start while this one reads data
+    try:
+        prepared = prepare(
+            loaded, find_data_root(_path(data_root)), plugins=plugins, objects=objects, cohorts=cohorts, progress=progress
+        )
+        parse_formats(formats, prepared.registry.reporters)
+        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, store, where))
+        if verbose:
+            progress.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
+        summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=progress, command=command)
+    except BaseException:
+        progress.suite_finished()  # the display may be open
+        raise
+    finally:
+        if made is not None:
+            made.close()
+    return _results(summary, store)
+
+
+def stale_text(results: Results, remedy: str) -> str:
+    """Whose records were made by other versions of their methods, in a sentence."""
+    names = sorted({record.trial.method for record in results.stale})
+    return f"{len(results.stale)} records were made by other versions of {', '.join(names)}; {remedy}"
+
+
+def _results(summary: Summary, store: Store) -> Results:
+    prepared: Prepared = summary.prepared
+    found = results_in(store, prepared.plan.suite, prepared.registry)
+    return Results(
+        found.shown,
+        prepared.registry,
+        store.root,
+        store,
+        asked=tuple(prepared.plan.trials),
+        done_before=summary.done_before,
+        stale=tuple(summary.records[i] for i in summary.stale),
+    )
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+@contextmanager
+def _as_a_library() -> Iterator[None]:
+    """Leave the process as it was: threads of torch, filters of warnings, the handler of Ctrl-C."""
+    threads = torch.get_num_threads()
+    with interrupt.remembered(), warnings.catch_warnings():
+        ignore_notes_to_developers()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

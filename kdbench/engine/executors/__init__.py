@@ -1,0 +1,131 @@
+"""Executors, which run jobs.
+
+This process and worker processes are built in; a cluster is a plugin.
+
+The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A
+wrapper of one of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that
+come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from kdbench.plugins.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from kdbench.engine.events import Report
+    from kdbench.engine.job import Job
+    from kdbench.engine.resources import Resources
+    from kdbench.plugins.manager import Registry
+
+
+class WorkerDied(Exception):
+    """A job lost too many workers; its unfinished trials have failed."""
+
+
+class Executor(Protocol):
+    """Runs jobs."""
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at the same time; further ones would wait."""
+
+    def open(self, resources: Resources) -> None:
+        """Prepare for the first job; called once, with the main process's resources.
+
+        The executor may keep them, share them, or ignore them.
+        """
+
+    def submit(self, job: Job, report: Report) -> Future[None]:
+        """Run a job.
+
+        Args:
+            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to
+                what its workers have.
+            report: receives events, from any thread; the last one comes before the future is done.
+
+        Returns:
+            Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended
+            the job.
+        """
+
+    def close(self) -> None:
+        """Stop running jobs soon and never start waiting ones.
+
+        No process or temporary file remains.
+
+        May be called more than once.
+        """
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """What the user asked for.
+
+    Args:
+        name: of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
+        jobs: how many jobs run at the same time; ``None`` in place of a number leaves it open.
+        device: where networks train: ``cpu``, ``cuda`` (all that there are), ``cuda:1``.
+        threads: of torch on the CPU, of each worker; ``None`` when the user left it open.
+    """
+
+    name: str | None = None
+    jobs: int | None = 1
+    device: str = "cpu"
+    threads: int | None = None
+
+
+ExecutorFactory = Callable[[ExecutorSettings], Executor]
+
+
+def local(settings: ExecutorSettings) -> Executor:
+    """This process."""
+    from kdbench.engine.executors.local import LocalExecutor
+
+    return LocalExecutor(settings)
+
+
+def processes(settings: ExecutorSettings) -> Executor:
+    """Worker processes on this machine."""
+    from kdbench.engine.executors.processes import ProcessExecutor
+
+    return ProcessExecutor(settings)
+
+
+BUILT_IN: Mapping[str, ExecutorFactory] = {"local": local, "processes": processes}
+
+
+def early_executor(settings: ExecutorSettings) -> Executor | None:
+    """Create the executor early, before any plugin is loaded, if that is possible.
+
+    Its workers can then start while the plan is made.
+    """
+    name = settings.name or ("local" if settings.jobs == 1 else "processes")
+    return BUILT_IN[name](settings) if settings.jobs is not None and name in BUILT_IN else None
+
+
+def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs: int) -> Executor:
+    """The executor.
+
+    Args:
+        settings: what the user asked for.
+        registry: may know it.
+        suitable_jobs: how many jobs run at the same time, where the user left it open.
+
+    Raises:
+        PluginError: there is no executor of that name.
+    """
+    jobs = settings.jobs or suitable_jobs
+    name = settings.name or ("local" if jobs == 1 else "processes")
+    executor: Executor = registry.find("executor", registry.executors, name)(replace(settings, jobs=jobs))
+    return executor
+
+
+@hookimpl
+def kdbench_executors() -> Mapping[str, ExecutorFactory]:
+    """The executors that are built in."""
+    return BUILT_IN

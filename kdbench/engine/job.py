@@ -1,0 +1,71 @@
+"""A job: one cohort as JSON, with everything that a worker needs to train it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from kdbench.plan.trial import Cohort, Plan, Trial
+from kdbench.suite.schema import DatasetSpec, Frozen
+
+
+class Job(Frozen):
+    """One cohort to be trained.
+
+    Args:
+        version: of this format.
+        suite: name of the suite, for provenance.
+        trials: id → trial: the cohort's, and all that they were taught by, directly or not.
+        cohort: what is to be trained; a member that has a finished record is left alone.
+        dataset: the data, with the options that say where they are.
+        data_root: where data lie.
+        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are
+            read from ``data_root``.
+        runs: the runs folder that records and checkpoints go to.
+        plugins: plugin files.
+        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them; set by an executor for workers that it
+            starts itself, and unpickled by nobody else.
+        device: where networks train: ``cpu``, ``cuda``, ``cuda:1``.
+        threads: of torch on the CPU; ``None`` leaves the worker's own.
+        command: the command line, for provenance.
+        started: when the run began, ISO 8601, for provenance.
+    """
+
+    version: Literal[1] = 1
+    suite: str
+    trials: dict[str, Trial]
+    cohort: Cohort
+    dataset: DatasetSpec
+    data_root: Path
+    data_file: Path | None = None
+    runs: Path
+    plugins: tuple[Path, ...] = ()
+    objects: str = ""
+    device: str = "cpu"
+    threads: int | None = None
+    command: str = ""
+    started: str = ""
+
+    @property
+    def members(self) -> list[Trial]:
+        """The cohort's trials."""
+        return [self.trials[t] for t in self.cohort.trials]
+
+
+def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan) -> Cohort:
+    """Create a part of a cohort, with only the teachers of its members.
+
+    Trained separately, they get the same bits.
+    """
+    teachers = dict.fromkeys(t for i in trials for t in plan.trials[i].teachers)
+    return cohort.model_copy(update={"trials": tuple(trials), "teachers": tuple(teachers)})
+
+
+def lineage(trials: Sequence[str], known: Mapping[str, Trial]) -> dict[str, Trial]:
+    """Collect trials and all their direct and indirect teachers, teachers first."""
+    found: dict[str, Trial] = {}
+    for name in trials:
+        found.update(lineage(known[name].teachers, known))
+        found[name] = known[name]
+    return found

@@ -1,0 +1,69 @@
+"""Parts that records of finished and failed trials share, and records of failures."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import torch
+
+from kdbench.data.types import TaskData
+from kdbench.engine import environment
+from kdbench.engine.job import Job
+from kdbench.engine.resources import Resources
+from kdbench.plan.trial import Trial
+from kdbench.results.record import Failure, Provenance, Record
+from kdbench.version import __version__
+
+
+def failure_of(error: Exception, epoch: int = -1) -> Failure:
+    """Convert a member's error to its form in a record."""
+    text = "".join(traceback.format_exception(error))
+    message = str(error).partition("\n")[0] or type(error).__name__
+    return Failure(kind=type(error).__name__, message=message, traceback=text, epoch=epoch)
+
+
+def save_failure(job: Job, resources: Resources, trial: Trial, failure: Failure) -> Record:
+    """Store the record of a trial that failed; its checkpoint is kept.
+
+    Raises:
+        StoreError: the runs folder cannot be written.
+    """
+    record = Record(
+        trial=trial,
+        status="failed",
+        failure=failure,
+        data=data_facts(resources.data),
+        provenance=provenance(job, resources, trial),
+    )
+    return resources.store.save(record)
+
+
+def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
+    """Describe the provenance of a trial that ends now."""
+    return Provenance(
+        suite=job.suite,
+        command=job.command,
+        kdbench=__version__,
+        commit=environment.commit(),
+        method_digest=resources.registry.methods[trial.method].source_digest(),
+        libraries=environment.libraries(),
+        machine=environment.machine(),
+        device=environment.device_name(torch.device(job.device)),
+        threads=torch.get_num_threads(),
+        started=job.started,
+        finished=environment.now(),
+    )
+
+
+def data_facts(data: TaskData) -> dict[str, Any]:
+    """Return name, fingerprint, classes, statistics and sizes of the data."""
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.class_names),
+        "statistics": {name: values.tolist() for name, values in data.statistics.items()},
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.test),
+    }

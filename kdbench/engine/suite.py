@@ -1,0 +1,249 @@
+"""Runs a suite, from its plan to its records.
+
+The steps are: schedule, train, profile, measure latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from kdbench.engine.estimate import cohort_work, work_per_sample
+from kdbench.engine.events import TrialEnded
+from kdbench.engine.executors import Executor, WorkerDied
+from kdbench.engine.executors.local import LocalExecutor
+from kdbench.engine.job import Job, lineage
+from kdbench.engine.latency import measure_plan
+from kdbench.engine.monitor import Inbox, Monitor
+from kdbench.engine.outcome import save_failure
+from kdbench.engine.prepare import Prepared
+from kdbench.engine.presence import wait_for_workers
+from kdbench.engine.progress import Progress
+from kdbench.engine.resources import Resources
+from kdbench.engine.scheduler import Scheduler
+from kdbench.measure.cost import profile
+from kdbench.measure.machine import now
+from kdbench.plan.trial import Cohort, Plan
+from kdbench.plugins.manager import Registry
+from kdbench.results.files import tidy
+from kdbench.results.record import Failure, Record
+from kdbench.results.store import PARTS, Store
+from kdbench.train.networks import changes_student, interfaces_of, trained_network
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Result of a run.
+
+    Args:
+        prepared: the suite.
+        records: id → record of every trial of the plan that has one.
+        done_before: ids of trials that were finished before the run began.
+        stale: ids of records that were made with another version of their method's source.
+    """
+
+    prepared: Prepared
+    records: Mapping[str, Record]
+    done_before: tuple[str, ...] = ()
+    stale: tuple[str, ...] = field(default=())
+
+    @property
+    def failed(self) -> list[Record]:
+        """The records of trials that failed."""
+        return [r for r in self.records.values() if r.status == "failed"]
+
+
+def run_suite(
+    prepared: Prepared,
+    store: Store,
+    *,
+    device: torch.device,
+    fresh: bool = False,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Summary:
+    """Train every trial that has no finished record.
+
+    Args:
+        prepared: the suite.
+        store: the store of the records; locked during the run.
+        device: device of the networks.
+        fresh: whether to discard the suite's finished records first.
+        executor: runs the jobs, and is closed at the end; runs them in this process by default.
+        progress: the display.
+        command: the command line, for provenance.
+
+    Raises:
+        KdbenchError: the runs folder cannot be written, or another run uses it.
+        KeyboardInterrupt: passed on; finished trials are stored.
+    """
+    progress = progress or Progress()
+    executor = executor or LocalExecutor()
+    with ExitStack() as stack:
+        stack.callback(executor.close)
+        store.open()
+        stack.enter_context(store.lock())
+        stack.callback(executor.close)  # before the lock is released, so that no worker writes afterwards
+        wait_for_workers(store.root)
+        store.bring_up_to_date(prepared.plan.trials)
+        run = _Run(prepared, store, device, executor, progress, command)
+        if fresh:
+            for trial_id in prepared.plan.trials:
+                store.discard(trial_id)
+        done = run.begin()
+        try:
+            run.train(done)
+            executor.close()  # the machine should be idle while latency is measured
+            run.profile_changed_students()
+            measure_plan(prepared, store, progress, again=fresh)
+        finally:
+            progress.suite_finished()
+        records = store.records(prepared.plan.trials)
+        prepared.registry.notify("kdbench_suite_finished", progress.warn, plan=prepared.plan, records=records)
+    return Summary(prepared, records, done, _stale(records, prepared.registry))
+
+
+class _Run:
+    def __init__(
+        self, prepared: Prepared, store: Store, device: torch.device, executor: Executor, progress: Progress, command: str
+    ) -> None:
+        self.prepared = prepared
+        self.store = store
+        self.device = device
+        self.executor = executor
+        self.progress = progress
+        self.command = command
+        self.started = now()
+        self.resources = Resources(prepared.registry, prepared.task, prepared.data, store, prepared.objects)
+        self.names = prepared.plan.names()
+
+    def begin(self) -> tuple[str, ...]:
+        """Store what is known before training; return the ids of finished trials."""
+        if kept := self.store.save_plan(self.prepared.plan, keep=self.prepared.loaded.written):
+            rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
+            self.progress.note(f"the report also shows {rows} of this suite")
+        for known in self.prepared.profiles.values():
+            self.store.save_profile(known)
+        done = self._finished(self.prepared.plan)
+        for trial_id in done:  # killed between a record and the removal of its checkpoint
+            self.store.checkpoint_path(trial_id).unlink(missing_ok=True)
+        return done
+
+    def train(self, done: tuple[str, ...]) -> None:
+        """Run the plan's trials and plan again, until there are no new trials."""
+        plan = self.prepared.plan
+        tried: set[str] = set(done)
+        if tried.issuperset(plan.trials):
+            self.progress.suite_started(plan, done, 0.0)
+            return
+        self.executor.open(self.resources)
+        while True:
+            self._round(plan, done, [t for t in plan.trials if t not in tried])
+            tried.update(plan.trials)
+            plan = self._plan_again()
+            if tried.issuperset(plan.trials):
+                return
+
+    def profile_changed_students(self) -> None:
+        """Profile networks that a method changes, which are known only after training."""
+        prepared, store = self.prepared, self.store
+        plan, data, registry = prepared.plan, prepared.data, prepared.registry
+        measure, interfaces = prepared.loaded.suite.measure, interfaces_of(data, registry)
+        for trial in plan.trials.values() if measure.cost else ():
+            record = store.record(trial.id) if changes_student(registry.methods[trial.method]) else None
+            if record is not None and record.status == "finished" and store.profile(record.profile) is None:
+                network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, store.student(trial.id))
+                store.save_profile(
+                    profile(
+                        network,
+                        name=f"{trial.model.model} ({trial.method})",
+                        interface=interfaces(trial),
+                        id=record.profile,
+                        batch_size=measure.batch_size,
+                    )
+                )
+
+    def _plan_again(self) -> Plan:
+        """Plan again with the present records; so far the plan depends on the suite only."""
+        return self.prepared.plan
+
+    def _round(self, plan: Plan, done: tuple[str, ...], trials: list[str]) -> None:
+        """Train trials of a plan."""
+        size = len(self.prepared.data.train)
+        work = work_per_sample(plan, self.prepared.profile_of)
+        samples = _samples(plan, size)
+        monitor = Monitor(plan, self.prepared.registry, self.progress, work, samples, self._tidy)
+        inbox = Inbox(monitor)
+        self.progress.suite_started(plan, done, sum(plan.trials[t].recipe.epochs * samples[t] * work[t] for t in trials))
+        load = partial(cohort_work, plan=plan, profile_of=self.prepared.profile_of, size=size)
+        Scheduler(
+            plan,
+            self.executor,
+            partial(self._job, plan),
+            load,
+            inbox,
+            partial(self._job_started, len(plan.cohorts)),
+            partial(self._job_ended, monitor),
+            self.progress.tick,
+        ).run(trials)
+
+    def _job(self, plan: Plan, cohort: Cohort) -> Job:
+        """Create the job of a cohort."""
+        return Job(
+            suite=plan.suite,
+            trials=lineage(cohort.trials, plan.trials),
+            cohort=cohort,
+            dataset=self.prepared.loaded.suite.dataset,
+            data_root=self.prepared.data_root.absolute(),
+            runs=self.store.root.absolute(),
+            plugins=tuple(p.absolute() for p in self.prepared.plugins),
+            device=str(self.device),
+            command=self.command,
+            started=self.started,
+        )
+
+    def _job_started(self, total: int, number: int, job: Job) -> None:
+        labels = [self.names[t.id] for t in job.members]
+        self.progress.cohort_started(f"cohort {number}/{total}", job.cohort, labels, job.members[0].recipe.epochs)
+
+    def _job_ended(self, monitor: Monitor, job: Job, error: BaseException | None) -> None:
+        if isinstance(error, WorkerDied):
+            failure = Failure(kind="WorkerDied", message=str(error))
+            for trial in job.members:
+                record = self.store.record(trial.id)  # its worker may have died before it could report it
+                if trial.id not in monitor.ended:
+                    if record is None or record.status != "finished":
+                        record = save_failure(job, self.resources, trial, failure)
+                    monitor(TrialEnded(record=record))
+        elif error is not None:
+            raise error
+        self.progress.cohort_finished(job.cohort)
+
+    def _finished(self, plan: Plan) -> tuple[str, ...]:
+        return tuple(i for i, r in self.store.records(plan.trials).items() if r.status == "finished")
+
+    def _tidy(self) -> None:
+        """Remove incomplete files of a dead worker."""
+        for folder in (self.store.root, *(self.store.root / part for part in PARTS)):
+            tidy(folder, own=False)
+
+
+def _samples(plan: Plan, size: int) -> dict[str, int]:
+    """Count the training samples of an epoch, by trial id."""
+    found = {}
+    for cohort in plan.cohorts:
+        for trial_id in cohort.trials:
+            recipe = plan.trials[trial_id].recipe
+            anchors = size // recipe.batch_size * recipe.batch_size if recipe.drop_last else size
+            found[trial_id] = anchors * (2 if cohort.sampler == "class_pairs" else 1)
+    return found
+
+
+def _stale(records: Mapping[str, Record], registry: Registry) -> tuple[str, ...]:
+    finished = {i: r for i, r in records.items() if r.status == "finished"}
+    return tuple(i for i, r in finished.items() if not registry.methods[r.trial.method].has_source(r.provenance.method_digest))
