@@ -37,7 +37,7 @@ class KdbenchError(Exception):
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
-        super().__init__(message if location is None else f"{location}: {message}")
+        super().__init__(printable(message if location is None else f"{location}: {message}"))
         self.message = message
         self.location = location
 
@@ -69,3 +69,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggest the nearest spelling: ``'; did you mean "x"?'``, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def printable(text: str) -> str:
+    """Text whose control characters are written as escapes, so that it does nothing to a terminal.
+
+    Lines stay lines.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def flat(text: str, most: int = 1000) -> str:
+    """Text on one line, without control characters, cut off after ``most`` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"

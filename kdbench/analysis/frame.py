@@ -13,13 +13,11 @@ from kdbench.analysis.task import metric_column, metric_columns, teacher_column,
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plan.trial import Entry, Plan, TaskInfo, Trial
 from kdbench.results.archive import Archive
-from kdbench.results.evidence import Evidence
+from kdbench.results.evidence import SCORES, Evidence
 from kdbench.results.record import Costs, LatencyReport, Profile, Record
 from kdbench.results.store import Store
 
 PROFILE = ("parameters", "macs", "size_mb")
-SCORES = ("nll", "ece", "top5", "macro_precision", "macro_recall", "macro_f1", "agreement", "kl")
-"""Scores that are computed from the kept predictions."""
 THROUGHPUT = "samples_per_second"
 """A cost whose column is named after the task's unit."""
 NOTHING = float("nan")

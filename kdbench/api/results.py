@@ -115,8 +115,8 @@ class Results:
         Raises:
             KdbenchError: there is no such kind, or nothing of that kind to draw.
         """
+        from kdbench.errors import flat
         from kdbench.report.figures.charts import SECTIONS, charts
-        from kdbench.report.text import flat
 
         if kind not in SECTIONS and "-" not in kind:
             raise _unknown("kind of figure", kind, SECTIONS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from kdbench.errors import flat
+
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 """What markdown may interpret; not underscores inside words such as ``tf_kd``."""
 
@@ -12,11 +14,6 @@ SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 def escape(text: str) -> str:
     """Untrusted text on one line, made harmless in markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
-
-
-def flat(text: str) -> str:
-    """Text on one line, without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def slug(*parts: str) -> str:

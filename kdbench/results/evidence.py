@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+SCORES = ("nll", "ece", "top5", "macro_precision", "macro_recall", "macro_f1", "agreement", "kl")
+"""Scores that are computed from the kept predictions."""
 CONFIDENCE_LEVELS = 255
 """A confidence is kept as a whole number of 1/255."""
 
@@ -50,8 +52,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def condense(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predicted classes and confidences (uint8) of logits N×C.
 
-    Classes are uint8, or uint16 where there are more than 256.
+    Classes are uint8, or uint16 where there are more than 256. Of a row that is not finite the confidence is 0.
     """
     kind = np.uint8 if logits.shape[1] <= 256 else np.uint16
-    confidences = np.rint(CONFIDENCE_LEVELS * softmax(logits).max(axis=1)).astype(np.uint8)
-    return logits.argmax(axis=1).astype(kind), confidences
+    highest = [softmax(part).max(axis=1) for part in in_parts(logits)]
+    confidences = np.rint(CONFIDENCE_LEVELS * np.nan_to_num(np.concatenate(highest))) if highest else np.zeros(0)
+    return logits.argmax(axis=1).astype(kind), confidences.astype(np.uint8)
+
+
+def in_parts(array: np.ndarray, most: int = 1_000_000) -> list[np.ndarray]:
+    """Rows of N×C in parts of about ``most`` values, so that what is computed of them fits in memory."""
+    rows = max(1, most // max(1, array.shape[1]))
+    return [array[i : i + rows] for i in range(0, len(array), rows)]
