@@ -1,7 +1,8 @@
-"""Ctrl-C that is never lost.
+"""Handling of Ctrl-C that never loses it.
 
-Python raises ``KeyboardInterrupt`` wherever it happens to be; in a finaliser, or in a library's import that swallows every exception,
-it is lost. So the signal is remembered, and the displays check for it at every batch.
+Python raises ``KeyboardInterrupt`` wherever it happens to be. Raised in a finalizer, or in a library's
+import that swallows every exception, it is lost. So the signal is stored, and the displays check for it
+at every batch.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from types import FrameType
 from typing import NoReturn
 
 _wanted = 0
-"""Number of the signal that was received; 0 for none."""
+"""Number of the received signal; 0 if none was received."""
 
 
 def install() -> None:
-    """Take over SIGINT and SIGTERM, for the whole process."""
+    """Install handlers for SIGINT and SIGTERM."""
     global _wanted  # noqa: PLW0603
     _wanted = 0
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,7 +28,11 @@ def install() -> None:
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Remember SIGINT while a block runs, where Python would raise ``KeyboardInterrupt`` itself; a program's own handler stays."""
+    """Remember SIGINT while a block runs.
+
+    This applies only in the main thread, and only where Python's default handler is installed; a
+    program's own handler is left in place.
+    """
     global _wanted  # noqa: PLW0603
     usual = (
         threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -51,7 +56,7 @@ def check() -> None:
 
 
 def status() -> int:
-    """The exit status, by the convention of shells: 143 after SIGTERM, else 130."""
+    """Return the exit status by shell convention: 143 after SIGTERM, else 130."""
     return 128 + (_wanted or signal.SIGINT)
 
 

@@ -1,4 +1,4 @@
-"""A job: one cohort as JSON, with all that a worker needs to train it, on this machine or another."""
+"""A job: one cohort as JSON, with everything that a worker needs to train it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ class Job(Frozen):
     """One cohort to be trained.
 
     Args:
-        version: of this format.
+        version: version of this format.
         suite: name of the suite, for provenance.
-        trials: id → trial: the cohort's, and all that they were taught by, directly or not.
-        cohort: what is to be trained; a member that has a finished record is left alone.
+        trials: the cohort's trials and all their direct and indirect teachers, by id.
+        cohort: the cohort to be trained; members that have a finished record are skipped.
         dataset: the data, with the options that say where they are.
-        data_root: where data lie.
-        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are read from ``data_root``.
+        data_root: the data root.
+        data_file: file of the data that :func:`kdbench.engine.resources.save_data` wrote; without it they are
+            read from ``data_root``.
         runs: the runs folder that records and checkpoints go to.
         plugins: plugin files.
-        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them; set by an executor for workers that it
-            starts itself, and unpickled by nobody else.
-        device: where networks train: ``cpu``, ``cuda``, ``cuda:1``.
-        threads: of torch on the CPU; ``None`` leaves the worker's own.
+        objects: plugins that are objects, as text from :func:`kdbench.plugins.carry.pack`; an executor sets
+            it for workers that it starts itself, and only these unpickle it.
+        device: device that networks train on: ``cpu``, ``cuda``, ``cuda:1``.
+        threads: number of torch's CPU threads; ``None`` leaves the worker's number unchanged.
         command: the command line, for provenance.
         started: when the run began, ISO 8601, for provenance.
     """
@@ -53,13 +54,16 @@ class Job(Frozen):
 
 
 def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan) -> Cohort:
-    """Some members of a cohort, with only their own teachers; trained apart, they get the same bits."""
+    """Create a part of a cohort, with only the teachers of its members.
+
+    Trained separately, they get the same bits.
+    """
     teachers = dict.fromkeys(t for i in trials for t in plan.trials[i].teachers)
     return cohort.model_copy(update={"trials": tuple(trials), "teachers": tuple(teachers)})
 
 
 def lineage(trials: Sequence[str], known: Mapping[str, Trial]) -> dict[str, Trial]:
-    """Trials by id, with all that they were taught by, directly or not; teachers come first."""
+    """Collect trials and all their direct and indirect teachers, teachers first."""
     found: dict[str, Trial] = {}
     for name in trials:
         found.update(lineage(known[name].teachers, known))

@@ -1,7 +1,9 @@
-"""Source of what was defined in an interactive session: a notebook's cell, a prompt, ``exec``.
+"""Source of definitions in an interactive session.
 
-Its text is found through ``linecache``, where IPython and the prompts of newer Pythons keep what they ran. Where there is none,
-:mod:`kdbench.method.fingerprint` takes its place.
+A session is a notebook's cells, a prompt, or ``exec``.
+
+The source is read from ``linecache``, where IPython and the prompts of newer Pythons keep what they ran.
+If it is not there, :mod:`kdbench.method.fingerprint` takes its place.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
 def module_of(thing: Any) -> ModuleType | None:
-    """The module whose file defines a class or function; ``None`` for what an interactive session defines."""
+    """Find the module whose file defines a class or function.
+
+    ``None`` if an interactive session defines it.
+    """
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     if module is None or file is None:
@@ -32,7 +37,7 @@ def module_of(thing: Any) -> ModuleType | None:
 
 
 def codes(thing: Any) -> list[CodeType]:
-    """Code objects of a function, or of a class's own functions, decorators looked through."""
+    """Collect the code objects of a function or class, unwrapping decorators."""
     if isinstance(thing, FunctionType):
         return [inspect.unwrap(thing).__code__]
     own = (f for value in vars(thing).values() for f in functions_of(value) if f.__module__ == thing.__module__)
@@ -40,7 +45,10 @@ def codes(thing: Any) -> list[CodeType]:
 
 
 def functions_of(value: Any) -> list[FunctionType]:
-    """The Python functions behind a member of a class: of a method, a property, a static or class method."""
+    """Collect the Python functions behind a member of a class.
+
+    The member is a method, a property, a static or a class method.
+    """
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, property):
@@ -53,20 +61,20 @@ def functions_of(value: Any) -> list[FunctionType]:
 
 
 def is_constant(value: Any) -> bool:
-    """Whether ``repr`` says all about a value."""
+    """Return whether ``repr`` describes a value completely."""
     return isinstance(value, CONSTANTS) or (isinstance(value, tuple) and all(is_constant(v) for v in value))
 
 
 def definitions(thing: type | FunctionType, seen: set[int]) -> Iterator[tuple[str, str | None, Any]]:
-    """What a class or function of an interactive session consists of: first what it uses, then itself.
+    """Yield the session's definitions that a class or function uses, then itself.
 
     Args:
         thing: the class or function.
-        seen: identities of what was met before; added to.
+        seen: ids of the objects visited so far; the function adds to it.
 
     Yields:
-        Name, text (``None`` where there is none) and the object itself, for each definition of the session that is used; and name,
-        ``None`` and module for what comes from a module's file.
+        Name, source (``None`` if it is not available) and the object itself for each definition of the
+        session that is used; name, ``None`` and the module for anything that comes from a module's file.
     """
     if id(thing) in seen:
         return
@@ -90,10 +98,10 @@ def definitions(thing: type | FunctionType, seen: set[int]) -> Iterator[tuple[st
 
 
 def statement(thing: type | FunctionType) -> str | None:
-    """Text of the statement that defines a class or function, decorators included, or ``None``."""
+    """Return the source of a class or function with its decorators, or ``None``."""
     own = codes(thing)
     files = [f for f in dict.fromkeys(code.co_filename for code in own) if linecache.getlines(f)]
-    if not own or hasattr(thing, "__dataclass_fields__"):  # none of its functions says where it was written
+    if not own or hasattr(thing, "__dataclass_fields__"):  # its functions do not tell where it was written
         own, files = [], files or _cells()
     kinds = ast.ClassDef if isinstance(thing, type) else (ast.FunctionDef, ast.AsyncFunctionDef)
     for file in files:
@@ -110,12 +118,12 @@ def statement(thing: type | FunctionType) -> str | None:
 
 
 def _cells() -> list[str]:
-    """Names that ``linecache`` knows and that are not files: cells and prompts, the latest first."""
+    """List ``linecache``'s names that are not files: cells and prompts, newest first."""
     return [name for name in reversed(list(linecache.cache)) if not os.path.exists(name)]
 
 
 def _names(thing: type | FunctionType, text: str | None) -> set[str]:
-    """Names that a definition reads."""
+    """Return the names that a definition reads."""
     if text is not None:
         return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     pending, names = codes(thing), set[str]()
@@ -127,7 +135,7 @@ def _names(thing: type | FunctionType, text: str | None) -> set[str]:
 
 
 def _scope(thing: type | FunctionType) -> dict[str, Any]:
-    """The session's variables."""
+    """Return the session's variables."""
     functions = [thing] if isinstance(thing, FunctionType) else [f for v in vars(thing).values() for f in functions_of(v)]
     for function in functions:
         return inspect.unwrap(function).__globals__  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A fingerprint of compiled code, for classes and functions whose text is not available."""
+"""Fingerprints of compiled code, for classes and functions without source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ IMMUTABLE_TYPE = 1 << 8
 
 
 def fingerprint(thing: type | FunctionType) -> str:
-    """What a class or function compiled to, as text without addresses: equal for equal sources, under one version of Python."""
+    """Describe the compiled code of a class or function as text without addresses.
+
+    The text is equal for equal sources, under one version of Python.
+    """
     return json.dumps(_plain(thing, set()), sort_keys=True)
 
 
 def _plain(value: Any, seen: set[int]) -> Any:
-    """Any object as plain data that does not depend on the process."""
+    """Convert any object to plain data that do not depend on the process."""
     if is_constant(value):
         return repr(value)
     if id(value) in seen:
@@ -54,7 +57,7 @@ def _plain_code(code: CodeType, seen: set[int]) -> Any:
 
 def _plain_function(function: FunctionType, seen: set[int]) -> Any:
     wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None:  # the decorator by name, so that a release of its library changes nothing
+    if wrapped is not None:  # the decorator by name, so that a new release of its library changes nothing
         return [function.__code__.co_qualname, _plain(wrapped, seen)]
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     closure = [[name, _plain(_contents(cell), seen)] for name, cell in cells if name != "__class__"]

@@ -1,4 +1,4 @@
-"""The modules that a module is made of: itself, and the helpers beside it that it imports, found without running anything."""
+"""Helper modules that a module imports, found without running anything."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Home:
-    """Where helpers of a module are looked for: its top-level package, or the folder of a single file.
+    """The home of a module's helpers: its top-level package, or its file's folder.
 
     Args:
         package: name of the top-level package; empty for a single file.
-        folders: of the package, or of the file.
+        folders: folders of the package, or the folder of the file.
     """
 
     package: str
     folders: tuple[Path, ...]
 
     def locate(self, name: str) -> Path | None:
-        """The file of a module by its dotted name, if it lives here."""
+        """Return the file of a module by its dotted name, or ``None`` if it is not here."""
         top, *rest = name.split(".")
         if self.package:
             if top != self.package:
@@ -44,16 +44,17 @@ class Home:
         return None
 
     def _is_ours(self, top: str) -> bool:
-        """Whether a name that is imported already comes from this folder, and not from elsewhere on the path."""
+        """Return whether an imported name comes from this folder, not from elsewhere."""
         loaded = getattr(sys.modules.get(top), "__file__", None)
         return loaded is None or any(Path(loaded).resolve().is_relative_to(f.resolve()) for f in self.folders)
 
 
 def module_sources(module: ModuleType) -> dict[str, str]:
-    """Source of a module and of the modules of its home that it imports, transitively, by name.
+    """Collect the source of a module and, transitively, of its helpers, by name.
 
-    Names do not depend on where the files lie: dotted for packages, the stem for a single file. Packages that merely lie on the way
-    to a module do not count. A module without readable source is left out.
+    Names do not depend on where the files are: they are dotted for packages, and the stem for a single
+    file. Packages that merely contain an imported module do not count. A module without readable source
+    is left out.
     """
     name, home = _name(module), home_of(module)
     file = Path(module.__file__ or "")
@@ -74,17 +75,20 @@ def module_sources(module: ModuleType) -> dict[str, str]:
 
 
 def home_of(module: ModuleType) -> Home:
-    """Where the helpers of a module may live."""
+    """Return where the helpers of a module may be."""
     if module.__package__:
         top = module.__package__.partition(".")[0]
         return Home(top, tuple(Path(p) for p in getattr(sys.modules.get(top), "__path__", ())))
     folder = Path(module.__file__ or "").parent
-    shared = any(folder.glob("*.dist-info"))  # a folder of installed packages: what lies beside the file is a stranger
+    shared = any(folder.glob("*.dist-info"))  # a folder of installed packages: the files beside it are unrelated
     return Home("", () if shared else (folder,))
 
 
 def read(path: Path, module: ModuleType | None = None) -> str | None:
-    """Text of a Python file, or ``None``; a module inside an archive is asked of its loader."""
+    """Return the text of a Python file, or ``None`` if it cannot be read.
+
+    A module in an archive is read by its loader.
+    """
     try:
         with tokenize.open(path) as file:
             return file.read()
@@ -103,10 +107,10 @@ def _name(module: ModuleType) -> str:
 
 
 def _imported(text: str, package: str, home: Home) -> Iterator[str]:
-    """Names of the modules that a text imports, wherever the statement stands; relative names are resolved."""
+    """Yield the modules that a source imports anywhere; relative names are resolved."""
     try:
         tree = ast.parse(text)
-    except SyntaxError:  # not imported yet, so its fault is not ours
+    except SyntaxError:  # not imported yet, so the error does not matter here
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

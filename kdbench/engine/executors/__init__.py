@@ -1,7 +1,10 @@
-"""Executors: where jobs run. This process and worker processes are built in; a cluster is a plugin.
+"""Executors, which run jobs.
 
-The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A wrapper of one
-of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that come back.
+This process and worker processes are built in; a cluster is a plugin.
+
+The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A
+wrapper of one of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that
+come back.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class WorkerDied(Exception):
-    """Workers of a job died again and again: the job's trials that are not finished have failed."""
+    """A job lost too many workers; its unfinished trials have failed."""
 
 
 class Executor(Protocol):
@@ -29,38 +32,43 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many jobs run at the same time; further ones would wait."""
+        """Number of jobs that run at the same time; further ones wait."""
 
     def open(self, resources: Resources) -> None:
-        """Called once, before the first job, with what the main process has open: keep it, share it, or ignore it."""
+        """Prepare for the first job; called once, with the main process's resources.
+
+        The executor may keep them, share them, or ignore them.
+        """
 
     def submit(self, job: Job, report: Report) -> Future[None]:
         """Run a job.
 
         Args:
-            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to what its workers have.
+            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to
+                suit its workers.
             report: receives events, from any thread; the last one comes before the future is done.
 
         Returns:
-            Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended the job.
+            A future that is done when every trial of the job has a record. Its exception is
+            :class:`WorkerDied`, or the one that ended the job.
         """
 
     def close(self) -> None:
-        """Stop: running jobs end soon, waiting ones never start, and no process or temporary file remains.
+        """Stop running jobs soon, and do not start waiting ones.
 
-        May be called more than once.
+        Afterwards no process or temporary file remains. It may be called more than once.
         """
 
 
 @dataclass(frozen=True)
 class ExecutorSettings:
-    """What the user asked for.
+    """The user's settings for running jobs.
 
     Args:
-        name: of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
-        jobs: how many jobs run at the same time; ``None`` in place of a number leaves it open.
-        device: where networks train: ``cpu``, ``cuda`` (all that there are), ``cuda:1``.
-        threads: of torch on the CPU, of each worker; ``None`` when the user left it open.
+        name: name of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
+        jobs: number of jobs that run at the same time; ``None`` leaves the choice to kdbench.
+        device: device that networks train on: ``cpu``, ``cuda`` (all GPUs), ``cuda:1``.
+        threads: number of torch's CPU threads in each worker; ``None`` leaves the choice to kdbench.
     """
 
     name: str | None = None
@@ -73,14 +81,14 @@ ExecutorFactory = Callable[[ExecutorSettings], Executor]
 
 
 def local(settings: ExecutorSettings) -> Executor:
-    """This process."""
+    """Create the executor that runs jobs in this process."""
     from kdbench.engine.executors.local import LocalExecutor
 
     return LocalExecutor(settings)
 
 
 def processes(settings: ExecutorSettings) -> Executor:
-    """Worker processes on this machine."""
+    """Create the executor that runs jobs in worker processes on this machine."""
     from kdbench.engine.executors.processes import ProcessExecutor
 
     return ProcessExecutor(settings)
@@ -90,21 +98,24 @@ BUILT_IN: Mapping[str, ExecutorFactory] = {"local": local, "processes": processe
 
 
 def early_executor(settings: ExecutorSettings) -> Executor | None:
-    """The executor, if it can be made before any plugin is loaded and any plan is made: its workers may start then."""
+    """Create the executor early, before any plugin is loaded, if that is possible.
+
+    Its workers can then start while the plan is made.
+    """
     name = settings.name or ("local" if settings.jobs == 1 else "processes")
     return BUILT_IN[name](settings) if settings.jobs is not None and name in BUILT_IN else None
 
 
 def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs: int) -> Executor:
-    """The executor.
+    """Create the executor.
 
     Args:
-        settings: what the user asked for.
-        registry: may know it.
-        suitable_jobs: how many jobs run at the same time, where the user left it open.
+        settings: the user's settings.
+        registry: all plugins, which include the executors.
+        suitable_jobs: number of jobs that run at the same time, if the settings leave it open.
 
     Raises:
-        PluginError: there is no executor of that name.
+        PluginError: no executor has the given name.
     """
     jobs = settings.jobs or suitable_jobs
     name = settings.name or ("local" if jobs == 1 else "processes")
@@ -114,5 +125,5 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
 
 @hookimpl
 def kdbench_executors() -> Mapping[str, ExecutorFactory]:
-    """The executors that are built in."""
+    """Provide the built-in executors."""
     return BUILT_IN
