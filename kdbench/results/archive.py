@@ -40,7 +40,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Archive:
-    """All that is kept of a suite.
+    """The plan and results of a suite that a report folder keeps.
 
     Args:
         plan: the suite's plan.
@@ -68,7 +68,7 @@ def save_archive(archive: Archive, report: Path) -> list[Path]:
     """Write the copy under ``report``; the same archive always gives the same bytes.
 
     Returns:
-        The files.
+        The files that were written.
     """
     folder = report / FOLDER
     evidence = archive.evidence
@@ -154,7 +154,7 @@ def _read_all(kind: Kind, model: type[M], read: _Files) -> tuple[M, ...]:
 
 
 def _portable(record: Record) -> Record:
-    """Leave out paths: those in a traceback, and that of a weights file."""
+    """Remove paths: those in a traceback, and the folder of a weights file."""
     failure = record.failure and record.failure.model_copy(update={"traceback": ""})
     return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
 

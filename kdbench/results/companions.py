@@ -1,6 +1,6 @@
 """The files beside a record.
 
-They are the trial, the history, predictions, weights, and the source of a method that has no package.
+They are the trial, history, predictions, weights, and the source of a method that is not in a package.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class JsonFiles:
 
     @cached_property
     def renamed(self) -> Renamed:
-        """Ids of version 1 that depended on a label → the ids that these trials have now."""
+        """Ids of version 1 that depended on a label → present ids of these trials."""
         return find_renamed(self.root)
 
     def read_json(self, kind: Kind, *names: str) -> dict[str, Any]:

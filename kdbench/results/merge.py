@@ -23,11 +23,11 @@ class Merged:
     """The outcome of a merge.
 
     Args:
-        copied: records that were copied.
-        known: records that were there already.
-        suites: names of the suites that the folder holds now.
-        conflicts: a sentence for each record or profile that differs from the one that was there, which
-            stays.
+        copied: number of records that were copied.
+        known: number of records that were already there.
+        suites: names of the suites that the folder now holds.
+        conflicts: a sentence for each record, profile or suite that differs from the one already there,
+            which is kept.
     """
 
     copied: int = 0
@@ -37,11 +37,12 @@ class Merged:
 
 
 def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
-    """Copy what other runs folders hold into one: records with their companions, profiles, latencies and plans.
+    """Copy the contents of other runs folders into one.
 
-    A record conflicts with one of the same trial that has other weights or predictions (times always differ);
-    a finished record replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts;
-    rows conflict where the same pair, method, grid point and seed mean another trial (other epochs, for
+    Records with their companions, profiles, latencies and plans are copied. A record conflicts with one of
+    the same trial that has different weights or predictions (times always differ); a finished record replaces
+    a failed one. The trials, rows and cohorts of plans of the same suite are joined; rows conflict if the
+    same pair, method, grid point and seed mean a different trial (with a different number of epochs, for
     example).
 
     Raises:

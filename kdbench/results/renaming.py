@@ -1,4 +1,4 @@
-"""Renaming of version 1's trials, whose ids depended on a label."""
+"""Renaming of version 1 trials, whose ids depended on a label."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PRESENT = re.compile(rb'\s*\{\s*"version": ?[2-9]')
 
 
 def find_renamed(root: Path) -> dict[str, str]:
-    """Map old to present ids, from a runs folder's plans and records of version 1."""
+    """Map old ids to present ones, from a folder's plans and records of version 1."""
     trials: dict[str, Any] = {}
     files: list[tuple[int, tuple[str, ...]]] = []
     with suppress(OSError, Unreadable):
@@ -58,7 +58,9 @@ def find_renamed(root: Path) -> dict[str, str]:
 
 
 def rename_trials(root: Path, renamed: Renamed) -> None:
-    """Give the records and checkpoints of renamed trials their present names; the caller holds the folder's lock.
+    """Give the records and checkpoints of renamed trials their present names.
+
+    The caller must hold the folder's lock.
 
     Raises:
         OSError: the folder cannot be written; nothing is lost.

@@ -1,4 +1,4 @@
-"""The runs folder: whole records or none.
+"""The runs folder, in which every record is complete or absent.
 
 Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``,
     ``profiles/<id>.json``,
@@ -51,7 +51,7 @@ PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
 class DamagedRecord(Exception):
-    """A stored record is not what was written."""
+    """A stored record differs from what was written."""
 
 
 class Store(JsonFiles):
@@ -59,7 +59,7 @@ class Store(JsonFiles):
 
     Args:
         root: the folder; nothing is read or written until it is needed.
-        warn: called with a sentence for each thing that was found damaged and quarantined.
+        warn: called with a sentence about each damaged file or folder that is quarantined.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda message: None) -> None:
@@ -69,7 +69,9 @@ class Store(JsonFiles):
         self._checked: dict[str, tuple[int, Record]] = {}
 
     def open(self) -> None:
-        """Create the folders, check that they can be written, and clear away what dead processes left half-written.
+        """Create the folders, check that they are writable, and tidy them.
+
+        Temporary files that dead processes left behind are removed.
 
         Raises:
             StoreError: the folder cannot be created or written, or the disk is full.
@@ -81,8 +83,8 @@ class Store(JsonFiles):
             probe = self.root / ".probe"
             write_whole(probe, b"\0" * 4096)
             probe.unlink(missing_ok=True)
-            # Not while another process works here: it may be on another machine, where process numbers mean
-            # nothing.
+            # Not while another process works here: it may be on another machine, whose process ids mean
+            # nothing here.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
                 for folder in (self.root, *(self.root / part for part in PARTS)):
                     tidy(folder)
@@ -92,7 +94,7 @@ class Store(JsonFiles):
         """Lock the folder against other runs; a killed process holds no lock.
 
         Raises:
-            StoreError: one does so already.
+            StoreError: another run holds the lock, or the folder cannot be written.
         """
         lock = FileLock(self.root / ".lock")
         holder = self.root / ".lock-holder"
@@ -121,7 +123,7 @@ class Store(JsonFiles):
             lock.release()
 
     def bring_up_to_date(self, ids: Iterable[str]) -> None:
-        """Give trials of version 1 their present ids; the caller must hold the lock.
+        """Give version 1 trials their present ids; the caller must hold the lock.
 
         Args:
             ids: the trials of the run.
@@ -162,7 +164,7 @@ class Store(JsonFiles):
         return None
 
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
-        """Records by trial id: of all trials, or of those named that have one."""
+        """Return records by trial id: all, or those of ``ids`` that exist."""
         if ids is None:
             ids = sorted({self.renamed.get(name, name) for name in self._listed("trials") if is_id(name)})
         return {i: r for i in ids if (r := self.record(i)) is not None}
@@ -176,12 +178,12 @@ class Store(JsonFiles):
         student: Mapping[str, Tensor] | None = None,
         source: str | None = None,
     ) -> Record:
-        """Write a record with its companions, in place of an older one of the same trial.
+        """Write a record with its companions, replacing an older one of the same trial.
 
         Args:
             record: the record; ``files`` is filled in here.
-            history: a row an epoch.
-            predictions: arrays of the test set, of numbers only.
+            history: one row per epoch.
+            predictions: arrays of numbers for the test set.
             student: the deployed network's state, in any memory layout, shared tensors included.
             source: source code of a method that is not installed as a package, kept as ``method.py``.
 
@@ -189,7 +191,7 @@ class Store(JsonFiles):
             The record as it was stored.
 
         Raises:
-            StoreError: the disk is full or the folder cannot be written; an older record is kept.
+            StoreError: the disk is full or the folder cannot be written; the older record, if any, is kept.
         """
         target = self.root / "trials" / record.trial.id
         folder = temporary(target)
@@ -235,7 +237,7 @@ class Store(JsonFiles):
         return read_student(self.root, self.folder(trial_id).name, self._expected(trial_id, "student.safetensors"))
 
     def checkpoint_path(self, trial_id: str) -> Path:
-        """Where the trainer keeps a trial's checkpoint."""
+        """Return the path of a trial's checkpoint."""
         return self.root / "checkpoints" / f"{trial_id}.safetensors"
 
     def save_profile(self, profile: Profile) -> None:
@@ -276,7 +278,10 @@ class Store(JsonFiles):
         return [n.removesuffix(".json") for n in self._listed(part) if n.endswith(".json") and is_id(n.removesuffix(".json"))]
 
     def latency_data_path(self, report_id: str) -> Path:
-        """Where the report's raw data are, in pytest-benchmark's format: ``pytest-benchmark compare`` takes the file."""
+        """Return the path of a latency report's raw data.
+
+        The file has pytest-benchmark's format, so ``pytest-benchmark compare`` can read it.
+        """
         return self.root / "latency" / f"{report_id}.pytest-benchmark.json"
 
     def save_plan(self, plan: Plan, keep: Collection[str] | None = None) -> int:
@@ -284,16 +289,16 @@ class Store(JsonFiles):
 
         Args:
             plan: the plan.
-            keep: names of the method entries in the suite's file: rows of earlier runs of the suite that
-                belong beside those of ``plan`` are kept, as :func:`kdbench.results.plans.with_earlier_rows`
-                has it; none by default.
+            keep: names of the method entries in the suite's file, to keep the rows of earlier runs that
+                belong beside those of ``plan`` (see :func:`kdbench.results.plans.with_earlier_rows`). By
+                default no earlier rows are kept.
 
         Returns:
             Number of rows that were kept.
 
         Raises:
-            StoreError: the suite's name cannot be a file's, or the folder cannot be written.
-            NewerFormat: a newer version of kdbench wrote the plan that is there.
+            StoreError: the suite's name is not a valid file name, or the folder cannot be written.
+            NewerFormat: a newer version of kdbench wrote the existing plan.
         """
         if not is_plain_name(plan.suite):
             raise StoreError(
