@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
+from kdbench.report.text import csv_bytes, without_controls
+from kdbench.results.archive import FOLDER
+from kdbench.results.files import write_whole
 
 if TYPE_CHECKING:
     from kdbench.analysis.analysis import Analysis
@@ -33,7 +36,7 @@ def write_markdown(report: Report, folder: Path) -> list[Path]:
     }
     paths = [folder / name for name, text in pages.items() if text]
     for path in paths:
-        path.write_text(pages[path.name], encoding="utf-8", newline="\n")
+        write_whole(path, without_controls(pages[path.name]).encode())
     return paths
 
 
@@ -54,7 +57,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:
-        tables[path.name].to_csv(path, index=False, lineterminator="\n")
+        write_whole(path, csv_bytes(tables[path.name]))
     return paths
 
 
@@ -63,7 +66,7 @@ def write_latex(report: Report, folder: Path) -> list[Path]:
     from kdbench.report.leaderboard import leaderboard_latex
 
     path = folder / "leaderboard.tex"
-    path.write_text(leaderboard_latex(report.analysis), encoding="utf-8", newline="\n")
+    write_whole(path, leaderboard_latex(report.analysis).encode())
     return [path]
 
 
@@ -72,21 +75,17 @@ def write_json(report: Report, folder: Path) -> list[Path]:
     path = folder / "leaderboard.json"
     rows = json.loads(report.standings.to_json(orient="records", double_precision=15))
     provenance = {i: r.provenance.model_dump(mode="json") for i, r in report.records.items()}
-    path.write_text(
-        json.dumps({"suite": report.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",
-        encoding="utf-8",
-        newline="\n",
-    )
+    content = {"suite": report.plan.suite, "rows": rows, "provenance": provenance}
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
     return [path]
 
 
 def write_html(report: Report, folder: Path) -> list[Path]:
     """Write ``index.html``: tables, figures and links to the records behind them."""
     from kdbench.report.html import page
-    from kdbench.results.files import write_whole
 
     path = folder / "index.html"
-    write_whole(path, page(report).encode())
+    write_whole(path, without_controls(page(report)).encode())
     return [path]
 
 
@@ -139,6 +138,13 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in
     return list(dict.fromkeys(names))
 
 
+def _refuse_links(folder: Path) -> None:
+    """Check that no folder of a report is a link to elsewhere; files are replaced, links among them too."""
+    for name in ("figures", FOLDER):
+        if (folder / name).is_symlink():
+            raise KdbenchError(f"{name} in the report {folder} is a symbolic link, which kdbench does not follow: remove it")
+
+
 def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
     """Write a report in several formats, and a compact copy of its records.
 
@@ -162,6 +168,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     for name in formats:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _refuse_links(folder)
             found += reporters[name](report, folder)
         except OSError as error:
             raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 from kdbench.errors import flat
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 """Characters special in markdown; not underscores inside words such as ``tf_kd``."""
@@ -14,6 +18,30 @@ SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 def escape(text: str) -> str:
     """Return untrusted text on one line, escaped for markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
+
+
+def without_controls(text: str) -> str:
+    """Text of several lines without characters that mean something to a terminal, or change its direction."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c for c in text if c == "\n" or c.isprintable() or c in "\t\N{NO-BREAK SPACE}\N{THIN SPACE}")
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as CSV in which no cell of text is a formula to a spreadsheet; numbers are exact."""
+    safe = table.rename(columns=_inert)
+    for name in safe.columns:
+        if safe[name].dtype.kind not in "biuf":
+            safe[name] = safe[name].map(_inert)
+    return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _inert(value: object) -> object:
+    """Text that a spreadsheet takes as text, on one line; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    line = value if value.isprintable() else flat(value, len(value))
+    return f"'{line}" if line.startswith(tuple("=+-@")) else line
 
 
 def slug(*parts: str) -> str:

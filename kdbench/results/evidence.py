@@ -5,7 +5,7 @@ To stay small enough for a report folder, it holds only the highest probability 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,16 @@ class Evidence:
     confidences: Mapping[str, np.ndarray] = field(default_factory=dict)
     histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def without(self, trials: Collection[str]) -> Evidence:
+        """The evidence of all other trials."""
+        return Evidence(
+            self.targets,
+            {i: v for i, v in self.classes.items() if i not in trials},
+            {i: v for i, v in self.confidences.items() if i not in trials},
+            {i: v for i, v in self.histories.items() if i not in trials},
+            {i: v for i, v in self.scores.items() if i not in trials},
+        )
 
     def correct(self, trial: str, fingerprint: str) -> np.ndarray | None:
         """Return which test units a trial got right, N, bool; ``None`` if unknown."""

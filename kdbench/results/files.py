@@ -47,6 +47,7 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(path)
     try:
+        unfinished.unlink(missing_ok=True)  # whatever has this name, a link perhaps, is not ours to write to
         unfinished.write_bytes(content)
         if path.exists():
             shutil.copymode(path, unfinished)
