@@ -148,6 +148,8 @@ class Store(JsonFiles):
             NewerFormat: a newer version of kdbench wrote it.
             StoreError: it is there but may not be read, and this process holds the lock.
         """
+        if not is_id(trial_id):
+            return None
         folder, what = self.folder(trial_id), f"the record of trial {trial_id}"
         with disk_errors(self.root, "read"):
             for last in (False, True):  # a run may replace it while it is being read
@@ -389,7 +391,9 @@ class Store(JsonFiles):
 
     def _expected(self, trial_id: str, name: Companion) -> str | None:
         record = self.record(trial_id)
-        return None if record is None else record.files.get(name)
+        if record is None:
+            raise StoreError(f"the {name} of trial {trial_id} in {self.root} cannot be read: there is no whole record")
+        return record.files.get(name)
 
     def _listed(self, part: str) -> list[str]:
         """Names of what is in one of the folder's parts."""

@@ -191,7 +191,7 @@ def timed(stable: bool = True) -> LatencyReport:
         **common,
     )
     return LatencyReport(
-        id="x", settings=Latency(), results=tuple(results), speedups=(ratio,), machine={}, clock="c", started="2026-01-01"
+        id="0" * 16, settings=Latency(), results=tuple(results), speedups=(ratio,), machine={}, clock="c", started="2026-01-01"
     )
 
 

@@ -33,6 +33,7 @@ def load(name: str) -> Any:
 
 PLAN: dict[str, Any] = load("plan")
 RECORDS: dict[str, Any] = load("records")
+PROFILE = made.profile().id
 RENAMED = renamed_trials(PLAN["trials"])
 
 
@@ -186,7 +187,8 @@ def test_an_old_record_that_is_damaged_is_quarantined_as_ever(tmp_path: Path) ->
     store.warn = warnings.append
     old, new = next(iter(RENAMED.items()))
     (tmp_path / "trials" / old / "student.safetensors").write_bytes(b"other")
-    assert store.record(new) is None
+    with store.lock():
+        assert store.record(new) is None
     assert new in warnings[0]
     assert [p.name for p in (tmp_path / "quarantine").iterdir()] == [f"{old}-1"]
 
@@ -233,11 +235,11 @@ def fill(folder: Path) -> tuple[Store, Trial]:
 
 def test_newer_files_are_named_left_alone_and_never_overwritten(tmp_path: Path) -> None:
     store, trial = fill(tmp_path)
-    plan, profile = store.plan("made"), store.profile("tiny_cnn")
+    plan, profile = store.plan("made"), store.profile(PROFILE)
     assert plan is not None
     assert profile is not None
     paths = [
-        tmp_path / "trials" / trial.id / "record.json", tmp_path / "suites" / "made.json", tmp_path / "profiles" / "tiny_cnn.json"
+        tmp_path / "trials" / trial.id / "record.json", tmp_path / "suites" / "made.json", tmp_path / "profiles" / f"{PROFILE}.json"
     ]  # fmt: skip
     for path in paths:
         newer(path)
@@ -247,7 +249,7 @@ def test_newer_files_are_named_left_alone_and_never_overwritten(tmp_path: Path) 
         [
             [lambda: store.record(trial.id), store.records, lambda: store.bring_up_to_date([trial.id])],
             [lambda: store.plan("made"), lambda: store.save_plan(plan), lambda: store.save_plan(plan, keep=())],
-            [lambda: store.profile("tiny_cnn"), lambda: store.save_profile(profile)],
+            [lambda: store.profile(PROFILE), lambda: store.save_profile(profile)],
         ],
         strict=True,
     ):
