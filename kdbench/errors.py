@@ -72,9 +72,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text whose control characters are written as escapes, so that it does nothing to a terminal.
+    """Write control characters as escapes, which do nothing to a terminal.
 
-    Lines stay lines.
+    Line breaks are kept.
     """
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
@@ -82,6 +82,6 @@ def printable(text: str) -> str:
 
 
 def flat(text: str, most: int = 1000) -> str:
-    """Text on one line, without control characters, cut off after ``most`` characters."""
+    """Put text on one line, without control characters, and shorten it."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,7 +1,9 @@
-"""Records held against their own predictions: a metric that these do not give is not shown.
+"""Records checked against their own predictions.
 
-Digests show that a file was changed; they do not stop anybody who computes them again. Metrics of the test set
-follow from the stored predictions, whoever wrote them down.
+A metric that the predictions do not give is not shown.
+
+Digests show that a file was changed, but they do not stop anybody who computes them again. Metrics of the
+test set follow from the stored predictions, whoever wrote them down.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ CLASSIFICATION = "classification"
 
 
 def disagreement(record: Record, task: TaskInfo, found: Scores) -> str:
-    """What in a record cannot be: metrics of the test set that its predictions do not give, or shares beyond [0, 1].
+    """Find what cannot be in a record.
+
+    These are metrics of the test set that its predictions do not give, and shares beyond [0, 1].
 
     Args:
         record: of a finished trial.
@@ -55,7 +59,11 @@ def follows(task: TaskInfo, accuracy: float, loss: float = math.nan) -> dict[str
 
 
 def of_archive(plan: Plan, records: Mapping[str, Record], evidence: Evidence) -> dict[str, str]:
-    """Trials of a report folder whose records do not agree with their predictions → why."""
+    """Find the trials of a report whose records contradict their predictions.
+
+    Returns:
+        Trial → why.
+    """
     reasons: dict[str, str] = {}
     for trial, record in records.items():
         right = evidence.correct(trial, record.trial.data.fingerprint)
@@ -68,7 +76,7 @@ def of_archive(plan: Plan, records: Mapping[str, Record], evidence: Evidence) ->
 
 
 def odd_ones(targets: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Trials whose targets are not those that most trials of the same data have → why.
+    """Find trials whose targets differ from those of most trials of the same data.
 
     Args:
         targets: trial → fingerprint of its data, and digest of the classes of its test set.

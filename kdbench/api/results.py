@@ -221,7 +221,7 @@ def _measure(registry: Registry, name: str) -> Measure | None:
 
 
 def _refuse_links(root: Path, *names: str) -> None:
-    """Check that a report is written into its runs folder, and not through a link to elsewhere."""
+    """Check that no link leads a report out of its runs folder."""
     for i in range(1, len(names) + 1):
         try:
             refuse_links(root, *names[:i])

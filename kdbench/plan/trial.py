@@ -13,7 +13,7 @@ from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-"""Id of a trial, a profile or a latency report: 16 hexadecimal digits, which also name files."""
+"""Id of a trial, a profile or a latency report: 16 hexadecimal digits."""
 
 
 class DataKey(Frozen):

@@ -139,7 +139,7 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in
 
 
 def _refuse_links(folder: Path) -> None:
-    """Check that no folder of a report is a link to elsewhere; files are replaced, links among them too."""
+    """Check that no folder of a report is a link; files are replaced anyway."""
     for name in ("figures", FOLDER):
         if (folder / name).is_symlink():
             raise KdbenchError(f"{name} in the report {folder} is a symbolic link, which kdbench does not follow: remove it")

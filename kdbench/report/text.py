@@ -21,14 +21,14 @@ def escape(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Text of several lines without characters that mean something to a terminal, or change its direction."""
+    """Remove characters that control a terminal or change the direction of text."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(c for c in text if c == "\n" or c.isprintable() or c in "\t\N{NO-BREAK SPACE}\N{THIN SPACE}")
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A table as CSV in which no cell of text is a formula to a spreadsheet; numbers are exact."""
+    """Write a table as CSV, with exact numbers and no formula among its texts."""
     safe = table.rename(columns=_inert)
     for name in safe.columns:
         if safe[name].dtype.kind not in "biuf":
@@ -37,7 +37,7 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 def _inert(value: object) -> object:
-    """Text that a spreadsheet takes as text, on one line; anything else as it is."""
+    """Make text inert to a spreadsheet, and leave anything else as it is."""
     if not isinstance(value, str):
         return value
     line = value if value.isprintable() else flat(value, len(value))

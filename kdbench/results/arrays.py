@@ -1,4 +1,7 @@
-"""Arrays and tables from untrusted files: ``.npz`` without pickle and without bombs, ``.csv`` of numbers only."""
+"""Arrays and tables from untrusted files, of bounded size.
+
+Nothing in an ``.npz`` file is unpickled, and a ``.csv`` file holds numbers only.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ MOST_CELLS = 12_000_000
 """Most cells of a table: 5,000 trials of 150 epochs and 16 columns."""
 MOST_COLUMNS = 1_000
 LONGEST_COLUMN = 300
+MOST_EPOCHS = 20_000
 _NUMBERS = "biuf"
 """Kinds of dtypes that are numbers."""
 
@@ -45,7 +49,7 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One array; the file's own word on its shape is believed only where the number of bytes agrees."""
+    """Read one array, whose shape must agree with its number of bytes."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not member.filename.endswith(".npy"):
         raise Unreadable("is not a file of arrays")
     data = io.BytesIO(archive.read(member))
@@ -65,7 +69,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
 
 
 def read_table(content: bytes, text: str | None = None) -> pd.DataFrame:
-    """A table of numbers (float64) from CSV, each exact to the last bit; what is empty is NaN.
+    """Read a table of numbers (float64) from CSV, each exact; empty cells are NaN.
 
     Args:
         content: of the file.
@@ -92,7 +96,7 @@ def read_table(content: bytes, text: str | None = None) -> pd.DataFrame:
 
 
 def _cells(content: bytes, first_is_text: bool) -> tuple[list[str], list[str], array[float]]:
-    """Names of the columns, texts of the first if it has any, and all numbers row by row."""
+    """Names of the columns, texts of the first, and all numbers row by row."""
     words: list[str] = []
     values: array[float] = array("d")
     try:
@@ -112,11 +116,13 @@ def _cells(content: bytes, first_is_text: bool) -> tuple[list[str], list[str], a
 
 
 def check_history(table: pd.DataFrame) -> pd.DataFrame:
-    """A trial's history, if its epochs can be told from each other.
+    """Check that a trial's epochs are numbered, and not absurdly many.
 
     Raises:
-        Unreadable: they cannot.
+        Unreadable: they are not.
     """
+    if len(table) > MOST_EPOCHS:
+        raise Unreadable(f"has more than {MOST_EPOCHS:,} epochs")
     if len(table):
         epochs = table["epoch"] if "epoch" in table else pd.Series(dtype=float)
         if len(epochs) != len(table) or not epochs.between(0, 1e9).all() or epochs.duplicated().any():

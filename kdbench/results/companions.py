@@ -76,7 +76,9 @@ def read_history(root: Path, trial: str, expected: str | None) -> pd.DataFrame:
 
 
 def read_predictions(root: Path, trial: str, expected: str | None) -> dict[str, np.ndarray]:
-    """Arrays of the test set, read-only; for the arguments, see :func:`read_history`.
+    """Arrays of the test set, which are read-only.
+
+    The arguments are those of :func:`read_history`.
 
     Raises:
         StoreError: they cannot be read.
@@ -86,7 +88,9 @@ def read_predictions(root: Path, trial: str, expected: str | None) -> dict[str, 
 
 
 def read_student(root: Path, trial: str, expected: str | None) -> dict[str, Tensor]:
-    """State of the deployed network, contiguous, on the CPU; for the arguments, see :func:`read_history`.
+    """State of the deployed network, contiguous, on the CPU.
+
+    The arguments are those of :func:`read_history`.
 
     Raises:
         StoreError: it cannot be read.

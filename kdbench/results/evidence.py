@@ -62,7 +62,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def condense(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute the predicted classes and confidences (uint8) of logits N×C.
 
-    Classes are uint8, or uint16 where there are more than 256. Of a row that is not finite the confidence is 0.
+    Classes are uint8, or uint16 if there are more than 256. The confidence of a row that is not finite is 0.
     """
     kind = np.uint8 if logits.shape[1] <= 256 else np.uint16
     highest = [softmax(part).max(axis=1) for part in in_parts(logits)]
@@ -71,6 +71,6 @@ def condense(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def in_parts(array: np.ndarray, most: int = 1_000_000) -> list[np.ndarray]:
-    """Rows of N×C in parts of about ``most`` values, so that what is computed of them fits in memory."""
+    """Split rows of N×C into parts of about ``most`` values, to save memory."""
     rows = max(1, most // max(1, array.shape[1]))
     return [array[i : i + rows] for i in range(0, len(array), rows)]

@@ -1,7 +1,7 @@
 """JSON files of a runs folder.
 
 They are migrated on reading and left alone if a newer kdbench wrote them. A damaged one is left out, with a
-warning; only who holds the folder's lock moves it to ``quarantine/``.
+warning; only a process that holds the folder's lock moves it to ``quarantine/``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class JsonFiles:
                 upgrade(kind, parse_json(read_bytes(self.root, *names, limit=PLAN_LIMIT)), path)
 
     def save_json(self, kind: Kind, value: BaseModel, *names: str) -> None:
-        """Write a file with its digest, unless a newer version of kdbench wrote the one that is there.
+        """Write a file with its digest, unless a newer kdbench wrote the existing one.
 
         Raises:
             StoreError: it cannot be written, or a newer version of kdbench wrote it.
@@ -114,7 +114,9 @@ class JsonFiles:
             write_whole(inside(self.root, *names), sealed_json(value))
 
     def load_json(self, kind: Kind, make: Callable[[dict[str, Any]], T], what: str, *names: str) -> T | None:
-        """Read a file, or ``None`` if it does not exist or is damaged; :meth:`set_apart` deals with a damaged one.
+        """Read a file; ``None`` if it is missing or damaged.
+
+        :meth:`set_apart` deals with a damaged one.
 
         Args:
             kind: what the file holds.
@@ -138,13 +140,19 @@ class JsonFiles:
             return None
 
     def unreadable(self, what: str, error: PermissionError, *names: str) -> None:
-        """Leave out what may not be read; who holds the lock stops there, as it might be whole."""
+        """Leave out what may not be read.
+
+        A process that holds the lock stops there: the record might be whole.
+        """
         if self.owned:
             raise error
         self.set_apart(what, f"{Path(str(error.filename)).name}: {error.strerror}", *names)
 
     def set_apart(self, what: str, reason: str, *names: str) -> None:
-        """Warn of a damaged file or folder; who holds the lock moves it to ``quarantine/``, within the folder."""
+        """Warn of a damaged file or folder.
+
+        A process that holds the lock moves it to ``quarantine/``, within the folder.
+        """
         key = "/".join(names)
         if not self.owned:
             if key not in self._left_out:

@@ -1,4 +1,4 @@
-"""Whether a plan that was read holds together: ids follow from trials, and whatever is named exists."""
+"""Checks of a plan that was read: ids follow from trials, and names exist."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one place through which files of a runs folder or a report folder are read.
 
-Such a folder may come from a stranger. So names are checked before they become part of a path, nothing is read
-through a symbolic link, from a device or from a pipe, and what is read has bounds: bytes, depth, number of values.
+Such a folder may come from a stranger. So names are checked before they become part of a path, nothing is
+read through a symbolic link, from a device or from a pipe, and bytes, depth and number of values are bounded.
 Nothing here writes.
 """
 
@@ -39,7 +39,9 @@ JSON_LIMIT = 16 * MB
 ARCHIVE_LIMIT = 256 * MB
 """Most bytes of a file in the ``records`` folder of a report."""
 MOST_VALUES = 4_000_000
-"""Most values in a JSON file: each takes up to 64 bytes of memory. A plan of 20,000 trials has 1.3 million."""
+"""Most values in a JSON file, each of up to 64 bytes in memory.
+
+A plan of 20,000 trials has 1.3 million."""
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -48,16 +50,19 @@ _LONGEST_NAME = 200
 
 
 class Unreadable(ValueError):
-    """A file that kdbench will not read. The text follows the file's name: ``is a symbolic link``."""
+    """A file that kdbench will not read.
+
+    The text follows the file's name: ``is a symbolic link``.
+    """
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is an id of a trial, a profile or a latency report: 16 hexadecimal digits."""
+    """Whether a text is an id: 16 hexadecimal digits."""
     return _ID.fullmatch(text) is not None
 
 
 def is_plain_name(text: str) -> bool:
-    """Whether a text can be the name of a file in any folder, and of nothing outside it."""
+    """Whether a text names a file in any folder, and nothing outside it."""
     usual = text.isprintable() and not any(c in "/\\" for c in text) and text == text.strip()
     return usual and 0 < len(text.encode()) <= _LONGEST_NAME and text[0] != "."
 
@@ -153,7 +158,9 @@ def names_in(root: Path, *names: str) -> list[str]:
 
 
 def parse_json(content: bytes) -> Any:
-    """Plain data from JSON of bounded depth (200) and size; of keys that occur twice the last counts.
+    """Read plain data from JSON of bounded depth (200) and size.
+
+    If a key occurs twice, the last counts.
 
     Raises:
         Unreadable: it is not JSON, or exceeds a bound.

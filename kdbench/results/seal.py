@@ -1,7 +1,7 @@
 """Digests of content, kept beside it: an edit by hand is noticed.
 
-A digest is no defence against somebody who computes it again. What defends the metrics of the test set is that
-they are computed again from the predictions when a report is made (:mod:`kdbench.analysis.audit`).
+A digest is no defence against somebody who computes it again. Metrics of the test set have a better one: they
+are computed again from the predictions when a report is made (:mod:`kdbench.analysis.audit`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from kdbench.seeding import canonical_json
 
 KEY = "digest"
 """The key under which a JSON file carries the digest of its other keys."""
-SEALED = ("record", "plan", "profile", "latency")
-"""Kinds of JSON files that carry one since kdbench 0.3; without one they are older."""
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The runs folder, in which every record is complete or absent.
 
 Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``,
-    ``profiles/<id>.json``,
-``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and ``quarantine/`` for
-what was found damaged. What is damaged is left out, with a warning; only a run, which holds the folder's lock,
-moves it to ``quarantine/``. Everything is written under a temporary name and renamed. Files of older versions are
-brought up to date as they are read; files that a newer version wrote are left as they are, and needing one is
-an error.
+``profiles/<id>.json``, ``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and
+``quarantine/``. What is damaged is left out, with a warning; only a run, which holds the folder's lock,
+moves it to ``quarantine/``. Everything is written under a temporary name and renamed. Files of older versions
+are brought up to date as they are read; files that a newer version wrote are left as they are, and needing
+one is an error.
 """
 
 from __future__ import annotations
@@ -247,16 +246,16 @@ class Store(JsonFiles):
         self.save_json("profile", profile, "profiles", f"{profile.id}.json")
 
     def profile(self, profile_id: str) -> Profile | None:
-        """A profile, or ``None``; a damaged one is left out, or quarantined, like a record."""
+        """A profile; ``None`` if it is missing, or damaged and so left out."""
         make = partial(_named, Profile, profile_id)
         return self.load_json("profile", make, f"the profile {profile_id}", "profiles", f"{profile_id}.json")
 
     def save_latency(self, report: LatencyReport) -> None:
-        """Write what latencies were measured; :meth:`latency_data_path` is where its raw data go."""
+        """Write what latencies were measured; not the raw data."""
         self.save_json("latency", report, "latency", f"{report.id}.json")
 
     def latency(self, report_id: str) -> LatencyReport | None:
-        """A report of latencies, or ``None``; a damaged one is left out, or quarantined, like a record."""
+        """A report of latencies; ``None`` if it is missing, or damaged and so left out."""
         make = partial(_named, LatencyReport, report_id)
         return self.load_json("latency", make, f"the latency report {report_id}", "latency", f"{report_id}.json")
 
@@ -334,7 +333,7 @@ class Store(JsonFiles):
         return [name for name in names if is_plain_name(name)]
 
     def folder(self, trial_id: str) -> Path:
-        """Where a trial's record is, or will be: under the id that version 1 gave the trial, if it still is.
+        """Where a trial's record is, or will be; perhaps under its id of version 1.
 
         Raises:
             StoreError: what is given is not an id, which could lead anywhere.
