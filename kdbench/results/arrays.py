@@ -124,7 +124,7 @@ def check_history(table: pd.DataFrame) -> pd.DataFrame:
     if len(table) > MOST_EPOCHS:
         raise Unreadable(f"has more than {MOST_EPOCHS:,} epochs")
     if len(table):
-        epochs = table["epoch"] if "epoch" in table else pd.Series(dtype=float)
-        if len(epochs) != len(table) or not epochs.between(0, 1e9).all() or epochs.duplicated().any():
+        epochs = table["epoch"].to_numpy() if "epoch" in table else np.empty(0)
+        if len(np.unique(epochs)) != len(table) or not ((epochs >= 0) & (epochs < 1e9)).all():
             raise Unreadable("does not number its epochs")
     return table

@@ -71,8 +71,8 @@ def read_history(root: Path, trial: str, expected: str | None) -> pd.DataFrame:
     if expected is None:
         return pd.DataFrame()
     with _explained(root, trial, "history"):
-        table = read_table(_whole(root, trial, "history.csv", expected)).rename(columns=RENAMED_COLUMNS)
-        return check_history(table)
+        table = check_history(read_table(_whole(root, trial, "history.csv", expected)))
+        return table if RENAMED_COLUMNS.keys().isdisjoint(table.columns) else table.rename(columns=RENAMED_COLUMNS)
 
 
 def read_predictions(root: Path, trial: str, expected: str | None) -> dict[str, np.ndarray]:

@@ -97,13 +97,14 @@ def refuse_links(root: Path, *names: str) -> None:
         Unreadable: something is a link, or what should be a folder is not.
         OSError: there is no such file.
     """
-    path = root
-    for name in names:
-        if path != root and not stat.S_ISDIR(path.lstat().st_mode):
-            raise Unreadable(f"lies in {path.name}, which is not a folder")
-        path = path / name
-        if stat.S_ISLNK(path.lstat().st_mode):
-            raise Unreadable("is a symbolic link" if path.name == names[-1] else f"lies behind the symbolic link {path.name}")
+    path = str(root)
+    for i, name in enumerate(names):
+        path = os.path.join(path, name)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            raise Unreadable("is a symbolic link" if i == len(names) - 1 else f"lies behind the symbolic link {name}")
+        if i < len(names) - 1 and not stat.S_ISDIR(mode):
+            raise Unreadable(f"lies in {name}, which is not a folder")
 
 
 @contextmanager
