@@ -149,6 +149,10 @@ class Record(Frozen):
     files: dict[Companion, Sha256] = {}
 
 
+Counter = Literal["fvcore", "torch"]
+"""Who counted multiply-accumulates: ``fvcore``, or ``torch.utils.flop_counter``."""
+
+
 class Profile(Frozen):
     """The cost of one architecture, however it was trained.
 
@@ -161,7 +165,8 @@ class Profile(Frozen):
         parameters: number of parameters.
         trainable_parameters: number of parameters that are trained.
         buffers: number of values in buffers (running statistics).
-        macs: multiply-accumulates of one forward pass, per sample, by fvcore.
+        macs: multiply-accumulates of one forward pass, per sample.
+        counter: who counted them: ``fvcore``, or ``torch`` if fvcore missed some.
         uncounted: operator → calls that fvcore did not count.
         size_mb: size of the safetensors file in MB (10^6 bytes).
         activation_mb: MB (10^6 bytes) of activations that autograd keeps for a backward pass, for
@@ -178,6 +183,7 @@ class Profile(Frozen):
     trainable_parameters: Count
     buffers: Count
     macs: Count
+    counter: Counter = "fvcore"
     uncounted: dict[str, Count] = {}
     size_mb: Amount
     activation_mb: Amount | None = None
