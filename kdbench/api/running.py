@@ -167,7 +167,7 @@ def execute(
             loaded, find_data_root(_path(data_root)), plugins=plugins, objects=objects, cohorts=cohorts, progress=progress
         )
         parse_formats(formats, prepared.registry.reporters)
-        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, store, where))
+        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, Store(runs), where))
         if verbose:
             progress.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
         summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=progress, command=command)

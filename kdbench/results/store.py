@@ -247,6 +247,8 @@ class Store(JsonFiles):
 
     def profile(self, profile_id: str) -> Profile | None:
         """A profile; ``None`` if it is missing, or damaged and so left out."""
+        if not is_id(profile_id):
+            return None
         make = partial(_named, Profile, profile_id)
         return self.load_json("profile", make, f"the profile {profile_id}", "profiles", f"{profile_id}.json")
 
@@ -256,6 +258,8 @@ class Store(JsonFiles):
 
     def latency(self, report_id: str) -> LatencyReport | None:
         """A report of latencies; ``None`` if it is missing, or damaged and so left out."""
+        if not is_id(report_id):
+            return None
         make = partial(_named, LatencyReport, report_id)
         return self.load_json("latency", make, f"the latency report {report_id}", "latency", f"{report_id}.json")
 
