@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
 
+from kdbench.results.checkpoints import refuse_newer_checkpoint
 from kdbench.results.files import disk_errors, write_whole
 from kdbench.results.migrations import Kind, Renamed, upgrade, version_of
 from kdbench.results.renaming import find_renamed
@@ -57,10 +57,9 @@ class JsonFiles:
 
         Damaged and missing files are ignored.
         """
-        with suppress(ValueError, KeyError, SafetensorError, FileNotFoundError):
+        with suppress(ValueError, KeyError, FileNotFoundError):
             if kind == "checkpoint":
-                with safe_open(path, framework="pt") as file:
-                    upgrade(kind, json.loads((file.metadata() or {})["kdbench"]), path)
+                refuse_newer_checkpoint(path)
             else:
                 upgrade(kind, json.loads(path.read_bytes()), path)
 

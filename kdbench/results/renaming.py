@@ -8,9 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
+from kdbench.results.checkpoints import CheckpointUnreadable, read_checkpoint, write_checkpoint
 from kdbench.results.files import flush, remove, replace_folder, sha256, temporary
 from kdbench.results.migrations import VERSIONS, Renamed, renamed_trials, upgrade, version_of
 
@@ -43,8 +41,8 @@ def rename_trials(root: Path, renamed: Renamed) -> None:
             remove(folder)
         path = root / "checkpoints" / f"{old}.safetensors"
         if path.exists():
-            with suppress(SafetensorError, ValueError, KeyError):  # a damaged checkpoint helps nobody under any name
-                _rewrite_checkpoint(path, path.with_name(f"{new}.safetensors"), renamed)
+            with suppress(CheckpointUnreadable):  # a damaged checkpoint helps nobody under any name
+                write_checkpoint(path.with_name(f"{new}.safetensors"), *read_checkpoint(path, renamed))
             remove(path)
 
 
@@ -74,15 +72,6 @@ def _rewrite_record(folder: Path, renamed: Renamed) -> None:
     path.write_bytes(_json(data))
     for written in (path, folder / "trial.json"):
         flush(written)
-
-
-def _rewrite_checkpoint(path: Path, target: Path, renamed: Renamed) -> None:
-    with safe_open(path, framework="pt") as file:
-        meta = upgrade("checkpoint", json.loads((file.metadata() or {})["kdbench"]), path, renamed)
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
-    unfinished = temporary(target)
-    save_file(tensors, unfinished, metadata={"kdbench": json.dumps(meta)})
-    unfinished.replace(target)
 
 
 def _json(value: Any) -> bytes:

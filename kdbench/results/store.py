@@ -64,8 +64,7 @@ class Store(JsonFiles):
             # Not while another process works here: it may be on another machine, where process numbers mean
             # nothing.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
-                for folder in (self.root, *(self.root / part for part in PARTS)):
-                    tidy(folder)
+                tidy_all(self)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -306,6 +305,12 @@ class Store(JsonFiles):
             raise DamagedRecord(f"{changed[0]} is not what it was when it was written")
         self._checked[trial_id] = (stamp, record)
         return record
+
+
+def tidy_all(store: Store, *, own: bool = True) -> None:
+    """Clear away what dead processes left half-written in a runs folder; see :func:`kdbench.results.files.tidy`."""
+    for folder in (store.root, *(store.root / part for part in PARTS)):
+        tidy(folder, own=own)
 
 
 def _process(holder: Path) -> str:

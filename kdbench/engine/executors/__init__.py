@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from kdbench.engine.job import Job
     from kdbench.engine.resources import Resources
     from kdbench.plugins.manager import Registry
+    from kdbench.results.record import Failure
 
 
 class WorkerDied(Exception):
-    """A job lost too many workers; its unfinished trials have failed."""
+    """Trials of a job failed because workers died, or were ended.
+
+    Args:
+        message: why.
+        failures: by trial; without them, all trials of the job failed that have not ended.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, Failure] | None = None) -> None:
+        super().__init__(message)
+        self.failures = failures
 
 
 class Executor(Protocol):
@@ -67,16 +77,25 @@ class ExecutorSettings:
     """What the user asked for.
 
     Args:
-        name: of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
+        name: of the executor; ``None`` for ``local`` with one job, and ``processes`` with several or with
+            ``trial_minutes``.
         jobs: how many jobs run at the same time; ``None`` in place of a number leaves it open.
         device: where networks train: ``cpu``, ``cuda`` (all that there are), ``cuda:1``.
         threads: of torch on the CPU, of each worker; ``None`` when the user left it open.
+        trial_minutes: how long a trial may train; ``None`` for any time. Only an executor that can end its
+            workers can keep it.
     """
 
     name: str | None = None
     jobs: int | None = 1
     device: str = "cpu"
     threads: int | None = None
+    trial_minutes: float | None = None
+
+    @property
+    def suitable(self) -> str:
+        """Name of the executor: the user's, or what suits the number of jobs and a limit of time."""
+        return self.name or ("local" if self.jobs == 1 and self.trial_minutes is None else "processes")
 
 
 ExecutorFactory = Callable[[ExecutorSettings], Executor]
@@ -104,7 +123,7 @@ def early_executor(settings: ExecutorSettings) -> Executor | None:
 
     Its workers can then start while the plan is made.
     """
-    name = settings.name or ("local" if settings.jobs == 1 else "processes")
+    name = settings.suitable
     return BUILT_IN[name](settings) if settings.jobs is not None and name in BUILT_IN else None
 
 
@@ -119,9 +138,8 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
     Raises:
         PluginError: there is no executor of that name.
     """
-    jobs = settings.jobs or suitable_jobs
-    name = settings.name or ("local" if jobs == 1 else "processes")
-    executor: Executor = registry.find("executor", registry.executors, name)(replace(settings, jobs=jobs))
+    settings = replace(settings, jobs=settings.jobs or suitable_jobs)
+    executor: Executor = registry.find("executor", registry.executors, settings.suitable)(settings)
     return executor
 
 
