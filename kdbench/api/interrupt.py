@@ -1,9 +1,10 @@
 """Signals that ask a command to stop: none is lost, and none ends in a traceback.
 
-Python raises ``KeyboardInterrupt`` wherever it happens to be. In a finalizer it is lost; in the middle of an import it may be
-swallowed, or turned into another error. So the number of the signal is stored, the displays check for it at every batch, and an
-interrupt that comes at a bad moment is raised again a little later. This module imports nothing that takes time: the command
-line takes over the signals before it imports anything else.
+Python raises ``KeyboardInterrupt`` wherever it happens to be. In a finalizer it is lost; in the middle of
+an import it may be swallowed, or turned into another error. So the number of the signal is stored, the
+displays check for it at every batch, and an interrupt that comes at a bad moment is raised again a little
+later. This module imports nothing that takes time: the command line takes over the signals before it
+imports anything else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from typing import Any
 AGAIN = 0.1
 """Seconds until an interrupt that came at a bad moment is raised again."""
 LONGEST_IMPORT = 5.0
-"""Seconds after which an import is interrupted all the same: it may be that of a plugin that never ends."""
+"""Seconds after which an import is interrupted all the same.
+
+It may be that of a plugin that never ends.
+"""
 
 _wanted = 0
 """Number of the first signal that was received; 0 if none was."""
@@ -53,7 +57,10 @@ def ignore() -> None:
 
 @contextmanager
 def orderly() -> Iterator[None]:
-    """Mark a block that has something to clean up: no signal ends the process at once in it, not even during an import."""
+    """Mark a block that has something to clean up.
+
+    No signal ends the process at once in it, not even during an import.
+    """
     global _orderly  # noqa: PLW0603
     before, _orderly = _orderly, True
     try:
@@ -64,9 +71,10 @@ def orderly() -> Iterator[None]:
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Store SIGINT while a block runs, where Python would raise ``KeyboardInterrupt`` itself.
+    """Remember SIGINT while a block runs.
 
-    A program's own handler stays in place.
+    This applies only in the main thread, and only where Python's default handler is installed; a
+    program's own handler is left in place.
     """
     global _wanted  # noqa: PLW0603
     usual = (
@@ -97,7 +105,7 @@ def wanted() -> bool:
 
 
 def status() -> int:
-    """Return the exit status, by the convention of shells: 143 after SIGTERM, otherwise 130."""
+    """Return the exit status: 143 after SIGTERM, otherwise 130, as in shells."""
     return 128 + (_wanted or signal.SIGINT)
 
 
@@ -132,7 +140,7 @@ def _later() -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Raise an interrupt again that came in a finalizer; anything else is shown as usual."""
+    """Raise an interrupt again that came in a finalizer; show anything else."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt) and _wanted:
         _later()
     else:

@@ -1,4 +1,7 @@
-"""The first moments of the ``kdbench`` command: it takes over the signals before it imports anything that takes time."""
+"""Entry point of the ``kdbench`` command.
+
+It takes over the signals before it imports anything that takes time.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ def _options(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit status: 0 success; 1 a trial or a check failed; 2 the input is wrong; 130 stopped by Ctrl-C; 143
-    stopped by SIGTERM; 70 a bug in kdbench or in a plugin.
+    The exit status is 0 on success, 1 if a trial or a check failed, 2 if the input is invalid, 130 if
+    stopped by Ctrl-C, 143 if stopped by SIGTERM, and 70 for a bug in kdbench or in a plugin.
     """
     interrupt.install()
     ignore_notes_to_developers()
@@ -58,7 +58,10 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """Run the command and say what it ended with; whatever a signal led to, its status is the signal's."""
+    """Run the command, print its error, and return its exit status.
+
+    After a signal, the status is that of the signal, whatever the command made of it.
+    """
     try:
         code, message = _command()
     except (KeyboardInterrupt, typer.Abort):

@@ -1,7 +1,7 @@
 """What a worker is doing at this moment, in memory that the main process shares.
 
-It costs a training step two stores into memory, can be read while the worker is deaf, and outlives it: so the main process knows
-which trial's code a worker died in, or has been in for an hour.
+It costs a training step two stores into memory, can be read while the worker is deaf, and outlives it: so
+the main process knows which trial's code a worker died in, or has been in for an hour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Moment:
     """What a worker is doing.
 
     Args:
-        trial: number of the trial, in the order of its job, whose code is running; ``None`` in work that trials share.
+        trial: number of the trial, in the order of its job, whose code is running; ``None`` in work that
+            trials share.
         steps: a counter that changes whenever the worker advances.
         epoch: number of the epoch, from 0.
         begun: whether the job has begun; before that, the worker imports, or reads data.
@@ -78,7 +79,11 @@ class Activity:
 
 
 def shared_memory() -> int | None:
-    """A file descriptor of memory that a child process may inherit and map; ``None`` where there is no such thing."""
+    """Create memory that a child process can inherit and map.
+
+    Returns:
+        Its file descriptor; ``None`` where the system has no such thing.
+    """
     if os.name != "posix":
         return None
     with contextlib.suppress(OSError):

@@ -1,8 +1,10 @@
-"""Attempts that ended without an end: a process that trains by itself leaves a file for each trial, which its death leaves behind.
+"""Attempts to train a trial in which the process died.
 
-The next run counts them. A death counts afresh when an epoch was finished since the attempt began, so that a run that is killed now
-and then loses nothing. Trials that two processes died in, with no epoch finished in between, are trained in a worker process,
-where the one that ends processes is found: see :mod:`kdbench.engine.executors.isolation`.
+A process that trains by itself keeps a file for each trial meanwhile, which its death leaves behind; the
+next run counts them. A death counts afresh when an epoch was finished since the attempt began, so that
+a run that is killed now and then loses nothing. Trials that two processes died in, with no epoch finished
+in between, are trained in a worker process, where the one that ends processes is found: see
+:mod:`kdbench.engine.executors.isolation`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from kdbench.results.store import Store
 from kdbench.suite.schema import Frozen
 
 Stamp = tuple[int, int] | None
-"""When a trial's checkpoint was written, in ns, and its length; it changes with every epoch."""
+"""When a trial's checkpoint was written, in ns, and its size in bytes."""
 
 
 class Attempt(Frozen):

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, in whatever way that one ends."""
+"""Child processes that end when their parent does, however it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent dies; where the system cannot do that (it is not Linux), only if it is dead already.
+    """End this process when its parent dies.
+
+    On systems other than Linux, it ends only if its parent is dead already.
 
     The parent, for the system, is the thread that started this process.
 

@@ -1,4 +1,7 @@
-"""Checkpoint files: tensors and plain data with a digest of both, so that a damaged file is never continued."""
+"""Checkpoint files: tensors and plain data, with a digest of both.
+
+A damaged file is never continued.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from kdbench.results.files import remove, temporary
 from kdbench.results.migrations import NOTHING_RENAMED, VERSIONS, NewerFormat, Renamed, upgrade, version_of
 
 DATA, DIGEST = "kdbench", "kdbench-digest"
-"""Keys of the file's metadata. Later versions must keep both, and how the digest is computed: see :func:`read_checkpoint`."""
+"""Keys of the file's metadata.
+
+Later versions must keep both, and how the digest is computed: see :func:`read_checkpoint`.
+"""
 
 
 class CheckpointUnreadable(Exception):
@@ -88,7 +94,10 @@ def read_checkpoint(path: Path, renamed: Renamed = NOTHING_RENAMED) -> tuple[dic
 
 
 def refuse_newer_checkpoint(path: Path) -> None:
-    """Raise :class:`NewerFormat` if a newer version of kdbench wrote a checkpoint; ignore a damaged one."""
+    """Raise :class:`NewerFormat` if a newer version wrote a checkpoint.
+
+    A damaged one is ignored.
+    """
     with suppress(CheckpointUnreadable):
         if not path.is_file():
             return

@@ -17,7 +17,9 @@ KILL = "os.kill(os.getpid(), signal.{})\n"
 
 def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, paths), *sys.path])}
-    return subprocess.run([sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
@@ -58,11 +60,7 @@ def test_a_signal_in_a_finalizer_is_raised_again() -> None:
 
 
 def test_a_command_has_the_status_of_the_signal_whatever_is_made_of_it() -> None:
-    code = (
-        "from kdbench.cli import main\n"
-        "def app(standalone_mode): {}\n"
-        "main.app = app\nsys.exit(main._run())"
-    )
+    code = "from kdbench.cli import main\ndef app(standalone_mode): {}\nmain.app = app\nsys.exit(main._run())"
     kill = "os.kill(os.getpid(), signal.SIGTERM)"
     for body in (
         kill,

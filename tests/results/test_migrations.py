@@ -275,7 +275,7 @@ def test_a_checkpoint_whose_version_was_damaged_stops_no_run(tmp_path: Path) -> 
     store, trial = fill(tmp_path)
     path = store.checkpoint_path(trial.id)
     write_checkpoint(path, {"version": 2}, {"x": torch.ones(1)})
-    path.write_bytes(path.read_bytes().replace(rb'\"version\": 2', rb'\"version\": 3'))
+    path.write_bytes(path.read_bytes().replace(rb"\"version\": 2", rb"\"version\": 3"))
     store.bring_up_to_date([trial.id])
 
 

@@ -1,9 +1,10 @@
-"""Who trains with whom after a worker has died, until the trial that kills workers is alone.
+"""Finds the trial that kills workers.
 
-A worker may be killed by anybody, and a cohort may only be too large for the memory; so nobody fails for a neighbour. Trials go on
-from their last epoch in another worker. When two workers died without an epoch finished in between, the trial whose code the last
-one died in is trained by itself, and the others without it. Only a trial that was alone when workers died has failed: after two
-deaths in the same epoch, or after one if its code was to blame for those before.
+A worker may be killed by anybody, and a cohort may only be too large for the memory; so nobody fails for a
+neighbour. Trials go on from their last epoch in another worker. When two workers died without an epoch
+finished in between, the trial whose code the last one died in is trained by itself, and the others without
+it. Only a trial that was alone when workers died has failed: after two deaths in the same epoch, or after
+one if its code was to blame for those before.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 LIVES = 2
-"""Workers that trials may lose in one epoch before they are separated or, alone, have failed."""
+"""Workers that trials may lose in one epoch.
+
+Then they are separated, and a trial that is alone has failed.
+"""
 STARTS = 5
-"""Workers that they may lose before their training begins; those may have died of something else."""
+"""Workers that they may lose before training begins, perhaps for another reason."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Isolation:
 
     Args:
         trials: the job's trials.
-        suspects: those of them that killed workers in an earlier run: each is trained by itself, after the others.
+        suspects: those of them that killed workers in an earlier run: each is trained by itself, after the
+            others.
     """
 
     def __init__(self, trials: Sequence[str], suspects: Sequence[str] = ()) -> None:
@@ -74,7 +79,15 @@ class Isolation:
         self._ended.update(self._parts[0].trials)
 
     def overdue(self, trial: str | None, why: str) -> str:
-        """A worker was ended because a trial, or work that trials share, took too long; returns what is done about it."""
+        """Note that a worker was killed because its work took too long.
+
+        Args:
+            trial: the trial that took too long; ``None`` if it was work that trials share.
+            why: what took too long, as the end of a sentence.
+
+        Returns:
+            The consequence, as a clause.
+        """
         left = self.part()
         if trial is None and len(left) > 1:
             self._separate(None, 0)
@@ -120,7 +133,7 @@ class Isolation:
         self._ended.add(trial)
 
     def _separate(self, blamed: str | None, deaths: int) -> None:
-        """Put the trial that is to blame into a part of its own, after the others; halve the part where none is known."""
+        """Separate the blamed trial, after the others; without one, halve the part."""
         trials = self.part()
         if blamed is not None:
             others = tuple(t for t in trials if t != blamed)

@@ -20,7 +20,7 @@ class LocalExecutor:
     A job whose trials ended processes before runs in a worker process, where the one that did it is found.
 
     Args:
-        settings: what the user asked for.
+        settings: the user's settings.
     """
 
     slots = 1
@@ -31,7 +31,7 @@ class LocalExecutor:
         self._isolated: Executor | None = None
 
     def open(self, resources: Resources) -> None:
-        """Keep the open resources."""
+        """Keep the open resources for the jobs."""
         self._resources = resources
 
     def submit(self, job: Job, report: Report) -> Future[None]:
@@ -59,7 +59,7 @@ class LocalExecutor:
         return future
 
     def close(self) -> None:
-        """Release the open resources."""
+        """Release the resources."""
         self._resources = None
         if self._isolated is not None:
             self._isolated.close()

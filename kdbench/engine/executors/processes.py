@@ -37,15 +37,15 @@ class _Task(NamedTuple):
 class ProcessExecutor:
     """Runs jobs in worker processes, which start immediately.
 
-    Their imports take seconds, in which the main process can read data.
+    Their imports take seconds, during which the main process can read data.
 
-    A worker that dies is replaced, and its job submitted again: it goes on from its members' last
+    A worker that dies is replaced, and its job is submitted again: it continues from its members' last
     checkpoints. A trial that kills workers is found, and fails alone: see
     :mod:`kdbench.engine.executors.isolation`. So does one that trains for longer than the suite allows.
 
     Args:
-        settings: what the user asked for. Without ``threads`` the cores are shared out; with several GPUs
-            each worker has one.
+        settings: the user's settings. Without ``threads``, the cores are divided among the workers; with
+            several GPUs, each worker has one.
     """
 
     def __init__(self, settings: ExecutorSettings) -> None:
@@ -70,7 +70,9 @@ class ProcessExecutor:
             raise
 
     def open(self, resources: Resources) -> None:
-        """Write the decoded data once, for all workers to map into their memory, and pickle the plugins that are objects.
+        """Write the decoded data to a file, and pickle the plugins that are objects.
+
+        All workers map the file into their memory.
 
         Raises:
             StoreError: the runs folder cannot be written.
@@ -81,7 +83,7 @@ class ProcessExecutor:
         save_data(resources.data, self._folder / "data")
 
     def submit(self, job: Job, report: Report) -> Future[None]:
-        """Run a job in the next worker that is free."""
+        """Run a job in the next free worker."""
         future: Future[None] = Future()
         data_file = None if self._folder is None else self._folder / "data"
         changes = {"threads": self._threads, "data_file": data_file, "objects": self._objects}
@@ -106,13 +108,13 @@ class ProcessExecutor:
                 remove(self._folder)
 
     def _serve(self, worker: WorkerProcess) -> None:
-        """Run tasks on one worker, until there are none."""
+        """Run tasks on one worker until the executor closes."""
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
                 continue
             try:
                 self._run(worker, task)
-            except BaseException as error:  # whatever it is, it is the submitter's to know
+            except BaseException as error:  # any exception goes to the submitter
                 task.future.set_exception(error)
             else:
                 task.future.set_result(None)
@@ -173,7 +175,7 @@ def _thread(target: Callable[..., None], *arguments: object) -> threading.Thread
 
 
 def _devices(device: str, slots: int) -> list[str | None]:
-    """A device for each worker, where there are several to choose from."""
+    """Return a device for each worker, or ``None`` for the job's own."""
     if device != "cuda":
         return [None] * slots
     count = max(torch.cuda.device_count(), 1)

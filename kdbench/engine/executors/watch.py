@@ -1,4 +1,4 @@
-"""Notices a worker that does not advance, and a trial that trains for longer than it may."""
+"""Notices workers that do not advance, and trials that train for too long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kdbench.engine.activity import Moment
 
 SILENCE = 180.0
-"""Seconds without any sign of life after which the user is told; then after twice as many, and so on."""
+"""Seconds without progress after which the user is told; doubled each time."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Overdue:
 
 
 class Watch:
-    """Watches one worker. Time in which the worker was stopped, or this process, must not be counted by the caller.
+    """Watches one worker.
+
+    The caller must not count time in which the worker, or this process, was stopped.
 
     Args:
         limit: minutes that a trial may train; ``None`` for any.

@@ -1,4 +1,4 @@
-"""One worker process: started, given a job, listened to, replaced when it dies."""
+"""One worker process: starting it, running jobs in it, replacing it if it dies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded
 class JobFailed(Exception):
     """A bug in kdbench or in a plugin ended a job in a worker.
 
-    Its cause holds the traceback there.
+    Its cause has the worker's traceback.
     """
 
 
@@ -49,12 +49,12 @@ class End:
 
 
 class WorkerProcess:
-    """A worker process, and the next one when it has died.
+    """A worker process that can be replaced when it dies.
 
     Args:
-        closing: set when no process is to be started any more.
-        device: where its jobs run; ``None`` leaves a job's own.
-        trial_minutes: how long a trial may train; ``None`` for any time.
+        closing: set when no more processes may be started.
+        device: device of its jobs; ``None`` for the job's own.
+        trial_minutes: the longest time that a trial may train; ``None`` for no limit.
     """
 
     def __init__(self, closing: threading.Event, device: str | None, trial_minutes: float | None = None) -> None:
@@ -97,7 +97,10 @@ class WorkerProcess:
         raise EOFError
 
     def check(self, seconds: float) -> None:
-        """End the process if a trial takes too long; of a process that is stopped (SIGSTOP), no time is counted."""
+        """Kill the process if a trial takes too long.
+
+        Time in which the process is stopped (SIGSTOP) does not count.
+        """
         moment = self._activity.now
         if self._watch.silent(moment) and _is_stopped(self._process.pid):
             return
@@ -131,7 +134,7 @@ class WorkerProcess:
         """End the process if it has not ended, and close the pipe to it.
 
         The pipe from it is not closed here: another thread may be reading it, and closing would wait for that
-        read, without end where a process that the worker started holds the other end.
+        read, forever if a process that the worker started holds the other end.
         """
         self._process.kill()
         self._process.wait()
@@ -141,7 +144,7 @@ class WorkerProcess:
 
 
 def _conclude(end: JobEnded) -> None:
-    """Raise what a job ended with, if it did not end well."""
+    """Raise the error that a job ended with, if any."""
     if end.error == "StoreError":
         raise StoreError(end.message)
     if end.error == "KdbenchError":
@@ -163,7 +166,7 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _start(memory: int | None) -> subprocess.Popen[str]:
-    # As this process finds its modules; PYTHONPATH alone would not do, in a notebook for example.
+    # Pass on this process's module path; PYTHONPATH alone is not enough, for example in a notebook.
     call = f"main({os.getpid()}, {memory})"
     code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.engine.executors.child import main; {call}"
     with _sigint_blocked():
@@ -173,15 +176,15 @@ def _start(memory: int | None) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             encoding="utf-8",
             pass_fds=() if memory is None else (memory,),
-            # Ctrl-C is for the main process, which stops the workers: elsewhere the process inherits a mask,
-            # see below.
+            # Only the main process handles Ctrl-C, and then stops the workers. Outside Windows, the worker
+            # inherits a signal mask instead, see below.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread; processes that are started now inherit that."""
+    """Block SIGINT in this thread, and so in processes that are started meanwhile."""
     if os.name != "posix":
         yield
         return
