@@ -193,7 +193,8 @@ def stale_text(results: Results, remedy: str) -> str:
 
 def missing_text(results: Results) -> str:
     """Whose records are not there any more, in a sentence; empty if all are there."""
-    gone = sum(i not in results.records for i in results.asked)
+    store = results.store
+    gone = sum(store is not None and not (store.folder(i) / "record.json").exists() for i in results.asked)
     if not gone:
         return ""
     records = "the record of 1 trial is" if gone == 1 else f"the records of {gone} trials are"
