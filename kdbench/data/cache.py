@@ -111,7 +111,7 @@ def _write(path: Path, data: RawData) -> None:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote, on whatever machine."""
+    """Remove the unfinished files of processes that were killed."""
     for left in (*folder.glob("*.part"), *folder.glob(".tmp??????")):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE:
