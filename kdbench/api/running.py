@@ -102,6 +102,8 @@ def run(
             progress=(display := display_for(progress)),
             command=f"kdbench.run({str(suite) if isinstance(suite, str | Path) else loaded.suite.name!r})",
         )
+        if gone := missing_text(results):
+            display.warn(gone)
         if results.stale:
             display.warn(stale_text(results, "fresh=True runs them again"))
     return results
@@ -160,7 +162,10 @@ def execute(
     check_report(loaded.suite.report, loaded.locations.of)
     store = Store(runs, warn=progress.warn)
     store.open()
-    settings = ExecutorSettings(name=executor, jobs=jobs, device=str(where), threads=threads)
+    limit = loaded.suite.limits.trial_minutes
+    if limit is not None and executor == "local":
+        raise KdbenchError("limits.trial_minutes needs worker processes: leave out --executor local")
+    settings = ExecutorSettings(name=executor, jobs=jobs, device=str(where), threads=threads, trial_minutes=limit)
     made = early_executor(settings)  # its processes start while this one reads data
     try:
         prepared = prepare(
@@ -184,6 +189,16 @@ def stale_text(results: Results, remedy: str) -> str:
     """Return a sentence that names the methods whose records are out of date."""
     names = sorted({record.trial.method for record in results.stale})
     return f"{len(results.stale)} records were made by other versions of {', '.join(names)}; {remedy}"
+
+
+def missing_text(results: Results) -> str:
+    """Whose records are not there any more, in a sentence; empty if all are there."""
+    store = results.store
+    gone = sum(store is not None and not (store.folder(i) / "record.json").exists() for i in results.asked)
+    if not gone:
+        return ""
+    records = "the record of 1 trial is" if gone == 1 else f"the records of {gone} trials are"
+    return f"{records} missing from {results.folder}: deleted during the run; the same command trains what is missing"
 
 
 def _results(summary: Summary, store: Store) -> Results:

@@ -85,6 +85,7 @@ def save_data(data: TaskData, path: Path) -> None:
         arrays[f"{name}.targets"] = split.targets.contiguous()
     metadata = {"name": data.name, "class_names": json.dumps(data.class_names), "fingerprint": data.fingerprint}
     with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             save_file(arrays, path, metadata)
         except SafetensorError as error:

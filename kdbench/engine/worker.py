@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from kdbench.engine.activity import Activity
 from kdbench.engine.assembly import evaluate, extra_metrics, load_teachers, make_member, make_stream, split_scores
 from kdbench.engine.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
 from kdbench.engine.job import Job
@@ -28,7 +29,7 @@ def ignore(event: Event) -> None:
     """Ignore an event."""
 
 
-def work(job: Job, report: Report = ignore, resources: Resources | None = None) -> None:
+def work(job: Job, report: Report = ignore, resources: Resources | None = None, activity: Activity | None = None) -> None:
     """Train the members of a job's cohort that have no finished record.
 
     They train in this process. When it returns, every trial of the cohort has a record; that of a member that
@@ -38,6 +39,7 @@ def work(job: Job, report: Report = ignore, resources: Resources | None = None) 
         job: the job.
         report: receives events.
         resources: the job's resources, if they are already open.
+        activity: says what this process is doing.
 
     Raises:
         StoreError: the runs folder cannot be read or written.
@@ -47,12 +49,15 @@ def work(job: Job, report: Report = ignore, resources: Resources | None = None) 
         torch.set_num_threads(job.threads)
     if resources is None:
         resources = open_resources(job, lambda message: report(Warned(message=message)))
-    _Worker(job, resources, report).run()
+    activity = activity or Activity()
+    activity.begin(job.cohort.trials)
+    _Worker(job, resources, report, activity).run()
 
 
 class _Worker:
-    def __init__(self, job: Job, resources: Resources, report: Report) -> None:
+    def __init__(self, job: Job, resources: Resources, report: Report, activity: Activity) -> None:
         self.job = job
+        self.activity = activity
         self.resources = resources
         self.report = report
         self.store = resources.store
@@ -80,7 +85,8 @@ class _Worker:
         for member in members:
             if member not in self.training:  # interrupted between its last epoch and its record, or has no epochs at all
                 self._finish_untrained(member, stream)
-        for event in train_cohort(self.training, teachers, stream, self.device):
+        for event in train_cohort(self.training, teachers, stream, self.device, self.activity.enter):
+            self.activity.leave()
             match event:
                 case BatchDone(epoch, samples, trained):
                     self.report(BatchTrained(trials=tuple(m.trial.id for m in trained), epoch=epoch, samples=samples))
@@ -110,13 +116,14 @@ class _Worker:
         """
         path = self.store.checkpoint_path(trial.id)
         self.timings[trial.id] = Timings()
+        self.activity.enter(trial.id)
         try:
             member = make_member(self.job, self.resources, trial, stream.steps_per_epoch)
             if path.exists():
                 try:
                     self.timings[trial.id] = Timings(**load_checkpoint(member, path))
                     self.timings[trial.id].sessions += 1
-                except CheckpointUnreadable as error:
+                except (CheckpointUnreadable, TypeError) as error:  # TypeError: another version kept other costs
                     self._warn(f"the checkpoint {path} cannot be used ({error}); the trial starts again from its first epoch")
                     member = make_member(self.job, self.resources, trial, stream.steps_per_epoch)
         except StoreError:
@@ -124,6 +131,8 @@ class _Worker:
         except Exception as error:
             self._announce(save_failure(self.job, self.resources, trial, failure_of(error)))
             return None
+        finally:
+            self.activity.leave()
         self.report(TrialStarted(trial=trial.id, epoch=member.epoch))
         return member
 
@@ -145,6 +154,7 @@ class _Worker:
             trial = member.trial
             if trial.id not in logits:  # failed in evaluation
                 continue
+            self.activity.enter(trial.id, member.epoch - 1)
             spent = self.timings[trial.id].add_epoch(end.seconds, trial.id, len(end.members))
             row = {
                 "epoch": float(member.epoch),
@@ -168,6 +178,8 @@ class _Worker:
 
     def _evaluate(self, members: Sequence[Member]) -> dict[str, dict[str, Tensor]]:
         begin = time.perf_counter()
+        if len(members) == 1:
+            self.activity.enter(members[0].trial.id, members[0].epoch - 1)
         logits = evaluate(self.resources, members, self.batch_sizes, self._fail)
         spent = (time.perf_counter() - begin) / max(len(logits), 1)
         for member in members:

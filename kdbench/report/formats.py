@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,9 +163,13 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     """
     from kdbench.report.report import Report
     from kdbench.results.archive import save_archive
+    from kdbench.results.files import tidy
 
     report = Report(analysis)
     found: list[Path] = []
+    for part in (folder, *(p for p in folder.glob("*") if p.is_dir())):
+        with suppress(OSError):  # whatever is wrong with the folder is reported by what writes there
+            tidy(part)
     for name in formats:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
-from safetensors import SafetensorError, safe_open
 
 from kdbench.errors import printable
+from kdbench.results.checkpoints import refuse_newer_checkpoint
 from kdbench.results.files import disk_errors, write_whole
 from kdbench.results.migrations import NOTHING_RENAMED, Kind, Renamed, checked_version, upgrade
 from kdbench.results.reading import (
@@ -95,11 +95,10 @@ class JsonFiles:
         Damaged and missing files are ignored.
         """
         path = inside(self.root, *names)
-        with suppress(ValueError, KeyError, SafetensorError, FileNotFoundError, RecursionError):
+        with suppress(ValueError, KeyError, FileNotFoundError, RecursionError):
             if kind == "checkpoint":
                 refuse_links(self.root, *names)
-                with safe_open(path, framework="pt") as file:
-                    upgrade(kind, json.loads((file.metadata() or {})["kdbench"]), path)
+                refuse_newer_checkpoint(path)
             else:
                 upgrade(kind, parse_json(read_bytes(self.root, *names, limit=PLAN_LIMIT)), path)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
+from kdbench.results.checkpoints import CheckpointUnreadable, read_checkpoint, write_checkpoint
 from kdbench.results.files import flush, remove, replace_folder, sha256, temporary
 from kdbench.results.migrations import VERSIONS, Renamed, renamed_trials, upgrade, version_of
 from kdbench.results.reading import (
@@ -76,9 +73,9 @@ def rename_trials(root: Path, renamed: Renamed) -> None:
             remove(folder)
         path = root / "checkpoints" / f"{old}.safetensors"
         if path.exists():
-            with suppress(SafetensorError, ValueError, KeyError):  # a damaged checkpoint helps nobody under any name
+            with suppress(CheckpointUnreadable, Unreadable):  # a damaged checkpoint is of no use
                 refuse_links(root, "checkpoints", path.name)
-                _rewrite_checkpoint(path, path.with_name(f"{new}.safetensors"), renamed)
+                write_checkpoint(path.with_name(f"{new}.safetensors"), *read_checkpoint(path, renamed))
             remove(path)
 
 
@@ -139,15 +136,6 @@ def _rewrite_record(folder: Path, renamed: Renamed) -> None:
     (folder / "trial.json").write_bytes(_json({"version": VERSIONS["trial"], **data["trial"]}))
     data["files"] = {**data["files"], "trial.json": sha256(folder / "trial.json")}
     path.write_bytes(_json(data))
-
-
-def _rewrite_checkpoint(path: Path, target: Path, renamed: Renamed) -> None:
-    with safe_open(path, framework="pt") as file:
-        meta = upgrade("checkpoint", json.loads((file.metadata() or {})["kdbench"]), path, renamed)
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
-    unfinished = temporary(target)
-    save_file(tensors, unfinished, metadata={"kdbench": json.dumps(meta)})
-    os.replace(unfinished, target)
 
 
 def _json(value: Any) -> bytes:

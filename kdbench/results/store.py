@@ -85,8 +85,7 @@ class Store(JsonFiles):
             # Not while another process works here: it may be on another machine, whose process ids mean
             # nothing here.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
-                for folder in (self.root, *(self.root / part for part in PARTS)):
-                    tidy(folder)
+                tidy_all(self)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -435,6 +434,12 @@ def _plan_of_suite(suite: str, content: dict[str, Any]) -> Plan:
     if plan.suite != suite:
         raise Unreadable(f"is the plan of the suite {plan.suite}")
     return plan
+
+
+def tidy_all(store: Store, *, own: bool = True) -> None:
+    """Remove unfinished files of dead processes from a runs folder."""
+    for folder in (store.root, *(store.root / part for part in PARTS)):
+        tidy(folder, own=own)
 
 
 def _process(holder: Path) -> str:

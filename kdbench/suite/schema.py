@@ -303,6 +303,18 @@ class Measure(Frozen):
     latency: LatencyOrNone = Latency()
 
 
+class Limits(Frozen):
+    """What a trial may take; one that takes more has failed, and the others go on.
+
+    With limits, trials train in worker processes, of which there is one by default.
+
+    Args:
+        trial_minutes: minutes of a trial's own training in one run; no limit by default.
+    """
+
+    trial_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+
+
 class ReportSpec(Frozen):
     """How the leaderboard is shown.
 
@@ -345,6 +357,7 @@ class Suite(Frozen):
         seeds: the number of seeds (n for 0 to n − 1), or a list of them.
         recipe: how students are trained; networks may override keys.
         measure: what is measured besides accuracy.
+        limits: what a trial may take.
         report: how the leaderboard is shown.
         plugins: plugin files, relative to the suite's file.
     """
@@ -360,6 +373,7 @@ class Suite(Frozen):
     seeds: Seeds = (0,)
     recipe: Recipe = Recipe()
     measure: Measure = Measure()
+    limits: Limits = Limits()
     report: ReportSpec = ReportSpec()
     plugins: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ that fails leaves the cohort; the others continue.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +87,11 @@ Event = BatchDone | EpochEnd | Left
 
 
 def train_cohort(
-    members: list[Member], teachers: Mapping[str, Teacher], stream: TrainStream, device: torch.device
+    members: list[Member],
+    teachers: Mapping[str, Teacher],
+    stream: TrainStream,
+    device: torch.device,
+    entering: Callable[[str, int], None] = lambda trial, epoch: None,
 ) -> Iterator[Event]:
     """Train members until each has completed all its epochs or has failed.
 
@@ -99,6 +103,7 @@ def train_cohort(
         teachers: the teachers, by the id of their trial.
         stream: the batches.
         device: device of all networks.
+        entering: called before each step of a member, with the id of its trial and the number of the epoch.
 
     Yields:
         Events, in order.
@@ -107,7 +112,7 @@ def train_cohort(
         return
     epochs = members[0].trial.recipe.epochs
     for epoch in range(min(m.epoch for m in members), epochs):
-        yield from _Epoch(epoch, members, teachers, stream, device).train()
+        yield from _Epoch(epoch, members, teachers, stream, device, entering).train()
         if not members:
             return
 
@@ -122,8 +127,10 @@ class _Epoch:
         teachers: Mapping[str, Teacher],
         stream: TrainStream,
         device: torch.device,
+        entering: Callable[[str, int], None],
     ) -> None:
         self.number = number
+        self.entering = entering
         self.members = members
         self.teachers = teachers
         self.stream = stream
@@ -168,6 +175,7 @@ class _Epoch:
         shared = _shared(batch, outputs)
         before = versions(shared)
         for member in self.active():
+            self.entering(member.trial.id, self.number)
             try:
                 reset_peak_memory(self.device)
                 mine = tuple(self.teachers[t].select(outputs[t], member.needs) for t in member.trial.teachers)
