@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdbench.data.inputs import map_inputs
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
-from kdbench.method import BuildContext, Method, Needs, Outputs, Step, total_of
+from kdbench.method import BuildContext, Method, Needs, Outputs, Step, checked_terms, total_of
+from kdbench.method.create import needs_of
+from kdbench.method.guard import Call, Guard, described
 from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
@@ -18,6 +21,7 @@ from kdbench.tasks.metrics import Metric
 from kdbench.train.generators import GeneratorState
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.presentation import Presentation
+from kdbench.train.state import check_state
 from kdbench.train.timing import Stopwatch
 from kdbench.train.totals import Totals
 
@@ -38,6 +42,7 @@ class Member:
         metrics: what training batches are judged by.
         device: where it trains.
         seed: where its random streams begin, if its trial does not decide.
+        guard: calls its method and its student.
 
     Raises:
         MethodError: the method cannot be built for these networks.
@@ -53,27 +58,33 @@ class Member:
         metrics: Mapping[str, Metric],
         device: torch.device,
         seed: int | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard or Guard()
+        self.labels = (f'method "{trial.method}"', f'model "{trial.model.model}"')
         self.presentation = presentation
         self._metrics = metrics
         self.trial = trial
         self.method = method
-        self.needs: Needs = method.needs
+        self.needs: Needs = needs_of(method, self.guard)
         self.device = device
         self.steps_per_epoch = context.steps_per_epoch
         self.random = GeneratorState(named_seed("member", trial.id) if seed is None else seed, device)
         self.student = student
         recipe = trial.recipe
-        with self.random:
+        with self.random, self.calling("build(context)"):
             method.build(context)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        for module in (self.student, self.method):
-            module.to(device)
-            module.to(memory_format=layout)
+        for module, label in zip((self.student, self.method), reversed(self.labels), strict=True):
+            with self.guard.calling(label, "to(device)"):
+                module.to(device)
+                module.to(memory_format=layout)
         self.observer = observe.Observer(
             self.student, logits=True, features=self.needs.student_features, embedding=self.needs.student_embedding
         )
-        self.optimizer: Optimizer = make_optimizer(self.student, self.method, recipe)
+        with self.calling("its parameters"):
+            self.optimizer: Optimizer = make_optimizer(self.student, self.method, recipe)
+        self.check_state()
         self.schedule = Schedule(self.optimizer, recipe, context.steps_per_epoch)
         self.past_logits: Tensor | None = None
         self._next_past: Tensor | None = None
@@ -94,12 +105,27 @@ class Member:
 
     def deployed(self) -> nn.Module:
         """The network that is evaluated, profiled and kept."""
-        return self.method.deploy(self.student)
+        with self.calling("deploy(student)"):
+            network = self.method.deploy(self.student)
+        if not isinstance(network, nn.Module):
+            raise MethodError(f"{self.labels[0]}: deploy(student) must return an nn.Module, not {described(network)}")
+        return network
+
+    def calling(self, what: str, *, passing: tuple[type[Exception], ...] = ()) -> Call:
+        """Guard a call of the method, as :meth:`kdbench.method.guard.Guard.calling` has it."""
+        return self.guard.calling(self.labels[0], what, passing=passing)
+
+    def check_state(self) -> None:
+        """Raise :class:`MethodError` where the state of method or student cannot be stored."""
+        for module, label in ((self.method, self.labels[0]), (self.student, self.labels[1])):
+            with self.guard.calling(label, "state_dict()"):
+                check_state(module, label)
 
     def begin_epoch(self) -> None:
         """Training mode, fresh sums."""
-        self.student.train()
-        self.method.train()
+        with self.calling("train()"):
+            self.student.train()
+            self.method.train()
         self.totals = Totals(self._metrics)
         self._next_past = None if self.past_logits is None else self.past_logits.clone()
 
@@ -119,12 +145,15 @@ class Member:
         with self.random, self.stopwatch.running():
             self.schedule.set(taken)
             self.optimizer.zero_grad(set_to_none=True)
-            outputs = self.observe(batch)
-            terms, total = self.loss(self.step(batch, outputs, teachers, taken))
+            with self.guard.calling(self.labels[1], "its forward pass"):
+                outputs = self.observe(batch)
+            with self.calling("loss(step)"):
+                terms, total = self.loss(self.step(batch, outputs, teachers, taken))
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
-            self.update(total)
+            with self.calling("the backward pass"):
+                self.update(total)
         if self._next_past is not None:
             self._next_past[batch.indices] = outputs.logits.detach()
 
@@ -142,7 +171,7 @@ class Member:
         return Step(
             student=student,
             teachers=teachers,
-            inputs=batch.inputs,
+            inputs=map_inputs(lambda t: t, batch.inputs),  # a mapping of its own, where it is one
             targets=batch.targets,
             epoch=self.epoch,
             progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
@@ -156,7 +185,7 @@ class Member:
         Raises:
             MethodError: the terms are not a non-empty dict of scalar tensors.
         """
-        terms = self.method.loss(step)
+        terms = checked_terms(self.method.loss(step), self.method.name)
         return terms, total_of(terms, self.method.name)
 
     def update(self, total: Tensor) -> None:
