@@ -15,6 +15,7 @@ from kdbench.engine.executors import cores
 from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
+from kdbench.method.guard import Guard
 from kdbench.models.factory import model_names
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
@@ -107,7 +108,8 @@ def prepare(
     registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
-    task = registry.tasks[loaded.suite.task]()
+    with Guard().calling(f'task "{loaded.suite.task}"', "__init__"):
+        task: Task = registry.tasks[loaded.suite.task]()
     data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
     plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():

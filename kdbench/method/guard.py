@@ -138,6 +138,12 @@ def text_of(error: BaseException, most: int = LONGEST) -> str:
     return shortened("".join(c if c.isprintable() else "?" for c in line), most)
 
 
+def cause_of(failure: KdbenchError) -> str:
+    """What a plugin raised, as ``ValueError: its text``; the whole sentence where it raised nothing."""
+    error = failure.__cause__
+    return f"{name_of(error)}: {text_of(error)}" if isinstance(failure, PluginFailed) and error else failure.message
+
+
 def name_of(error: BaseException) -> str:
     """Name of an exception's class, of bounded length."""
     return shortened("".join(c if c.isprintable() else "?" for c in type.__dict__["__name__"].__get__(type(error))[:200]), 80)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.method import Needs, create
+from kdbench.method.guard import Guard
 from kdbench.plan import identity
 from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
@@ -41,7 +42,8 @@ def make_plan(
         max_members: largest number of trials in a cohort.
         folder: what relative paths of weights are relative to.
     """
-    task = registry.find("task", registry.tasks, suite.task)()
+    with Guard().calling(f'task "{suite.task}"', "__init__"):
+        task = registry.find("task", registry.tasks, suite.task)()
     key = DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint)
     builder = _Builder(suite, registry, task, key, folder)
     for pair in suite.pairs:

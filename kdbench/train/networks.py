@@ -28,7 +28,8 @@ Interfaces: TypeAlias = Callable[[Trial], Interface]
 
 def task_of(trial: Trial, registry: Registry) -> Task:
     """The task that a trial learns."""
-    task: Task = registry.find("task", registry.tasks, trial.task)()
+    with Guard().calling(f'task "{trial.task}"', "__init__"):
+        task: Task = registry.find("task", registry.tasks, trial.task)()
     return task
 
 

@@ -47,14 +47,14 @@ def _wrong(value: Any) -> str | None:
     """What about a value of a state keeps it from being stored."""
     if not isinstance(value, Tensor):
         return f"of type {type(value).__name__}" if not isinstance(value, type) else described(value)
-    if value.is_meta:
-        return "a meta tensor"
-    if value.is_quantized:
-        return "a quantised tensor"
-    if value.layout is not torch.strided:
-        return "a sparse tensor"
-    if value.is_complex():
-        return "a complex tensor"
+    kinds = {
+        "meta": value.is_meta,
+        "quantised": value.is_quantized,
+        "sparse": value.layout is not torch.strided,
+        "complex": value.is_complex(),
+    }
+    if any(kinds.values()):
+        return f"a {next(k for k, holds in kinds.items() if holds)} tensor"
     if value.nbytes > LARGEST_VIEW and value.nbytes > value.untyped_storage().nbytes():
         return f"a view of {value.nbytes / 1e9:.1f} GB on a smaller memory"
     return None

@@ -119,9 +119,13 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
     Raises:
         PluginError: there is no executor of that name.
     """
+    from kdbench.method.guard import Guard
+
     jobs = settings.jobs or suitable_jobs
     name = settings.name or ("local" if jobs == 1 else "processes")
-    executor: Executor = registry.find("executor", registry.executors, name)(replace(settings, jobs=jobs))
+    factory = registry.find("executor", registry.executors, name)
+    with Guard().calling(f'executor "{name}"', "its factory"):
+        executor: Executor = factory(replace(settings, jobs=jobs))
     return executor
 
 
