@@ -1,6 +1,6 @@
-"""What a worker assembles from trials and data: stream, members, teachers; and the evaluation of members.
+"""Assembly of a worker's stream, members and teachers; evaluation of members.
 
-All that a job knows of inputs, targets and scores is in this module.
+Everything about a job that depends on inputs, targets and scores is in this module.
 """
 
 from __future__ import annotations
@@ -46,15 +46,21 @@ from kdbench.train.teacher import Teacher
 
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 EVALUATION_BATCH = 500
-"""Largest batch in evaluation: larger ones gain nothing on a CPU, and little on a GPU at 32 px."""
+"""Largest batch in evaluation, in samples.
+
+Larger batches are not faster on a CPU, and hardly faster on a GPU with images of 32 pixels.
+"""
 EVALUATION_MEMORY = 256_000_000
-"""Bytes that a batch of evaluation may take, inputs and activations together."""
+"""Most bytes that a batch in evaluation may take, for inputs and activations."""
 ALIVE_AT_ONCE = 4
-"""Evaluation frees activations on the way: about a quarter of what training keeps is alive at once."""
+"""Activations that training keeps, divided by those that evaluation keeps.
+
+Evaluation frees activations on the way, so that only about a quarter is in memory at the same time.
+"""
 
 
 def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
-    """The batches of a cohort that a trial is in."""
+    """Create the training stream of the cohort that a trial is in."""
     recipe = trial.recipe
     settings = StreamSettings(
         batch_size=recipe.batch_size,
@@ -69,7 +75,7 @@ def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
 
 
 def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: int, guard: Guard | None = None) -> Member:
-    """A trial's member as it is before its first epoch."""
+    """Create a trial's member in its state before the first epoch."""
     data, registry = resources.data, resources.registry
     guard = guard or Guard()
     method = make_method(trial, registry, guard)
@@ -85,13 +91,13 @@ def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: i
 def load_teachers(
     job: Job, resources: Resources, members: Sequence[Member], failed: Callable[[Member, Exception], None]
 ) -> dict[str, Teacher]:
-    """The teachers of all members, by id of the trial that they come from.
+    """Load the teachers of all members; return them by the id of their trial.
 
     Args:
         job: the job.
-        resources: hold the data and the teachers' weights.
-        members: whose teachers are meant.
-        failed: receives members with a teacher that cannot be made, and why.
+        resources: resources of the job, with the data and the store.
+        members: members whose teachers are loaded.
+        failed: receives members whose teacher cannot be created, and the error.
 
     Raises:
         StoreError: the weights cannot be read.
@@ -126,9 +132,10 @@ def _teacher(job: Job, resources: Resources, name: str, taught: Sequence[Member]
 
 
 def evaluation_batch(network: nn.Module, example: Inputs) -> int:
-    """Samples of a batch in evaluation, so that it stays within :data:`EVALUATION_MEMORY`.
+    """Return a batch size for evaluation that stays within :data:`EVALUATION_MEMORY`.
 
-    It depends on the network alone, never on what else is evaluated beside it: the bits of logits may depend on it.
+    It depends only on the network, not on what else is evaluated at the same time, because the bits of the
+    logits may depend on the batch size.
 
     Args:
         network: the network.
@@ -137,7 +144,7 @@ def evaluation_batch(network: nn.Module, example: Inputs) -> int:
     inputs = sum(t.nbytes for t in tensors(example).values())
     try:
         kept = activation_bytes(network, placed(example, network))
-    except Exception:  # whatever is wrong with the network shows, and is reported, in its evaluation
+    except Exception:  # the same error occurs, and is reported, when the network is evaluated
         kept = 0
     batch = EVALUATION_BATCH
     while batch > 1 and batch * (inputs + kept / ALIVE_AT_ONCE) > EVALUATION_MEMORY:
@@ -171,10 +178,10 @@ def evaluate(
     """Evaluate members on each of :data:`SPLITS`; results by trial id.
 
     Args:
-        resources: hold the data.
-        members: whose deployed networks are meant; of one recipe.
-        batch_sizes: :func:`evaluation_batch` by trial id; added to where one is missing.
-        failed: receives members that cannot be evaluated, which are left out, and why.
+        resources: resources of the job, with the data.
+        members: members whose deployed networks are evaluated; they have the same recipe.
+        batch_sizes: results of :func:`evaluation_batch` by trial id; missing ones are added.
+        failed: receives members that cannot be evaluated, and the error; they are left out.
     """
     networks: dict[str, nn.Module] = {}
     groups: dict[int, list[Member]] = {}
@@ -196,7 +203,7 @@ def evaluate(
 
 
 def split_scores(resources: Resources, logits: Mapping[SplitName, Tensor], guard: Guard) -> dict[SplitName, dict[str, float]]:
-    """The task's scores of logits, by split: one of :data:`SPLITS`."""
+    """Compute the task's scores of logits on each of :data:`SPLITS`."""
     found: dict[SplitName, dict[str, float]] = {}
     for name in SPLITS:
         targets = unit_targets(getattr(resources.data, name))
@@ -209,7 +216,11 @@ def split_scores(resources: Resources, logits: Mapping[SplitName, Tensor], guard
 def extra_metrics(
     resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None], guard: Guard
 ) -> dict[str, float]:
-    """Plugins' metrics on the test split, each of copies; ``failed`` receives those that fail or give no finite number."""
+    """Compute plugins' metrics of the test split.
+
+    Each metric gets copies. ``failed`` receives those that raise, or return something other than a finite
+    number.
+    """
     found: dict[str, float] = {}
     for name, metric in resources.registry.metrics.items():
         try:
@@ -244,7 +255,7 @@ def _predict(
     batch_size: int,
     failed: Callable[[Member, Exception], None],
 ) -> dict[str, Tensor]:
-    """Logits on one split; members that fail are removed from ``networks``."""
+    """Compute logits on one split; remove members that fail from ``networks``."""
     recipe, split = members[0].trial.recipe, getattr(resources.data, name)
 
     def batches() -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""A worker: opens what a job names, makes the cohort's members, trains, evaluates and stores them."""
+"""The worker, which trains, evaluates and stores the members of a job's cohort."""
 
 from __future__ import annotations
 
@@ -38,18 +38,19 @@ MOST_REPETITIONS = 10
 
 
 def ignore(event: Event) -> None:
-    """Report to nobody."""
+    """Ignore an event."""
 
 
 def work(job: Job, report: Report = ignore, resources: Resources | None = None) -> None:
-    """Train all members of a job's cohort that have no finished record, in this process.
+    """Train the members of a job's cohort that have no finished record.
 
-    When it returns, every trial of the cohort has a record: a member that fails leaves one that says why.
+    They train in this process. When it returns, every trial of the cohort has a record; that of a member that
+    failed gives the reason.
 
     Args:
         job: the job.
         report: receives events.
-        resources: what the job names, where it is open already.
+        resources: the job's resources, if they are already open.
 
     Raises:
         StoreError: the runs folder cannot be read or written.
@@ -74,12 +75,12 @@ class _Worker:
         self.training: list[Member] = []
         self.batch_sizes: dict[str, int] = {}
         self.exact: set[int] = set()
-        """Epochs in which somebody changed what others share: in their repetition every value is compared."""
+        """Epochs to repeat with every shared value compared, as a plugin changed some."""
         self.repetitions = 0
         self.failed: set[str] = set()
 
     def run(self) -> None:
-        """Open, make, train, evaluate, store."""
+        """Create, train, evaluate and store the members."""
         trials = [t for t in self.job.members if not self._is_finished(t.id) and self._has_teachers(t)]
         while trials:
             if self.resources.digests.changed():
@@ -88,7 +89,7 @@ class _Worker:
             self.repetitions += 1
 
     def _train(self, trials: Sequence[Trial]) -> Sequence[Member]:
-        """Train trials from where they stopped; returns the members whose epoch does not count and has to be repeated."""
+        """Train trials from where they stopped; return the members to train again."""
         try:
             with self.guard.calling("the task", "its stream"):
                 stream = make_stream(self.job, self.resources, trials[0])
@@ -141,7 +142,7 @@ class _Worker:
         return record is not None and record.status == "finished"
 
     def _has_teachers(self, trial: Trial) -> bool:
-        """Whether all teachers of a trial are finished; if not, its failure is recorded."""
+        """Return whether all teachers of a trial are finished; record a failure if not."""
         for teacher in trial.teachers:
             if not self._is_finished(teacher):
                 model = self.job.trials[teacher].model.model
@@ -151,7 +152,10 @@ class _Worker:
         return True
 
     def _make(self, trial: Trial, stream: TrainStream) -> Member | None:
-        """Make the member of a trial, at the epoch where it stopped; ``None`` when it cannot be made (which is recorded)."""
+        """Create the member of a trial, at the epoch where it stopped.
+
+        If that fails, record the failure and return ``None``.
+        """
         path = self.store.checkpoint_path(trial.id)
         self.timings[trial.id] = Timings()
         try:
@@ -173,7 +177,7 @@ class _Worker:
         return member
 
     def _fail(self, member: Member, error: Exception) -> None:
-        """Record a member's failure; it trains no more."""
+        """Record a member's failure, and stop training it."""
         self.failed.add(member.trial.id)
         if member in self.training:
             self.training.remove(member)
@@ -182,7 +186,10 @@ class _Worker:
         self._announce(record)
 
     def _end_epoch(self, end: EpochEnd, stream: TrainStream) -> None:
-        """Evaluate, add a row to the history, checkpoint; store the record after the last epoch."""
+        """Evaluate members, extend their histories and write checkpoints.
+
+        After the last epoch, store the record.
+        """
         evaluated = self._evaluate([m for m, _ in end.members])
         for member, means in end.members:
             trial = member.trial
@@ -208,7 +215,7 @@ class _Worker:
                 self._finish(member, evaluated[trial.id], stream)
 
     def _finish_untrained(self, member: Member, stream: TrainStream) -> None:
-        """Evaluate and store a member that has no epoch left to train."""
+        """Evaluate and store a member that has no epochs left to train."""
         evaluated = self._evaluate([member])
         if member.trial.id in evaluated:
             self._finish(member, evaluated[member.trial.id], stream)
@@ -224,7 +231,7 @@ class _Worker:
         return found
 
     def _evaluate_alone(self, members: Sequence[Member]) -> dict[str, Evaluated]:
-        """Evaluate members one after the other, to find out which network changes the data."""
+        """Evaluate members one by one, to find the network that changes the data."""
         found: dict[str, Evaluated] = {}
         for member in members:
             self.resources.restore_data(self.job)
@@ -241,7 +248,7 @@ class _Worker:
         return found
 
     def _finish(self, member: Member, evaluated: Evaluated, stream: TrainStream) -> None:
-        """Store the record of a member that has had all its epochs."""
+        """Store the record of a member that has completed all its epochs."""
         trial = member.trial
         with self._costs_only(member, "its record"):
             record = self._save(member, evaluated, stream)
@@ -285,7 +292,7 @@ class _Worker:
 
     @contextmanager
     def _costs_only(self, member: Member, what: str) -> Iterator[None]:
-        """Let a member fail of whatever happens in a block; only a full disk and the like end the run."""
+        """Record whatever a block raises as a member's failure, except store errors."""
         try:
             with member.calling(what, passing=(StoreError,)):
                 yield
@@ -308,5 +315,5 @@ class _Worker:
 
 
 def _columns(scores: Mapping[SplitName, Mapping[str, float]]) -> dict[str, float]:
-    """Scores by split as columns of the history: ``validation_accuracy``, ``test_loss`` and so on."""
+    """Return scores as columns of the history, such as ``validation_accuracy``."""
     return {f"{split}_{name}": value for split, found in scores.items() for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""Settings of the whole process that plugins share: reading them, and putting them back."""
+"""Settings of the process that all plugins share: read and restore them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _get_handler: Callable[[int], Any] = importlib.import_module(
     "_signal"
 ).getsignal  # signal.getsignal makes enums, which takes long
 SUBNORMAL = 3e-308
-"""A float64 whose half has no normal representation: 0 where such numbers are flushed."""
+"""A normal float64 whose half is subnormal."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,10 @@ def _autocast(device: str) -> Iterable[Setting]:
 
 
 def _nesting() -> int:
-    """How many autocast regions are open; weights that were cast are cached until the last one is closed."""
+    """Return the number of open autocast regions.
+
+    Torch caches cast weights until the last region is closed.
+    """
     C.autocast_increment_nesting()
     return int(C.autocast_decrement_nesting())
 

@@ -1,7 +1,7 @@
 """The guard through which every call of a plugin's code passes.
 
-It turns whatever a plugin raises into one error that names the plugin and what was called, puts back the settings of the process that
-the plugin left changed (see :mod:`kdbench.method.ambient`), and notes threads that it left running.
+It turns whatever a plugin raises into one error that names the plugin and the call, restores the settings of
+the process that the plugin left changed (see :mod:`kdbench.method.ambient`), and notes the threads that it left running.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Guard:
         self._warn = warn
         self._warned: set[str] = set()
         self.current = ""
-        """What is being called at the moment, for whoever watches from another thread; empty between calls."""
+        """The call in progress, readable from other threads; empty between calls."""
         self.threads: dict[str, list[threading.Thread]] = {}
         """Threads that plugins left running."""
 
@@ -63,7 +63,7 @@ class Guard:
             passing: exceptions that the caller handles itself.
 
         Raises:
-            PluginFailed: the block raised something other than a sentence of kdbench's own (a :class:`KdbenchError`), or changed a setting
+            PluginFailed: the block raised something other than a :class:`KdbenchError`, or left a setting changed
                 that other plugins' numbers depend on. A ``KeyboardInterrupt`` of the user passes through.
         """
         return Call(self, plugin, what, passing)
@@ -127,7 +127,10 @@ class Call:
 
 
 def text_of(error: BaseException, most: int = LONGEST) -> str:
-    """First line of an exception's text, in printable characters and of bounded length; empty where it has none."""
+    """Return the first line of an exception's text, printable and not too long.
+
+    It is empty if there is no text, or reading it fails.
+    """
     try:
         text = str.__str__(str(error))
     except BaseException as failure:
@@ -139,7 +142,7 @@ def text_of(error: BaseException, most: int = LONGEST) -> str:
 
 
 def cause_of(failure: KdbenchError) -> str:
-    """What a plugin raised, as ``ValueError: its text``; the whole sentence where it raised nothing."""
+    """Return what a plugin raised, as ``ValueError: text``, or else the message."""
     error = failure.__cause__
     return f"{name_of(error)}: {text_of(error)}" if isinstance(failure, PluginFailed) and error else failure.message
 
@@ -168,7 +171,7 @@ def trace_of(error: BaseException) -> str:
 
 
 def described(value: object) -> str:
-    """Kind of a value that should have been another: its type, and the shape of a tensor."""
+    """Describe an unexpected value by its type, and a tensor by its shape."""
     if isinstance(value, type):
         return f"the class {shortened(value.__name__, 80)}"
     kind = shortened(type(value).__name__, 80)
@@ -183,7 +186,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def is_users_interrupt(error: BaseException) -> bool:
-    """Whether an exception is the user's Ctrl-C rather than a plugin's own ``raise KeyboardInterrupt``."""
+    """Whether an exception is the user's Ctrl-C, not a plugin's own ``raise``."""
     if not isinstance(error, KeyboardInterrupt):
         return False
     trace = error.__traceback__
@@ -198,7 +201,7 @@ def is_users_interrupt(error: BaseException) -> bool:
 
 
 def _is_sentence(error: BaseException) -> bool:
-    """Whether an exception is one of kdbench's own, with a message that can be shown as it is."""
+    """Whether an exception is kdbench's own, with a message for people."""
     if not isinstance(error, KdbenchError) or isinstance(error, StoreError | SuiteError):
         return False  # a plugin stores nothing, and must not end a suite by saying so
     if not type(error).__module__.startswith("kdbench."):

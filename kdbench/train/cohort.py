@@ -1,9 +1,9 @@
 """Training of a cohort: members in lock-step on one batch stream.
 
 Each teacher runs once per batch. A member is trained bit for bit as it would be alone: it has its own random
-numbers, and what members share (the batch, the teachers' outputs and weights, the data) is checked for changes. A
-member that fails leaves the cohort; the others continue. Where a change is found too late to know whose it is, the
-epoch is void: the consumer trains its members again from its beginning, with every value compared after every member.
+numbers, and what members share (the batch, the teachers' outputs and weights, the data) is checked for changes.
+A member that fails leaves the cohort; the others continue. If a change is found too late to know who made it, the
+epoch is void: the consumer repeats it, and every shared value is compared after every member.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Left:
 
 @dataclass(frozen=True)
 class Void:
-    """An epoch that does not count: somebody changed what its members share. They have left the cohort.
+    """An epoch is void because a plugin changed what its members share.
+
+    The members have left the cohort.
 
     Args:
         epoch: number of the epoch, from 0.
@@ -125,7 +127,7 @@ def train_cohort(
         device: device of all networks.
         guard: calls plugins, and knows which of them left threads running.
         lasting: returns the names of the data that were changed in memory.
-        exact: epochs in which every value that members share is compared after every member, which takes long.
+        exact: epochs in which every shared value is compared after every member, which is slow.
 
     Yields:
         Events, in order.
@@ -167,7 +169,7 @@ class _Epoch:
         self.peak: dict[str, float] = {}
         self.void = False
         self.broken: list[Tensor] = []
-        """Whether large tensors were changed during a step; on a GPU it is read at the epoch's end."""
+        """Whether large tensors changed during a step; read once per epoch on a GPU."""
         self.weights = weights
 
     def active(self) -> list[Member]:
@@ -270,7 +272,10 @@ class _Epoch:
             self.void = self.device.type == "cpu" and bool(broken)
 
     def _blame(self, member: Member, error: Exception | None) -> Iterator[Left]:
-        """Let whoever changed the batch leave: the member that ran last, unless another's thread may have done it."""
+        """Let the member that changed the batch leave.
+
+        That is the member that ran last, unless another one has left threads running.
+        """
         suspects = self.guard.suspects()
         others = [m for m in self.active() if m is not member and not suspects.isdisjoint(m.labels)]
         if not others or not suspects.isdisjoint(member.labels):
@@ -302,7 +307,7 @@ class _Epoch:
         return Void(self.number, tuple(active))
 
     def _give_up(self, changed: Sequence[str]) -> Iterator[Event]:
-        """Have the epoch repeated, or end it where every value was compared and the culprit was not found all the same."""
+        """Repeat the epoch, or fail its members if it was exact and found no culprit."""
         if not self.exact:
             yield self._void()
             return

@@ -1,4 +1,4 @@
-"""Fingerprints of tensors that several plugins can reach, to find out whether one of them changed any."""
+"""Fingerprints of tensors that several plugins can reach, to find changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from torch import Tensor
 EXACT = 1 << 16
 """Bytes up to which a tensor is compared in full each time."""
 SUMMED = 1 << 22
-"""Bytes up to which a tensor is summed each time; of larger ones only samples are compared, and the sums once per step."""
+"""Bytes up to which a tensor is summed each time.
+
+Of larger ones only samples are compared each time, and the sum once per step.
+"""
 SAMPLES = 512
 
 
@@ -34,7 +37,9 @@ class Shared:
         self._sums: Tensor | None = None
 
     def changed(self) -> bool:
-        """Whether a tensor was certainly changed; a few values of a large one may change without notice.
+        """Whether a tensor was changed.
+
+        A change of few values of a large tensor may be missed; see :meth:`broken`.
 
         On a GPU only what needs no copy to the host is compared: places, shapes and versions.
         """
@@ -49,7 +54,10 @@ class Shared:
         self._sums = None if self._exact else _sums(self._large)
 
     def broken(self) -> Tensor | None:
-        """Whether a large tensor has changed since it was sealed: bool, on its device, or ``None`` if there is none.
+        """Whether a large tensor has changed since :meth:`seal`.
+
+        Returns:
+            A bool on the tensors' device, or ``None`` if there are no large tensors.
 
         Only to be asked while :meth:`changed` is false.
         """
@@ -104,7 +112,7 @@ def _mark(t: Tensor) -> Any:
 
 
 def _sum(flat: Tensor) -> Tensor:
-    """Sum of a tensor's bits, int64; the samples beside it tell where values were only moved about."""
+    """Sum a tensor's bits, int64; samples are compared as well, as values may move."""
     values = flat.view(torch.uint8)
     if values.storage_offset() % 8:
         values = values.clone()

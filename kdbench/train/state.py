@@ -13,7 +13,7 @@ from kdbench.method.guard import described
 LARGEST = 16 * 10**9
 """Bytes of a state, at most."""
 LARGEST_VIEW = 10**8
-"""Bytes of a tensor that is larger than its memory (an expanded one): stored, it takes what it says."""
+"""Bytes of an expanded tensor at most; stored, it takes more than its memory."""
 LONGEST_KEY = 500
 
 
