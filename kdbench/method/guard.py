@@ -1,7 +1,7 @@
 """The guard through which every call of a plugin's code passes.
 
 It turns whatever a plugin raises into one error that names the plugin and the call, restores the settings of
-the process that the plugin left changed (see :mod:`kdbench.method.ambient`), and notes the threads that it left running.
+the process that the plugin changed (see :mod:`kdbench.method.ambient`), and notes the threads that still run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Guard:
             passing: exceptions that the caller handles itself.
 
         Raises:
-            PluginFailed: the block raised something other than a :class:`KdbenchError`, or left a setting changed
+            PluginFailed: the block raised something other than a :class:`KdbenchError`, or changed a setting
                 that other plugins' numbers depend on. A ``KeyboardInterrupt`` of the user passes through.
         """
         return Call(self, plugin, what, passing)

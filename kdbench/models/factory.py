@@ -74,8 +74,11 @@ def create_model(
 
     def make(**size: Any) -> nn.Module:
         with _drawn_from(seed):
-            with Guard().calling(f'model "{spec.model}"', "its factory", passing=(Exception,)):
-                model = factory(**given, **{**spec.kwargs, **size})
+            try:
+                with Guard().calling(f'model "{spec.model}"', "its factory", passing=(Exception,)):
+                    model = factory(**given, **{**spec.kwargs, **size})
+            except KdbenchError as error:
+                raise KdbenchError(f'model "{spec.model}": {text_of(error)}') from error
             if not isinstance(model, nn.Module):
                 raise KdbenchError(f'model "{spec.model}": its factory must return an nn.Module, not {described(model)}')
             if spec.stem == "small":

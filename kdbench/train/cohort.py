@@ -1,9 +1,9 @@
 """Training of a cohort: members in lock-step on one batch stream.
 
 Each teacher runs once per batch. A member is trained bit for bit as it would be alone: it has its own random
-numbers, and what members share (the batch, the teachers' outputs and weights, the data) is checked for changes.
-A member that fails leaves the cohort; the others continue. If a change is found too late to know who made it, the
-epoch is void: the consumer repeats it, and every shared value is compared after every member.
+numbers, and what members share (the batch, the teachers' outputs and weights, the data) is checked for
+changes. A member that fails leaves the cohort; the others continue. If a change is found too late to know who
+made it, the epoch is void: the consumer repeats it, and every shared value is compared after every member.
 """
 
 from __future__ import annotations
