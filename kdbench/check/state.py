@@ -123,7 +123,8 @@ def owns_no_network_of_others(cls: type[Method]) -> None:
     harness = Harness(cls, epochs=1)
     harness.train()
     member = harness.member
-    member.deployed()
+    with suppress(Exception):  # another claim is about errors
+        member.deployed()
     theirs = {id(p): n for n, p in member.student.named_parameters()}
     shared = [theirs[id(p)] for p in member.method.parameters() if id(p) in theirs]
     if shared:

@@ -145,12 +145,12 @@ def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registr
         interface = interface_of(trial, data, registry)
         key = profile_id(trial, interface, registry)
         if key not in found and not changes_student(registry.methods[trial.method]):
-            network = initial_student(trial, interface, registry)
-            found[key] = profile(
-                network,
-                name=trial.model.model,
-                interface=interface,
-                id=key,
-                batch_size=loaded.suite.measure.batch_size,
-            )
+            with Guard().calling(f'model "{trial.model.model}"', "the measurement of its cost"):
+                found[key] = profile(
+                    initial_student(trial, interface, registry),
+                    name=trial.model.model,
+                    interface=interface,
+                    id=key,
+                    batch_size=loaded.suite.measure.batch_size,
+                )
     return found

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from kdbench.data.content import fingerprint
-from kdbench.data.inputs import Inputs, tensors
+from kdbench.data.inputs import Inputs, map_inputs, tensors
 from kdbench.data.types import Split, TaskData
 from kdbench.engine.job import Job
 from kdbench.errors import DataError, PluginError
@@ -48,27 +47,33 @@ class Resources:
     objects: tuple[Any, ...] = ()
     digests: Digests = field(init=False, repr=False, compare=False)
     """Of the data as they were loaded."""
+    targets: Digests = field(init=False, repr=False, compare=False)
+    """The same of the targets alone, which are quickly compared."""
 
     def __post_init__(self) -> None:
         """Take the digests."""
         object.__setattr__(self, "digests", Digests(_named(self.data)))
+        object.__setattr__(self, "targets", Digests((f"the {n} labels", getattr(self.data, n).targets) for n in SPLITS))
 
     def restore_data(self, job: Job) -> None:
-        """Read the data again, into the tensors that a plugin changed.
+        """Read the data again, in place of what a plugin changed.
 
         Raises:
             DataError: what is read now is not what was read first.
         """
         fresh = _read(job, self.registry, self.task)
-        for (_, old), (_, new) in zip(_named(self.data), _named(fresh), strict=True):
-            with torch.no_grad():
-                old.requires_grad_(False).set_(new.clone())  # type: ignore[call-overload]
+        # New tensors in the old places: the plugin may still hold the old ones.
+        for name in SPLITS:
+            split: Split = getattr(fresh, name)
+            object.__setattr__(getattr(self.data, name), "inputs", map_inputs(_own, split.inputs))
+            object.__setattr__(getattr(self.data, name), "targets", _own(split.targets))
+        object.__setattr__(self.data, "statistics", {name: _own(t) for name, t in fresh.statistics.items()})
         splits = {name: getattr(self.data, name) for name in SPLITS}
         if fingerprint(splits, self.data.class_names) != self.data.fingerprint:
             raise DataError(
                 f"a plugin changed the data {self.data.name} in memory, and they cannot be read again as they were; run kdbench again"
             )
-        object.__setattr__(self, "digests", Digests(_named(self.data)))
+        self.__post_init__()
 
 
 def open_resources(
@@ -101,6 +106,10 @@ def open_resources(
 def _read(job: Job, registry: Registry, task: Task) -> TaskData:
     saved = job.data_file
     return load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets, task)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
 
 
 def _named(data: TaskData) -> Iterator[tuple[str, Tensor]]:

@@ -195,6 +195,7 @@ class _Worker:
             trial = member.trial
             if trial.id not in evaluated:  # failed in evaluation
                 continue
+            self._mend_targets()
             spent = self.timings[trial.id].add_epoch(end.seconds, trial.id, len(end.members))
             with self._costs_only(member, "state_dict()"):
                 row = {
@@ -230,6 +231,12 @@ class _Worker:
             self.timings[member.trial.id].evaluate += spent
         return found
 
+    def _mend_targets(self) -> None:
+        """Read the data again if a plugin, told of another trial, changed the targets."""
+        if changed := self.resources.targets.changed():
+            self._warn(f"a plugin changed {changed[0]} in memory; the data are read again")
+            self.resources.restore_data(self.job)
+
     def _evaluate_alone(self, members: Sequence[Member]) -> dict[str, Evaluated]:
         """Evaluate members one by one, to find the network that changes the data."""
         found: dict[str, Evaluated] = {}
@@ -250,6 +257,7 @@ class _Worker:
     def _finish(self, member: Member, evaluated: Evaluated, stream: TrainStream) -> None:
         """Store the record of a member that has completed all its epochs."""
         trial = member.trial
+        self._mend_targets()
         with self._costs_only(member, "its record"):
             record = self._save(member, evaluated, stream)
         if trial.id not in self.failed:

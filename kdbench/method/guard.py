@@ -39,6 +39,10 @@ class PluginFailed(PluginError):
         self.kind = kind
 
 
+class SettingsChanged(PluginFailed):
+    """A plugin left settings changed that other plugins' numbers depend on."""
+
+
 class Guard:
     """Calls plugins.
 
@@ -110,9 +114,10 @@ class Call:
         return False
 
     def _judge(self, changed: list[ambient.Setting]) -> None:
-        names = ", ".join(dict.fromkeys(s.name for s in changed))
-        if any(s.decides_numbers for s in changed):
-            raise PluginFailed(
+        decisive = any(s.decides_numbers for s in changed)
+        names = ", ".join(dict.fromkeys(s.name for s in changed if s.decides_numbers or not decisive))
+        if decisive:
+            raise SettingsChanged(
                 f"{self._plugin} left {names} changed after {self._what}, on which other plugins' numbers depend: change it in a"
                 " context manager, or put it back"
             )

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from kdbench.errors import MethodError
 from kdbench.method.guard import described
 
+
+class UnstorableState(MethodError):
+    """A state that cannot be stored."""
+
+
 LARGEST = 16 * 10**9
 """Bytes of a state, at most."""
 LARGEST_VIEW = 10**8
@@ -25,20 +30,20 @@ def check_state(module: nn.Module, owner: str) -> None:
         owner: whose it is, for the message.
 
     Raises:
-        MethodError: the state is no mapping of names to ordinary tensors, or is too large.
+        UnstorableState: the state is no mapping of names to ordinary tensors, or is too large.
     """
     state: Any = module.state_dict()
     if not isinstance(state, dict):
-        raise MethodError(f"{owner}: state_dict() must return a dict, not {described(state)}")
+        raise UnstorableState(f"{owner}: state_dict() must return a dict, not {described(state)}")
     size = 0
     for key, value in state.items():
         if not isinstance(key, str) or len(key) > LONGEST_KEY or not key.isprintable():
-            raise MethodError(f"{owner}: a key of its state is {described(key)} and no short name, so it cannot be stored")
+            raise UnstorableState(f"{owner}: a key of its state is {described(key)} and no short name, so it cannot be stored")
         if (wrong := _wrong(value)) is not None:
-            raise MethodError(f"{owner}: its state {key} is {wrong}, which cannot be stored: make it an ordinary tensor")
+            raise UnstorableState(f"{owner}: its state {key} is {wrong}, which cannot be stored: make it an ordinary tensor")
         size += value.nbytes
     if size > LARGEST:
-        raise MethodError(
+        raise UnstorableState(
             f"{owner}: its state takes {size / 1e9:.0f} GB, and {LARGEST / 1e9:.0f} GB is the most that is stored"
         )
 
