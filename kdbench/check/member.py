@@ -66,7 +66,7 @@ class LoggingMember(Member):
         self.autocast = False
         self.warnings: list[str] = []
         with reseeded(0, self.drew):
-            super().__init__(*args, **kwargs, guard=Guard(self.warnings.append))
+            super().__init__(*args, **{**kwargs, "guard": Guard(self.warnings.append)})
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """Return the trained parameters of the student and the method, by name."""

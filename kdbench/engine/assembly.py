@@ -81,8 +81,9 @@ def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: i
     method = make_method(trial, registry, guard)
     interfaces, labels = interfaces_of(data, registry), data.train.targets
     student = initial_student(trial, interfaces(trial), registry)
-    shapes = teacher_shapes(trial, job.trials, interfaces, labels, registry, method)
-    context = build_context(trial, student, shapes, interfaces(trial), labels, registry, method, steps_per_epoch)
+    with guard.calling(f'model "{trial.model.model}"', "a forward pass"):
+        shapes = teacher_shapes(trial, job.trials, interfaces, labels, registry, method)
+        context = build_context(trial, student, shapes, interfaces(trial), labels, registry, method, steps_per_epoch)
     device = torch.device(job.device)
     presentation = Presentation.of(trial, resources.task, data, device)
     return Member(trial, method, student, context, presentation, resources.task.metrics, device, guard=guard)

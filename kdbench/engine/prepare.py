@@ -145,12 +145,17 @@ def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registr
         interface = interface_of(trial, data, registry)
         key = profile_id(trial, interface, registry)
         if key not in found and not changes_student(registry.methods[trial.method]):
-            with Guard().calling(f'model "{trial.model.model}"', "the measurement of its cost"):
-                found[key] = profile(
-                    initial_student(trial, interface, registry),
-                    name=trial.model.model,
-                    interface=interface,
-                    id=key,
-                    batch_size=loaded.suite.measure.batch_size,
-                )
+            label = f'model "{trial.model.model}"'
+            network = initial_student(trial, interface, registry)
+            try:
+                with Guard().calling(label, "the measurement of its cost"):
+                    found[key] = profile(
+                        network,
+                        name=trial.model.model,
+                        interface=interface,
+                        id=key,
+                        batch_size=loaded.suite.measure.batch_size,
+                    )
+            except KdbenchError as error:
+                raise error if label in error.message else KdbenchError(f"{label}: {error.message}") from error
     return found

@@ -31,7 +31,7 @@ class Shared:
         self._tensors = tuple(tensors)
         self._exact = exact
         self._frames = [_frame(t) for t in self._tensors]
-        self._copies = [t.detach().clone() for t in self._tensors] if exact else []
+        self._copies = [_flat(t).clone() for t in self._tensors] if exact else []
         self._marks = [] if exact else [_mark(t) for t in self._tensors]
         self._large = [t for t in self._tensors if t.nbytes > (SUMMED if t.device.type == "cpu" else 0)]
         self._sums: Tensor | None = None
@@ -124,8 +124,8 @@ def _sums(tensors: list[Tensor]) -> Tensor | None:
     return torch.stack([_sum(_flat(t)) for t in tensors]) if tensors else None
 
 
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(_flat(one).view(torch.uint8), _flat(other).view(torch.uint8))
+def _same_bits(tensor: Tensor, copy: Tensor) -> bool:
+    return torch.equal(_flat(tensor).view(torch.uint8), copy.view(torch.uint8))
 
 
 def _digest(t: Tensor) -> Any:

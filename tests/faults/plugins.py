@@ -20,6 +20,8 @@ from tests.faults.zygote import Result, Zygote
 
 COUNT = 200
 SECONDS = 60.0
+STEPS = 6
+"""Of a trial: 96 training samples in batches of 32, and two epochs."""
 HONEST = ("supervised", "kd", "fitnets")
 
 HEAD = '''
@@ -368,7 +370,7 @@ def _filled(text: str, generator: random.Random) -> str:
 def _method(
     generator: random.Random, *, body: str = "", build: str = "pass", loss: str = "pass", when: int | None = None
 ) -> str:
-    when = when or generator.randint(1, 7)
+    when = when or generator.randint(1, STEPS)
     return _head(generator) + METHOD.format(
         body=indent(dedent(body), " " * 4), build=indent(build, " " * 8), loss=indent(loss, " " * 12), when=when
     )
