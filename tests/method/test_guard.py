@@ -29,7 +29,7 @@ class Exits(Exception):
 
 class Lies(Exception):
     def __str__(self) -> str:
-        return 3  # type: ignore[return-value]
+        return 3  # type: ignore[return-value]  # noqa: PLE0307
 
 
 def call(action: Callable[[], Any], warn: Callable[[str], None] = pytest.fail) -> Guard:
@@ -140,10 +140,10 @@ def test_a_setting_that_numbers_depend_on_is_restored_and_costs_the_plugin(actio
     [
         lambda: os.chdir("/"),
         lambda: os.environ.update(KDBENCH_TEST="1"),
-        lambda: os.environ.clear(),
+        os.environ.clear,
         lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         lambda: setattr(sys, "stdout", None),
-        lambda: gc.disable(),
+        gc.disable,
         lambda: np.seterr(all="raise"),
         lambda: warnings.simplefilter("error"),
         lambda: sys.setrecursionlimit(10**5),
