@@ -200,7 +200,7 @@ class _Worker:
             with self._costs_only(member, "state_dict()"):
                 row = {
                     "epoch": float(member.epoch),
-                    "lr": float(member.optimizer.param_groups[0]["lr"]),
+                    "lr": member.learning_rate,
                     **means,
                     **_columns(split_scores(self.resources, evaluated[trial.id].logits, self.guard)),
                     "train_seconds": spent,
