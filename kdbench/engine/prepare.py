@@ -15,6 +15,7 @@ from kdbench.engine.executors import cores
 from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.measure.cost import profile
+from kdbench.method.guard import Guard
 from kdbench.models.factory import model_names
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
@@ -107,7 +108,8 @@ def prepare(
     registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
-    task = registry.tasks[loaded.suite.task]()
+    with Guard().calling(f'task "{loaded.suite.task}"', "__init__"):
+        task: Task = registry.tasks[loaded.suite.task]()
     data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
     plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
@@ -143,12 +145,17 @@ def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registr
         interface = interface_of(trial, data, registry)
         key = profile_id(trial, interface, registry)
         if key not in found and not changes_student(registry.methods[trial.method]):
+            label = f'model "{trial.model.model}"'
             network = initial_student(trial, interface, registry)
-            found[key] = profile(
-                network,
-                name=trial.model.model,
-                interface=interface,
-                id=key,
-                batch_size=loaded.suite.measure.batch_size,
-            )
+            try:
+                with Guard().calling(label, "the measurement of its cost"):
+                    found[key] = profile(
+                        network,
+                        name=trial.model.model,
+                        interface=interface,
+                        id=key,
+                        batch_size=loaded.suite.measure.batch_size,
+                    )
+            except KdbenchError as error:
+                raise error if label in error.message else KdbenchError(f"{label}: {error.message}") from error
     return found

@@ -26,8 +26,10 @@ from kdbench.engine.presence import wait_for_workers
 from kdbench.engine.progress import Progress
 from kdbench.engine.resources import Resources
 from kdbench.engine.scheduler import Scheduler
+from kdbench.errors import KdbenchError
 from kdbench.measure.cost import profile
 from kdbench.measure.machine import now
+from kdbench.method.guard import Guard
 from kdbench.plan.trial import Cohort, Plan
 from kdbench.plugins.manager import Registry
 from kdbench.results.files import remove, tidy_safetensors
@@ -169,16 +171,17 @@ class _Run:
         for trial in plan.trials.values() if measure.cost else ():
             record = store.record(trial.id) if changes_student(registry.methods[trial.method]) else None
             if record is not None and record.status == "finished" and store.profile(record.profile) is None:
-                network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, store.student(trial.id))
-                store.save_profile(
-                    profile(
-                        network,
-                        name=f"{trial.model.model} ({trial.method})",
-                        interface=interfaces(trial),
-                        id=record.profile,
-                        batch_size=measure.batch_size,
-                    )
-                )
+                weights, name = store.student(trial.id), f"{trial.model.model} ({trial.method})"
+                try:
+                    with Guard().calling(f'the network that method "{trial.method}" deploys', "the measurement of its cost"):
+                        network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, weights)
+                        cost = profile(
+                            network, name=name, interface=interfaces(trial), id=record.profile, batch_size=measure.batch_size
+                        )
+                except KdbenchError as error:
+                    self.progress.warn(f"the cost of {name} was not measured: {error}")
+                else:
+                    store.save_profile(cost)
 
     def _plan_again(self) -> Plan:
         """Plan again with the present records; so far the plan depends on the suite only."""

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.method.guard import Guard, described, name_of, text_of
 from kdbench.models.stem import use_small_stem
 from kdbench.models.weights import load_weights, require_pretrained
 from kdbench.suite.schema import ModelSpec
@@ -73,7 +74,13 @@ def create_model(
 
     def make(**size: Any) -> nn.Module:
         with _drawn_from(seed):
-            model = factory(**given, **{**spec.kwargs, **size})
+            try:
+                with Guard().calling(f'model "{spec.model}"', "its factory", passing=(Exception,)):
+                    model = factory(**given, **{**spec.kwargs, **size})
+            except KdbenchError as error:
+                raise KdbenchError(f'model "{spec.model}": {text_of(error)}') from error
+            if not isinstance(model, nn.Module):
+                raise KdbenchError(f'model "{spec.model}": its factory must return an nn.Module, not {described(model)}')
             if spec.stem == "small":
                 use_small_stem(model, spec.model)
         return model
@@ -146,7 +153,7 @@ def _drawn_from(seed: int | None) -> Iterator[None]:
 
 
 def _unexpected(error: Exception) -> str | None:
-    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    found = re.search(r"unexpected keyword argument '(\w+)'", text_of(error))
     return found[1] if found else None
 
 
@@ -160,7 +167,7 @@ def _explained(error: Exception, spec: ModelSpec, factory: Factory, arguments: M
         return KdbenchError(
             f'model "{spec.model}" takes no argument "{unexpected}"{did_you_mean(unexpected, _arguments(error, factory))}'
         )
-    message = str(error).strip().partition("\n")[0] or type(error).__name__
+    message = text_of(error) or name_of(error)
     if spec.weights == "pretrained":
         return KdbenchError(
             f'the pretrained weights of "{spec.model}" are not available ({message}); without internet access, write '
@@ -182,7 +189,7 @@ def _arguments(error: Exception, factory: Factory) -> list[str]:
 
     The error's text and frames say which class or function that is.
     """
-    named = re.match(r"(\w+)(?:\.__init__)?\(\)", str(error))
+    named = re.match(r"(\w+)(?:\.__init__)?\(\)", text_of(error))
     candidates: list[Any] = [factory]
     trace = error.__traceback__
     while trace is not None and named is not None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdbench.method import Needs
+from kdbench.method import Needs, create
+from kdbench.method.guard import Guard
 from kdbench.plan import identity
 from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
@@ -41,7 +42,8 @@ def make_plan(
         max_members: largest number of trials in a cohort.
         folder: folder that paths of weights are relative to.
     """
-    task = registry.find("task", registry.tasks, suite.task)()
+    with Guard().calling(f'task "{suite.task}"', "__init__"):
+        task = registry.find("task", registry.tasks, suite.task)()
     key = DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint)
     builder = _Builder(suite, registry, task, key, folder)
     for pair in suite.pairs:
@@ -62,9 +64,7 @@ def make_plan(
 
 def needs_of(method: str, params: Mapping[str, Any], registry: Registry) -> Needs:
     """Return what a method with these parameters reads."""
-    cls = registry.methods[method]
-    needs: Needs = cls(cls.Params(**params)).needs
-    return needs
+    return create.needs_of(create.new_method(registry.methods[method], params))
 
 
 @dataclass
@@ -122,8 +122,8 @@ class _Builder:
     def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:
         """Create a trial, or return an identical one that exists."""
         cls = self.registry.methods[method]
-        full = cls.Params(**params)
-        needs: Needs = cls(full).needs
+        made = create.new_method(cls, params)
+        needs = create.needs_of(made)
         taken = teachers if needs.more_teachers else teachers[: needs.teachers]
         weights, digest = self._weights(network)
         spec = ModelSpec(**{**network.model_dump(include=set(ModelSpec.model_fields)), "weights": weights})
@@ -135,7 +135,7 @@ class _Builder:
             weights_digest=digest,
             preprocessing=self.task.preprocessing(network.preprocessing, spec),
             method=method,
-            params=full.model_dump(mode="json"),
+            params=create.plain_params(made),
             teachers=tuple(t.id for t in taken),
             recipe=recipe.model_copy(update={"augmentation": self.task.augmentation(recipe.augmentation)}),
             seed=seed,

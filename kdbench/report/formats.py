@@ -161,6 +161,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     Raises:
         KdbenchError: the folder cannot be written, or a reporter fails.
     """
+    from kdbench.method.guard import Guard, name_of, text_of
     from kdbench.report.report import Report
     from kdbench.results.archive import save_archive
     from kdbench.results.files import tidy
@@ -174,13 +175,14 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_links(folder)
-            found += reporters[name](report, folder)
+            with Guard().calling(f'report format "{name}"', "its function", passing=(Exception,)):
+                found += reporters[name](report, folder)
         except OSError as error:
             raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
         except KdbenchError:
             raise
-        except Exception as error:  # most likely from a plugin; the records are safe
-            raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
+        except Exception as error:  # a plugin's, most likely; the records are safe
+            raise KdbenchError(f'the report format "{name}" failed: {name_of(error)}: {text_of(error)}') from error
     try:
         save_archive(analysis.frame.archive, folder)
     except OSError as error:

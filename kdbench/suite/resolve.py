@@ -14,6 +14,8 @@ from timm.optim import list_optimizers
 
 from kdbench.errors import Location, SuiteError, did_you_mean
 from kdbench.method import Method, Needs
+from kdbench.method.create import needs_of
+from kdbench.method.guard import Guard
 from kdbench.plugins.manager import Registry
 from kdbench.suite.explain import plain
 from kdbench.suite.load import LoadedSuite
@@ -283,7 +285,10 @@ class _Resolver:
 
     def _method(self, name: str, params: Mapping[str, Any], location: Location, *path: str | int) -> Method:
         cls = self._find("method", self.registry.methods, name, location)
-        method: Method = cls(self._params(cls, params, *path, "params"))
+        checked = self._params(cls, params, *path, "params")
+        with Guard().calling(f'method "{cls.name}"', "__init__"):
+            method: Method = cls(checked)
+        needs_of(method)
         return method
 
     def _params(
@@ -306,7 +311,8 @@ class _Resolver:
         what: str = "",
     ) -> Any:
         try:
-            return model.model_validate(dict(values))
+            with Guard().calling(what.removeprefix("of ") or "the plugin", "Params", passing=(ValidationError,)):
+                return model.model_validate(dict(values))
         except ValidationError as error:
             mine = [f for f in error.errors() if known is None or f["loc"][:1] == () or f["loc"][0] in known] or error.errors()
             finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key explains a missing one

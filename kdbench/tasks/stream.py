@@ -121,7 +121,7 @@ class TrainStream:
         parameters = tuple(None if p is None else p.to(device) for p in parameters)
         for step in range(self.steps_per_epoch):
             part = slice(step * size, (step + 1) * size)
-            chosen = indices[:, part].flatten()
+            chosen = indices[:, part].flatten().clone()  # methods see it, and must not see the batches to come
             drawn = tuple(None if p is None else p[:, part].flatten(0, 1) for p in parameters)
             yield with_units(self._source.batch(chosen, drawn), self._targets[chosen], chosen)
 

@@ -136,8 +136,12 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
     Raises:
         PluginError: no executor has the given name.
     """
+    from kdbench.method.guard import Guard
+
     settings = replace(settings, jobs=settings.jobs or suitable_jobs)
-    executor: Executor = registry.find("executor", registry.executors, settings.suitable)(settings)
+    factory = registry.find("executor", registry.executors, settings.suitable)
+    with Guard().calling(f'executor "{settings.suitable}"', "its factory"):
+        executor: Executor = factory(settings)
     return executor
 
 
