@@ -1,8 +1,8 @@
 """What an epoch costs: the resident stream, normalised, against a DataLoader with per-sample torchvision transforms.
 
 Run with ``pytest benchmarks/bench_stream.py --benchmark-enable -s``. Times on a shared machine mean little; the ratio within one
-run is what counts: the two take turns, and the ratio is that of their fastest rounds. The stream has one thread, so that whoever
-else is busy cannot stall it; the loader has that one too, or as many processes as it has workers.
+run is what counts: the two take turns, and the ratio is that of their fastest rounds. The stream has one thread, so that other
+processes cannot stall it; the loader has the same one, or as many processes as it has workers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""kdbench's built-in methods: a plugin like any other, found through the entry-point group ``kdbench``."""
+"""kdbench's built-in methods, a plugin like any other.
+
+It is found through the entry-point group ``kdbench``.
+"""
 
 from __future__ import annotations
 

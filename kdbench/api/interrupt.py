@@ -1,7 +1,7 @@
-"""Ctrl-C that is never lost.
+"""Handling of Ctrl-C that never loses it.
 
-Python raises ``KeyboardInterrupt`` wherever it happens to be; in a finaliser, or in a library's import that swallows every exception,
-it is lost. So the signal is remembered, and the displays check for it at every batch.
+Python raises ``KeyboardInterrupt`` wherever it happens to be; in a finalizer, or in a library's import that
+swallows every exception, it is lost. So the signal is stored, and the displays check for it at every batch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from types import FrameType
 from typing import NoReturn
 
 _wanted = 0
-"""Number of the signal that was received; 0 for none."""
+"""Number of the received signal; 0 if none was received."""
 
 
 def install() -> None:
-    """Take over SIGINT and SIGTERM, for the whole process."""
+    """Install handlers for SIGINT and SIGTERM."""
     global _wanted  # noqa: PLW0603
     _wanted = 0
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,7 +51,7 @@ def check() -> None:
 
 
 def status() -> int:
-    """The exit status, by the convention of shells: 143 after SIGTERM, else 130."""
+    """Return the exit status by shell convention: 143 after SIGTERM, else 130."""
     return 128 + (_wanted or signal.SIGINT)
 
 

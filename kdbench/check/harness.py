@@ -40,12 +40,14 @@ class Harness:
         cls: the method.
         geometry: shapes of the networks' features.
         classes: number of classes.
-        batch_size: samples a step (anchors, where the sampler gives pairs); by default such that an epoch has :data:`STEPS_PER_EPOCH`.
+        batch_size: samples a step (anchors, where the sampler gives pairs); by default such that an epoch has
+            :data:`STEPS_PER_EPOCH`.
         more_teachers: teachers beyond those that the method needs.
         equal: whether all samples are the same.
         epochs: epochs to train.
         lr: learning rate.
-        seed: of the trial: of the student's weights and of the method's random numbers. Teachers and batches are always the same.
+        seed: of the trial: of the student's weights and of the method's random numbers. Teachers and batches
+            are always the same.
         random_seed: of the method's random numbers, if the trial does not decide them.
         member: what trains.
 

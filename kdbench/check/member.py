@@ -48,9 +48,9 @@ class LoggedStep:
 class LoggingMember(Member):
     """A member that trains as every member does.
 
-    Beside that it logs each step in ``log``, what the method reads in ``read``, and in ``drew`` the random numbers that it draws
-    from Python or numpy. Where ``change`` is set, the method sees changed outputs of the networks; with ``autocast`` its loss is
-    computed in an autocast region.
+    Beside that it logs each step in ``log``, what the method reads in ``read``, and in ``drew`` the random
+    numbers that it draws from Python or numpy. Where ``change`` is set, the method sees changed outputs of
+    the networks; with ``autocast`` its loss is computed in an autocast region.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -60,7 +60,7 @@ OTHERS = (
         ((8, 12, 12), (16, 9, 9), (32, 5, 5)),
         ((12, 8, 8), (24, 4, 4), (48, 2, 2)),
     ),
-    Geometry("features of one cell", ((16, 1, 1), (32, 1, 1)), ((24, 1, 1), (48, 1, 1))),
+    Geometry("features of one position", ((16, 1, 1), (32, 1, 1)), ((24, 1, 1), (48, 1, 1))),
     Geometry("a single stage", ((32, 4, 4),), ((48, 4, 4),)),
     Geometry("two transformers", ((16, 16),) * 3, ((16, 24),) * 3),
     Geometry("a transformer that teaches a convolutional network", ((8, 16, 16), (16, 8, 8), (32, 4, 4)), ((16, 24),) * 3),
@@ -87,8 +87,8 @@ class Stage(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """N×C×H×W or N×L×D."""
         if len(self.shape) == 3:
-            cells = F.adaptive_avg_pool2d(inputs, self.shape[1:]).permute(0, 2, 3, 1)
-            return F.relu(self.projection(cells)).permute(0, 3, 1, 2)
+            positions = F.adaptive_avg_pool2d(inputs, self.shape[1:]).permute(0, 2, 3, 1)
+            return F.relu(self.projection(positions)).permute(0, 3, 1, 2)
         return F.relu(self.projection(F.adaptive_avg_pool1d(inputs.flatten(2), self.shape[0]).transpose(1, 2)))
 
 

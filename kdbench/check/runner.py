@@ -47,7 +47,8 @@ def check_method(cls: type[Method]) -> list[Finding]:
         cls: the method.
 
     Returns:
-        A finding for each claim, in the order of :data:`CLAIMS`; after the first of :data:`BASIC` that fails there are no more.
+        A finding for each claim, in the order of :data:`CLAIMS`; after the first of :data:`BASIC` that fails
+        there are no more.
     """
     findings = []
     for claim in CLAIMS:

@@ -1,4 +1,4 @@
-"""``kdbench list``: what can be named in a suite."""
+"""``kdbench list``: list the names that a suite can use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.methods,
     plugin: options.Plugin = None,
 ) -> None:
-    """List what a suite may name: methods, models, data sets, columns of its leaderboard; or the suites that come with kdbench."""
+    """List what a suite may name: methods, models, data sets and leaderboard columns.
+
+    Or list the suites that come with kdbench.
+    """
     from kdbench.plugins.manager import load_registry
 
     if kind is Kind.suites:

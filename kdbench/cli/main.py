@@ -1,4 +1,4 @@
-"""The ``kdbench`` command: its commands, and what an error looks like."""
+"""The ``kdbench`` command: its subcommands, exit statuses and error messages."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _options(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit status: 0 all is well; 1 some trial failed, or a check did not pass; 2 the input is wrong; 130 stopped by Ctrl-C;
-    143 stopped by SIGTERM; 70 a defect of kdbench or of a plugin.
+    Exit status: 0 success; 1 a trial or a check failed; 2 the input is wrong; 130 stopped by Ctrl-C; 143
+    stopped by SIGTERM; 70 a bug in kdbench or in a plugin.
     """
     interrupt.install()
     ignore_notes_to_developers()
@@ -68,11 +68,11 @@ def _run() -> int:  # noqa: PLR0911 (a status for each way to end)
     except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
         return interrupt.status()
-    except BrokenPipeError:  # the reader of a pipe went away
+    except BrokenPipeError:  # the reader of a pipe has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error; typer carries a click of its own
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error; typer bundles its own click
             error.show()
             return int(error.exit_code)
         _debug()

@@ -1,4 +1,4 @@
-"""``kdbench merge``: records of several runs folders in one."""
+"""``kdbench merge``: merge the records of several runs folders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ def register(app: typer.Typer) -> None:
 
 
 def merge(
-    sources: Annotated[list[Path], typer.Argument(metavar="RUNS…", help="Runs folders, of several machines for example.")],
-    into: Annotated[Path, typer.Option("--into", help="The runs folder that takes all of them; created.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="RUNS…", help="Runs folders, for example of several machines.")],
+    into: Annotated[Path, typer.Option("--into", help="The runs folder that receives all records; created if missing.")],
 ) -> None:
-    """Gather records of several runs folders in one. Nothing is overwritten; records that conflict are named."""
+    """Merge the records of several runs folders into one.
+
+    Nothing is overwritten; conflicting records are listed.
+    """
     from kdbench.results.merge import merge_stores
     from kdbench.results.store import Store
 

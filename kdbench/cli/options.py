@@ -13,10 +13,12 @@ SuiteArgument = Annotated[
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        "--data-root", help="Where data lie, or are downloaded to.  [default: $KDBENCH_DATA, or ./data]", show_default=False
+        "--data-root",
+        help="Folder of the data; downloads go there too.  [default: $KDBENCH_DATA, or ./data]",
+        show_default=False,
     ),
 ]
-Runs = Annotated[Path, typer.Option("--runs", envvar="KDBENCH_RUNS", help="Where records are kept.")]
+Runs = Annotated[Path, typer.Option("--runs", envvar="KDBENCH_RUNS", help="Folder of the records.")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="METHOD", help="Run this method only (may be repeated).")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="A number of seeds, or a list: 0,1,5.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Epochs of every network.")]
@@ -36,10 +38,10 @@ Columns = Annotated[
 ]
 Sort = Annotated[
     str | None,
-    typer.Option("--sort", metavar="NAME", help="Column that students are sorted by, best first; -NAME the other way round."),
+    typer.Option("--sort", metavar="NAME", help="Column to sort students by, best first; -NAME reverses the order."),
 ]
 
 
 def split(text: str | None) -> list[str]:
-    """Names in a list with commas."""
+    """Split a comma-separated list of names."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]

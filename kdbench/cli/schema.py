@@ -15,7 +15,8 @@ def register(app: typer.Typer) -> None:
 def schema() -> None:
     """Print a JSON Schema (draft 2020-12) of suites. Editors complete and check a suite's keys with it.
 
-    Save it beside a suite as schema.json, and begin the suite with: # yaml-language-server: $schema=schema.json
+    Save it beside a suite as schema.json, and begin the suite with: # yaml-language-server:
+    $schema=schema.json
     """
     from kdbench.suite.schema import json_schema
 

@@ -1,7 +1,8 @@
 """Settings of glibc's allocator that make it keep the memory of freed tensors.
 
-By default it takes every large tensor from the system and returns it at once, so that each training step faults
-in all its memory again, page by page: up to a third of a step in fp32 (``benchmarks/bench_allocator.py``).
+By default it takes every large tensor from the system and returns it at once, so that each training step
+faults in all its memory again, page by page: up to a third of a step in fp32
+(``benchmarks/bench_allocator.py``).
 """
 
 from __future__ import annotations

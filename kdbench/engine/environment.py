@@ -1,4 +1,4 @@
-"""Where a number comes from: code, libraries, machine, command."""
+"""The environment that a number was computed in: code, libraries, machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kdbench.measure.machine import device_name, machine, now
 __all__ = ["commit", "device_name", "libraries", "machine", "now"]
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "fvcore", "torchmetrics", "safetensors")
-"""Those that decide numbers."""
+"""Libraries that can change results."""
 
 
 @cache
 def libraries() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide numbers."""
+    """Return the versions of Python and of the libraries that can change results."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -34,7 +34,10 @@ def libraries() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The git commit of kdbench's checkout, with ``+dirty`` where files differ from it; empty for an installed package."""
+    """Return the git commit of kdbench's checkout; empty for an installed package.
+
+    It ends in ``+dirty`` if files differ from the commit.
+    """
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""How much work a plan is, before it is done."""
+"""Estimates of the work of a plan."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Profile
 
 TRAINING_PASSES = 3
-"""A training step in forward passes: one forward, and a backward that multiplies twice for each multiplication of the forward."""
+"""Cost of a training step in forward passes: the backward pass costs two."""
 OVERHEAD = 1_000_000
-"""What a sample costs beside its multiplications, as if it were so many MACs a forward pass: with it, networks of 0.2 to 40 MMACs
-(`tiny_cnn` to `resnet18`) came out within a factor of two of their measured training times on a CPU."""
+"""MACs added per sample and forward pass, for costs other than multiplications.
+
+With it, the estimates for networks of 0.2 to 40 MMACs (``tiny_cnn`` to ``resnet18``) were within a factor of
+two of their measured training times on a CPU.
+"""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Multiply-accumulates (MACs) of a plan's training; evaluation and what methods add are not counted.
+    """Multiply-accumulates (MACs) of a plan's training.
+
+    Evaluation and the methods' own computations are not counted.
 
     Args:
-        trials: of each trial's own student, by id.
+        trials: MACs of each trial's student, by trial id.
         students: their sum.
-        teachers: of the teachers' passes, each run once a batch of a cohort.
-        teachers_alone: the same, had every trial to run its teachers itself.
+        teachers: MACs of the teachers' passes, once per batch of a cohort.
+        teachers_alone: MACs of the teachers' passes if every trial ran its teachers itself.
     """
 
     trials: Mapping[str, int]
@@ -33,12 +38,12 @@ class Work:
 
 
 def estimate(plan: Plan, profile_of: Callable[[Trial], Profile | None], size: int) -> Work:
-    """Estimate the training work of a plan, finished trials included.
+    """Estimate the training work of a plan, including finished trials.
 
     Args:
         plan: the plan.
-        profile_of: cost of a trial's network, where it is known before training.
-        size: samples of the training set.
+        profile_of: returns the cost of a trial's network, if it is known before training.
+        size: number of training samples.
     """
 
     def macs(trial_id: str) -> int:
@@ -51,7 +56,10 @@ def estimate(plan: Plan, profile_of: Callable[[Trial], Profile | None], size: in
 
 
 def work_per_sample(plan: Plan, profile_of: Callable[[Trial], Profile | None]) -> dict[str, float]:
-    """Work of each trial a training sample, in MACs, its share of its cohort's teachers included: what the time left is judged by."""
+    """Estimate each trial's work per training sample, in MACs, for the time remaining.
+
+    It includes the trial's share of its cohort's teachers.
+    """
     found: dict[str, float] = {}
     for cohort in plan.cohorts:
         shared = sum(_macs(plan.trials[t], profile_of) + OVERHEAD for t in cohort.teachers) / len(cohort.trials)
@@ -61,13 +69,13 @@ def work_per_sample(plan: Plan, profile_of: Callable[[Trial], Profile | None]) -
 
 
 def cohort_work(cohort: Cohort, plan: Plan, profile_of: Callable[[Trial], Profile | None], size: int) -> float:
-    """Work of training a cohort (or a part of one) in MACs, its teachers' passes included.
+    """Estimate the work of a cohort (or a part of one) in MACs, with its teachers.
 
     Args:
         cohort: the cohort.
-        plan: the plan that it is of.
-        profile_of: cost of a trial's network, where it is known before training.
-        size: samples of the training set.
+        plan: its plan.
+        profile_of: returns the cost of a trial's network, if it is known before training.
+        size: number of training samples.
     """
     teachers = sum(_macs(plan.trials[t], profile_of) + OVERHEAD for t in cohort.teachers)
     students = sum(TRAINING_PASSES * (_macs(plan.trials[t], profile_of) + OVERHEAD) for t in cohort.trials)

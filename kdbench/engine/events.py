@@ -1,4 +1,7 @@
-"""What a worker reports while it works: plain data, JSON in and out, since a worker may be anywhere."""
+"""Events that a worker reports while it works.
+
+They are plain data, converted to and from JSON, because a worker may run anywhere.
+"""
 
 from __future__ import annotations
 
@@ -108,4 +111,4 @@ class JobEnded(_Event):
 
 Event = Annotated[TrialStarted | BatchTrained | EpochFinished | TrialEnded | Warned | WorkerLost, Field(discriminator="kind")]
 Report = Callable[[Event], None]
-"""Takes a worker's events, in order; it may be called from any thread of the main process."""
+"""Receives a worker's events, in order, in any thread of the main process."""

@@ -1,4 +1,4 @@
-"""A job: one cohort as JSON, with all that a worker needs to train it, on this machine or another."""
+"""A job: one cohort as JSON, with everything that a worker needs to train it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Job(Frozen):
         cohort: what is to be trained; a member that has a finished record is left alone.
         dataset: the data, with the options that say where they are.
         data_root: where data lie.
-        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are read from ``data_root``.
+        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are
+            read from ``data_root``.
         runs: the runs folder that records and checkpoints go to.
         plugins: plugin files.
         objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them; set by an executor for workers that it
@@ -53,13 +54,16 @@ class Job(Frozen):
 
 
 def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan) -> Cohort:
-    """Some members of a cohort, with only their own teachers; trained apart, they get the same bits."""
+    """Create a part of a cohort, with only the teachers of its members.
+
+    Trained separately, they get the same bits.
+    """
     teachers = dict.fromkeys(t for i in trials for t in plan.trials[i].teachers)
     return cohort.model_copy(update={"trials": tuple(trials), "teachers": tuple(teachers)})
 
 
 def lineage(trials: Sequence[str], known: Mapping[str, Trial]) -> dict[str, Trial]:
-    """Trials by id, with all that they were taught by, directly or not; teachers come first."""
+    """Collect trials and all their direct and indirect teachers, teachers first."""
     found: dict[str, Trial] = {}
     for name in trials:
         found.update(lineage(known[name].teachers, known))

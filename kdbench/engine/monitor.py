@@ -1,4 +1,7 @@
-"""Turns the events of workers into progress and plugin events, in the thread that runs the suite."""
+"""Converts the events of workers into progress and plugin events.
+
+It runs in the thread that runs the suite.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Inbox:
         self._queue.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Handle what came; wait for the first event, or for :meth:`wake`, for at most this long."""
+        """Handle waiting events; wait this long for the first one or for :meth:`wake`."""
         try:
             event = self._queue.get(timeout=seconds)
             while True:
@@ -108,7 +111,7 @@ class Monitor:
                 self._lost()
 
     def _move(self, trial_id: str, samples: int) -> None:
-        """Set how far a trial has come; what lies between is not trained now, or is trained again."""
+        """Set a trial's position; skipped samples are not trained, or trained again."""
         if skipped := samples - self._seen[trial_id]:
             self._progress.skipped(skipped * self._work[trial_id])
         self._seen[trial_id] = samples

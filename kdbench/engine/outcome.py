@@ -1,4 +1,4 @@
-"""Records of trials that ended: what both kinds hold, and how an error is put down."""
+"""Parts that records of finished and failed trials share, and records of failures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kdbench.version import __version__
 
 
 def failure_of(error: Exception, epoch: int = -1) -> Failure:
-    """An error of a member as it stands in a record."""
+    """Convert a member's error to its form in a record."""
     text = "".join(traceback.format_exception(error))
     message = str(error).partition("\n")[0] or type(error).__name__
     return Failure(kind=type(error).__name__, message=message, traceback=text, epoch=epoch)
 
 
 def save_failure(job: Job, resources: Resources, trial: Trial, failure: Failure) -> Record:
-    """Store the record of a trial that failed; its checkpoint stays where it is.
+    """Store the record of a trial that failed; its checkpoint is kept.
 
     Raises:
         StoreError: the runs folder cannot be written.
@@ -40,7 +40,7 @@ def save_failure(job: Job, resources: Resources, trial: Trial, failure: Failure)
 
 
 def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
-    """Where the numbers of a trial that ends now come from."""
+    """Describe the provenance of a trial that ends now."""
     return Provenance(
         suite=job.suite,
         command=job.command,
@@ -57,7 +57,7 @@ def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:
-    """Name, fingerprint, classes, statistics and sizes of the data."""
+    """Return name, fingerprint, classes, statistics and sizes of the data."""
     return {
         "name": data.name,
         "fingerprint": data.fingerprint,

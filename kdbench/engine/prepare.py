@@ -1,4 +1,4 @@
-"""From a suite to a plan that can run: everything is checked before anything trains."""
+"""Preparation: checks everything about a suite before anything trains."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Prepared:
 
 
 def suitable_jobs(prepared: Prepared, store: Store, device: torch.device) -> int:
-    """How many jobs to run at the same time on this machine, where the user leaves it open."""
+    """Choose how many jobs run at the same time on this machine."""
     plan = prepared.plan
     level: dict[str, int] = {}  # of what is left to do: trials of one level can train at the same time
     for i, trial in plan.trials.items():  # teachers come first

@@ -1,4 +1,7 @@
-"""Workers that outlive a killed run: each holds a lock in the runs folder, and the next run waits for them."""
+"""Locks of workers, which may outlive a killed run.
+
+Each worker holds a lock in the runs folder, and the next run waits for them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from kdbench.errors import StoreError
 from kdbench.results.files import disk_errors
 
 PREFIX = ".worker.tmp-"
-"""Such names are cleared away by :func:`kdbench.results.files.tidy` when their process is dead."""
+""":func:`kdbench.results.files.tidy` removes such files of dead processes."""
 PATIENCE = 60.0
-"""Seconds: a worker whose main process was killed ends within a training step, or after ten seconds."""
+"""Longest wait in seconds.
+
+A worker whose main process was killed ends within a training step, or after ten seconds.
+"""
 
 
 @contextmanager

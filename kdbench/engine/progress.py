@@ -9,10 +9,16 @@ from kdbench.results.record import Record
 
 
 class Progress:
-    """Receives what happens, in order, in the main thread. The command line's displays are subclasses."""
+    """Receives the events of a run, in order, in the main thread.
+
+    The command line's displays are subclasses.
+    """
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
-        """A run begins: ``done`` trials are finished already; ``work`` lies ahead, in a unit of the caller's."""
+        """A run begins.
+
+        ``done`` trials are finished already; ``work`` remains, in a unit of the caller's.
+        """
 
     def preparing(self, what: str) -> None:
         """Something other than training goes on, such as reading data or profiling."""
@@ -31,7 +37,7 @@ class Progress:
         """Jobs are running; called about twice a second, even when no worker reports anything."""
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Trials (of one cohort) were trained on a batch of ``samples``, which took this much work."""
+        """Trials of one cohort were trained on a batch of ``samples``, costing ``work``."""
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """A trial finished an epoch."""
@@ -43,7 +49,10 @@ class Progress:
         """All trials of a cohort (or of the part of it that was started) ended."""
 
     def skipped(self, work: float) -> None:
-        """This much work is not needed (a trial failed, or resumes); negative: it is done again."""
+        """Work is not needed after all, because a trial failed or resumes.
+
+        Negative work is done again.
+        """
 
     def note(self, message: str) -> None:
         """Something worth knowing that is not an error."""

@@ -1,4 +1,4 @@
-"""What a job needs to have open: plugins, data, runs folder; and the file in which workers share the data."""
+"""Resources of a job: plugins, data, runs folder, and a file of shared data."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def open_resources(
 
 
 def save_data(data: TaskData, path: Path) -> None:
-    """Write decoded data so that :func:`load_saved` can map them into the memory of several processes.
+    """Write decoded data, for :func:`load_saved` to map into several processes.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.

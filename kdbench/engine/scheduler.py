@@ -1,4 +1,4 @@
-"""The scheduler: hands ready cohorts to free slots, along the DAG of teachers and students."""
+"""The scheduler, which assigns ready cohorts to free slots along the trials' DAG."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from kdbench.engine.monitor import Inbox
 from kdbench.plan.trial import Cohort, Plan
 
 GAIN = 0.8
-"""A cohort is halved only if each half has at most this share of its work: teachers run in both halves."""
+"""A cohort is halved only if each half has at most this share of its work.
+
+Teachers run in both halves.
+"""
 PATIENCE = 0.5
-"""Longest sleep of the scheduler in seconds, so that a signal is noticed on every system."""
+"""Longest sleep in seconds, so that a signal is noticed on every system."""
 
 Load = Callable[[Cohort], float]
 
@@ -27,8 +30,10 @@ class Scheduler:
         make_job: makes the job of a cohort, or of a part of one.
         load: estimated work of a cohort or a part.
         inbox: takes the workers' events.
-        started: called when a job is about to be submitted, with the number of its cohort (from 1), and the job.
-        ended: called when a job has ended, with the job and its error (or ``None``); what it raises ends the run.
+        started: called when a job is about to be submitted, with the number of its cohort (from 1), and the
+            job.
+        ended: called when a job has ended, with the job and its error (or ``None``); what it raises ends the
+            run.
         tick: called about twice a second while jobs run; what it raises ends the run.
     """
 
@@ -54,7 +59,7 @@ class Scheduler:
         self._number = {t: n for n, cohort in enumerate(plan.cohorts, 1) for t in cohort.trials}
 
     def run(self, trials: Collection[str]) -> None:
-        """Run all cohorts, as far as they consist of ``trials``; returns when all have ended."""
+        """Run all cohorts, restricted to ``trials``; return when all have ended."""
         waiting = list(self._plan.cohorts)
         pending = set(trials)  # trials that have not ended
         running: dict[Future[None], Job] = {}
@@ -81,14 +86,18 @@ class Scheduler:
 
 
 def next_parts(ready: Sequence[Cohort], free: int, limit: float, load: Load, plan: Plan) -> list[Cohort]:
-    """What free slots take next: whole cohorts, or parts of them where slots would otherwise be idle, now or at the end.
+    """Choose what free slots take next: whole cohorts, or parts of them.
 
-    The cohort that a trial is in changes none of its bits, so cohorts may be split at will; but teachers run in every part.
+    Cohorts are split where slots would otherwise be idle, now or at the end.
+
+    The cohort that a trial is in changes none of its bits, so cohorts may be split at will; but teachers run
+    in every part.
 
     Args:
         ready: cohorts whose teachers have finished, in the order of the plan.
         free: number of free slots.
-        limit: most work of a part: a slot that takes more than its share of the remaining work keeps the others waiting.
+        limit: most work of a part: a slot that takes more than its share of the remaining work keeps the
+            others waiting.
         load: estimated work of a cohort.
         plan: the plan.
     """

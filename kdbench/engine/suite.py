@@ -1,4 +1,7 @@
-"""A suite from its plan to its records: schedule → train → profile → measure latency."""
+"""Runs a suite, from its plan to its records.
+
+The steps are: schedule, train, profile, measure latency.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ class Summary:
 
     Args:
         prepared: the suite.
-        records: id → record, of every trial of the plan that has one.
-        done_before: ids that were finished before the run began.
-        stale: ids of records made by another version of their method's source.
+        records: id → record of every trial of the plan that has one.
+        done_before: ids of trials that were finished before the run began.
+        stale: ids of records that were made with another version of their method's source.
     """
 
     prepared: Prepared
@@ -50,7 +53,7 @@ class Summary:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of trials that failed."""
+        """The records of trials that failed."""
         return [r for r in self.records.values() if r.status == "failed"]
 
 
@@ -68,16 +71,16 @@ def run_suite(
 
     Args:
         prepared: the suite.
-        store: where records are and go; locked while the run lasts.
-        device: where networks train.
-        fresh: whether to forget the suite's finished records first.
-        executor: where jobs run, closed in the end; this process by default.
+        store: the store of the records; locked during the run.
+        device: device of the networks.
+        fresh: whether to discard the suite's finished records first.
+        executor: runs the jobs, and is closed at the end; runs them in this process by default.
         progress: the display.
         command: the command line, for provenance.
 
     Raises:
-        KdbenchError: the runs folder cannot be written, or another run works in it.
-        KeyboardInterrupt: as it came; what is finished is stored.
+        KdbenchError: the runs folder cannot be written, or another run uses it.
+        KeyboardInterrupt: passed on; finished trials are stored.
     """
     progress = progress or Progress()
     executor = executor or LocalExecutor()
@@ -85,7 +88,7 @@ def run_suite(
         stack.callback(executor.close)
         store.open()
         stack.enter_context(store.lock())
-        stack.callback(executor.close)  # before the lock is released: no worker writes after that
+        stack.callback(executor.close)  # before the lock is released, so that no worker writes afterwards
         wait_for_workers(store.root)
         store.bring_up_to_date(prepared.plan.trials)
         run = _Run(prepared, store, device, executor, progress, command)
@@ -95,7 +98,7 @@ def run_suite(
         done = run.begin()
         try:
             run.train(done)
-            executor.close()  # the machine is to be idle when latency is measured
+            executor.close()  # the machine should be idle while latency is measured
             run.profile_changed_students()
             measure_plan(prepared, store, progress, again=fresh)
         finally:
@@ -120,7 +123,7 @@ class _Run:
         self.names = prepared.plan.names()
 
     def begin(self) -> tuple[str, ...]:
-        """Store what is known before training; ids of the trials that are finished already."""
+        """Store what is known before training; return the ids of finished trials."""
         if kept := self.store.save_plan(self.prepared.plan, keep=self.prepared.loaded.written):
             rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
             self.progress.note(f"the report also shows {rows} of this suite")
@@ -132,7 +135,7 @@ class _Run:
         return done
 
     def train(self, done: tuple[str, ...]) -> None:
-        """Run what the plan asks for, and plan again, until nothing new is asked for."""
+        """Run the plan's trials and plan again, until there are no new trials."""
         plan = self.prepared.plan
         tried: set[str] = set(done)
         if tried.issuperset(plan.trials):
@@ -147,7 +150,7 @@ class _Run:
                 return
 
     def profile_changed_students(self) -> None:
-        """Networks that a method deploys in another shape are known only when they are trained."""
+        """Profile networks that a method changes, which are known only after training."""
         prepared, store = self.prepared, self.store
         plan, data, registry = prepared.plan, prepared.data, prepared.registry
         measure, interfaces = prepared.loaded.suite.measure, interfaces_of(data, registry)
@@ -166,7 +169,7 @@ class _Run:
                 )
 
     def _plan_again(self) -> Plan:
-        """The plan, given the records that there are now: so far it depends on the suite alone."""
+        """Plan again with the present records; so far the plan depends on the suite only."""
         return self.prepared.plan
 
     def _round(self, plan: Plan, done: tuple[str, ...], trials: list[str]) -> None:
@@ -190,7 +193,7 @@ class _Run:
         ).run(trials)
 
     def _job(self, plan: Plan, cohort: Cohort) -> Job:
-        """The job of a cohort."""
+        """Create the job of a cohort."""
         return Job(
             suite=plan.suite,
             trials=lineage(cohort.trials, plan.trials),
@@ -225,13 +228,13 @@ class _Run:
         return tuple(i for i, r in self.store.records(plan.trials).items() if r.status == "finished")
 
     def _tidy(self) -> None:
-        """Clear away what a dead worker left half-written."""
+        """Remove incomplete files of a dead worker."""
         for folder in (self.store.root, *(self.store.root / part for part in PARTS)):
             tidy(folder, own=False)
 
 
 def _samples(plan: Plan, size: int) -> dict[str, int]:
-    """Training samples of an epoch, by trial id."""
+    """Count the training samples of an epoch, by trial id."""
     found = {}
     for cohort in plan.cohorts:
         for trial_id in cohort.trials:

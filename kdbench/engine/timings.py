@@ -1,4 +1,4 @@
-"""What training a trial has cost so far, over all its sessions."""
+"""Time and memory of a trial's training so far, over all its sessions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from kdbench.train.member import Member
 
 @dataclass
 class Timings:
-    """Seconds and memory of one member; kept with its checkpoint.
+    """Time and memory of one member; stored with its checkpoint.
 
     Args:
         train: seconds of its own steps.
         shared: seconds of the batch stream and the teachers, counted in full.
-        shared_share: its share of them.
+        shared_share: its share of those seconds.
         evaluate: seconds of evaluation.
-        peak_memory_mb: the highest peak of memory.
-        cohort_members: members of the cohort in the last epoch.
-        sessions: how often the trial was started or continued.
+        peak_memory_mb: peak memory, in MB (10^6 bytes).
+        cohort_members: number of members of the cohort in the last epoch.
+        sessions: number of times that the trial was started or resumed.
     """
 
     train: float = 0.0
@@ -32,7 +32,7 @@ class Timings:
     sessions: int = 1
 
     def add_epoch(self, seconds: EpochSeconds, trial: str, members: int) -> float:
-        """Count an epoch's training; returns its seconds."""
+        """Add an epoch's training; return its seconds."""
         share = seconds.shared / members
         self.train += seconds.own[trial]
         self.shared += seconds.shared
@@ -42,7 +42,7 @@ class Timings:
         return seconds.own[trial] + share
 
     def costs(self, member: Member, samples_per_epoch: int) -> Costs:
-        """As they stand in the record of a member that has finished."""
+        """Convert to the form in the record of a member that has finished."""
         trained = self.train + self.shared_share
         samples = member.trial.recipe.epochs * samples_per_epoch
         return Costs(

@@ -1,7 +1,9 @@
-"""Source of what was defined in an interactive session: a notebook's cell, a prompt, ``exec``.
+"""Source of definitions in an interactive session.
 
-Its text is found through ``linecache``, where IPython and the prompts of newer Pythons keep what they ran. Where there is none,
-:mod:`kdbench.method.fingerprint` takes its place.
+A session is a notebook's cells, a prompt, or ``exec``.
+
+Its text is found through ``linecache``, where IPython and the prompts of newer Pythons keep what they ran.
+Where there is none, :mod:`kdbench.method.fingerprint` takes its place.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
 def module_of(thing: Any) -> ModuleType | None:
-    """The module whose file defines a class or function; ``None`` for what an interactive session defines."""
+    """Find the module whose file defines a class or function.
+
+    ``None`` if an interactive session defines it.
+    """
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     if module is None or file is None:
@@ -32,7 +37,7 @@ def module_of(thing: Any) -> ModuleType | None:
 
 
 def codes(thing: Any) -> list[CodeType]:
-    """Code objects of a function, or of a class's own functions, decorators looked through."""
+    """Collect the code objects of a function or class, unwrapping decorators."""
     if isinstance(thing, FunctionType):
         return [inspect.unwrap(thing).__code__]
     own = (f for value in vars(thing).values() for f in functions_of(value) if f.__module__ == thing.__module__)
@@ -40,7 +45,10 @@ def codes(thing: Any) -> list[CodeType]:
 
 
 def functions_of(value: Any) -> list[FunctionType]:
-    """The Python functions behind a member of a class: of a method, a property, a static or class method."""
+    """Collect the Python functions behind a member of a class.
+
+    The member is a method, a property, a static or a class method.
+    """
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, property):
@@ -58,15 +66,15 @@ def is_constant(value: Any) -> bool:
 
 
 def definitions(thing: type | FunctionType, seen: set[int]) -> Iterator[tuple[str, str | None, Any]]:
-    """What a class or function of an interactive session consists of: first what it uses, then itself.
+    """Collect a session's definitions that a class or function uses, then itself.
 
     Args:
         thing: the class or function.
         seen: identities of what was met before; added to.
 
     Yields:
-        Name, text (``None`` where there is none) and the object itself, for each definition of the session that is used; and name,
-        ``None`` and module for what comes from a module's file.
+        Name, text (``None`` where there is none) and the object itself, for each definition of the session
+        that is used; and name, ``None`` and module for what comes from a module's file.
     """
     if id(thing) in seen:
         return
@@ -90,7 +98,7 @@ def definitions(thing: type | FunctionType, seen: set[int]) -> Iterator[tuple[st
 
 
 def statement(thing: type | FunctionType) -> str | None:
-    """Text of the statement that defines a class or function, decorators included, or ``None``."""
+    """Return the source of a class or function with its decorators, or ``None``."""
     own = codes(thing)
     files = [f for f in dict.fromkeys(code.co_filename for code in own) if linecache.getlines(f)]
     if not own or hasattr(thing, "__dataclass_fields__"):  # none of its functions says where it was written
@@ -110,7 +118,7 @@ def statement(thing: type | FunctionType) -> str | None:
 
 
 def _cells() -> list[str]:
-    """Names that ``linecache`` knows and that are not files: cells and prompts, the latest first."""
+    """List ``linecache``'s names that are not files: cells and prompts, newest first."""
     return [name for name in reversed(list(linecache.cache)) if not os.path.exists(name)]
 
 

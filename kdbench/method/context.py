@@ -32,7 +32,8 @@ class BuildContext:
         labels: classes of the training set, int64, on the CPU; ``len(labels)`` is the training set's size.
         epochs: epochs to train.
         steps_per_epoch: batches in an epoch.
-        new_student: makes one more network of the student's architecture, with weights of its own (online methods).
+        new_student: makes one more network of the student's architecture, with weights of its own (online
+            methods).
     """
 
     student: Shapes

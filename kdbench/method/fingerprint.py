@@ -1,4 +1,4 @@
-"""A fingerprint of compiled code, for classes and functions whose text is not available."""
+"""Fingerprints of compiled code, for classes and functions without source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ IMMUTABLE_TYPE = 1 << 8
 
 
 def fingerprint(thing: type | FunctionType) -> str:
-    """What a class or function compiled to, as text without addresses: equal for equal sources, under one version of Python."""
+    """Describe the compiled code of a class or function as text without addresses.
+
+    The text is equal for equal sources, under one version of Python.
+    """
     return json.dumps(_plain(thing, set()), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""The modules that a module is made of: itself, and the helpers beside it that it imports, found without running anything."""
+"""The helper modules that a module imports, found without running anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Home:
-    """Where helpers of a module are looked for: its top-level package, or the folder of a single file.
+    """The home of a module's helpers: its top-level package, or its file's folder.
 
     Args:
         package: name of the top-level package; empty for a single file.
@@ -44,16 +44,16 @@ class Home:
         return None
 
     def _is_ours(self, top: str) -> bool:
-        """Whether a name that is imported already comes from this folder, and not from elsewhere on the path."""
+        """Whether an imported name comes from this folder, not from elsewhere on the path."""
         loaded = getattr(sys.modules.get(top), "__file__", None)
         return loaded is None or any(Path(loaded).resolve().is_relative_to(f.resolve()) for f in self.folders)
 
 
 def module_sources(module: ModuleType) -> dict[str, str]:
-    """Source of a module and of the modules of its home that it imports, transitively, by name.
+    """Collect the source of a module and, transitively, of its helpers, by name.
 
-    Names do not depend on where the files lie: dotted for packages, the stem for a single file. Packages that merely lie on the way
-    to a module do not count. A module without readable source is left out.
+    Names do not depend on where the files lie: dotted for packages, the stem for a single file. Packages that
+    merely lie on the way to a module do not count. A module without readable source is left out.
     """
     name, home = _name(module), home_of(module)
     file = Path(module.__file__ or "")
@@ -84,7 +84,7 @@ def home_of(module: ModuleType) -> Home:
 
 
 def read(path: Path, module: ModuleType | None = None) -> str | None:
-    """Text of a Python file, or ``None``; a module inside an archive is asked of its loader."""
+    """Read a Python file, or ``None``; a module in an archive is read by its loader."""
     try:
         with tokenize.open(path) as file:
             return file.read()
@@ -103,7 +103,7 @@ def _name(module: ModuleType) -> str:
 
 
 def _imported(text: str, package: str, home: Home) -> Iterator[str]:
-    """Names of the modules that a text imports, wherever the statement stands; relative names are resolved."""
+    """List the modules that a source imports anywhere; relative names are resolved."""
     try:
         tree = ast.parse(text)
     except SyntaxError:  # not imported yet, so its fault is not ours

@@ -24,7 +24,8 @@ class Needs:
     Args:
         teachers: how many teachers it takes. A pair that lists more gives the first ones.
         more_teachers: whether it takes every teacher that the pair lists, ``teachers`` being the minimum.
-        teacher_logits: whether teachers' logits are read; without them a teacher runs only as deep as its features need.
+        teacher_logits: whether teachers' logits are read; without them a teacher runs only as deep as its
+            features need.
         teacher_features: stages read from each teacher.
         student_features: stages read from the student.
         teacher_embedding: whether teachers' embeddings (the classifier's input, N×D) are read.

@@ -14,9 +14,10 @@ R = TypeVar("R")
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a loss so that it is computed in float32 at least, inside an autocast region too.
+    """Decorate a loss to be computed in at least float32, even inside autocast.
 
-    Tensors in half precision (also inside tuples and lists) are cast to float32; float32 and float64 stay as they are.
+    Tensors in half precision (also inside tuples and lists) are cast to float32; float32 and float64 stay as
+    they are.
     """
 
     @functools.wraps(function)

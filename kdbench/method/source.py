@@ -1,10 +1,11 @@
-"""The source of a method: its text, its digest, and whether a record was made with it.
+"""The source of a method: its text, and a digest to compare with records.
 
-A digest has a scheme, which is written before it (``2:…``), so that digests of another scheme count as unknown, or are compared by their
-own scheme, rather than as different:
+A digest has a scheme, which is written before it (``2:…``), so that digests of another scheme count as
+unknown, or are compared by their own scheme, rather than as different:
 
 1. (no prefix) the modules of the class and of the methods that it inherits from;
-2. these, the modules of the same package or folder that they import, and the definitions of an interactive session.
+2. these, the modules of the same package or folder that they import, and the definitions of an interactive
+   session.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def text_of(cls: type) -> str | None:
         cls: the class of a method.
 
     Returns:
-        The whole module for a class from a file; for one from an interactive session its statement, after the definitions of the
-        session that it uses; ``None`` where no text is available.
+        The whole module for a class from a file; for one from an interactive session its statement, after the
+        definitions of the session that it uses; ``None`` where no text is available.
     """
     module = cells.module_of(cls)
     if module is not None:
@@ -61,7 +62,10 @@ def scheme_of(recorded: str) -> str:
 
 
 def sources_differ(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether two collections of digests are surely of different sources: digests of different schemes say nothing."""
+    """Whether two collections of digests are certainly of different sources.
+
+    Digests of different schemes say nothing.
+    """
     by_scheme = [_by_scheme(some), _by_scheme(others)]
     return any(by_scheme[0][s] != by_scheme[1][s] for s in by_scheme[0].keys() & by_scheme[1].keys())
 
@@ -72,7 +76,10 @@ def is_from_file(cls: type) -> bool:
 
 
 def is_installed(thing: Any) -> bool:
-    """Whether a class, function or module belongs to the standard library or to an installed distribution (or an editable one)."""
+    """Whether a class, function or module belongs to an installed distribution.
+
+    The standard library and editable installations count too.
+    """
     module = thing if isinstance(thing, ModuleType) else cells.module_of(thing)
     name = module.__name__ if module is not None else thing.__module__
     top = name.partition(".")[0]
@@ -127,7 +134,10 @@ def _distributions(top: str) -> Iterator[Distribution]:
 
 
 def _holds(found: Distribution, file: Path) -> bool:
-    """Whether a file lies where a distribution was installed; a name alone could be a namesake in the working folder."""
+    """Whether a file is where a distribution was installed.
+
+    The name alone could be that of another module in the working folder.
+    """
     if '"editable": true' in (found.read_text("direct_url.json") or "").replace('"editable":true', '"editable": true'):
         return True
     return file.resolve().is_relative_to(Path(str(found.locate_file(""))).resolve())

@@ -76,9 +76,11 @@ class Step:
 
     Args:
         student: outputs of the trained student, with gradients.
-        teachers: outputs of each teacher, without gradients; shared by all methods of a cohort, so never change them in place.
-        inputs: the batch as the student saw it (augmented and normalised), N×…, or a mapping of such tensors by the names of the
-            network's arguments; never change it in place. :meth:`run` runs a network on it.
+        teachers: outputs of each teacher, without gradients; shared by all methods of a cohort, so never
+            change them in place.
+        inputs: the batch as the student saw it (augmented and normalised), N×…, or a mapping of such tensors
+            by the names of the network's arguments; never change it in place. :meth:`run` runs a network on
+            it.
         targets: classes, int64, M, where M counts units: samples, or tokens with padding left out.
         epoch: current epoch, from 0.
         progress: share of the training that is done, in [0, 1].

@@ -11,7 +11,7 @@ from kdbench.errors import MethodError
 
 
 def checked_terms(terms: Any, name: str) -> dict[str, Tensor]:
-    """Return what ``loss(step)`` returned, if it is a non-empty dict of scalar tensors.
+    """Return the result of ``loss(step)`` if it is a non-empty dict of scalar tensors.
 
     Args:
         terms: what ``loss(step)`` returned.

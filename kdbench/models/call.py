@@ -1,4 +1,4 @@
-"""Running a network on a tensor or on a mapping of tensors."""
+"""Calling a network with a tensor or with a mapping of tensors."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from kdbench.data.inputs import Inputs, map_inputs, tensors
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
-    """``model(tensor)``, or ``model(**tensors)`` by the names of its arguments."""
+    """Call ``model(tensor)``, or ``model(**tensors)`` by the names of its arguments."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
 def placed(inputs: Inputs, model: nn.Module) -> Inputs:
-    """Inputs where the network's weights are, and of their type where they are not whole numbers."""
+    """Move inputs to a network's device; convert floating-point ones to its dtype."""
     first = next(model.parameters(), torch.zeros(()))
 
-    def place(tensor: Tensor) -> Tensor:
+    def move(tensor: Tensor) -> Tensor:
         return tensor.to(first.device, first.dtype if tensor.is_floating_point() else None)
 
-    return map_inputs(place, inputs)
+    return map_inputs(move, inputs)
 
 
 def shape_text(inputs: Inputs) -> str:
-    """Shape of one sample, for people: ``3×32×32``, or ``tokens 16, mask 16``."""
+    """Format the shape of one sample: ``3×32×32``, or ``tokens 16, mask 16``."""
     return ", ".join(f"{name} {'×'.join(map(str, t.shape[1:]))}".strip() for name, t in tensors(inputs).items())
 
 
 class Positional(nn.Module):
-    """A network whose inputs come in order rather than by name: what tracers and exporters want.
+    """A network that takes its inputs by position, as tracers and exporters require.
 
     Args:
         model: the network.
-        names: names of its arguments; ``[""]`` for one that takes a single tensor.
+        names: names of its arguments; ``[""]`` for a single tensor.
     """
 
     def __init__(self, model: nn.Module, names: list[str]) -> None:
@@ -50,7 +50,10 @@ class Positional(nn.Module):
 
 
 def positional(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The network and its inputs, to be called as ``network(*tensors)``; a network that takes one tensor stays as it is."""
+    """Return the network and its inputs, to be called as ``network(*tensors)``.
+
+    A network that takes one tensor is returned unchanged.
+    """
     if isinstance(inputs, Tensor):
         return model, (inputs,)
     names = list(inputs)

@@ -1,4 +1,7 @@
-"""Residual networks for 32-pixel images (He, Zhang, Ren, Sun 2016, arXiv:1512.03385, section 4.2)."""
+"""Residual networks for 32-pixel images.
+
+Source: He, Zhang, Ren, Sun 2016, arXiv:1512.03385, section 4.2.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ class BasicBlock(nn.Module):
     Args:
         in_chans: channels of the input.
         width: channels of the output.
-        stride: of the first convolution.
-        shortcut: where the shape changes: ``A`` subsamples and pads with zero channels (no parameters), ``B`` projects by 1×1
-            convolution and batch norm.
+        stride: stride of the first convolution.
+        shortcut: shortcut where the shape changes: ``A`` subsamples and pads with zero channels (no
+            parameters), ``B`` projects by a 1×1 convolution and batch norm.
     """
 
     def __init__(self, in_chans: int, width: int, stride: int, shortcut: Shortcut) -> None:
@@ -47,7 +50,7 @@ class BasicBlock(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """Every ``stride``-th pixel, with ``extra`` channels of zeros, half of them on each side."""
+    """Takes every ``stride``-th pixel and adds ``extra`` zero channels, half per side."""
 
     def __init__(self, extra: int, stride: int) -> None:
         super().__init__()
@@ -69,18 +72,20 @@ def cifar_resnet(
     shortcut: Shortcut = "B",
     drop_rate: float = 0.0,
 ) -> StagedNet:
-    """Residual network of 6n+2 layers for 32-pixel images.
+    """Create a residual network of 6n+2 layers for 32-pixel images.
 
-    Features are the outputs of the three groups, after the ReLU that ends a block (RepDistiller and mdistiller can give what is
-    before it as well: observe ``modules=("stages.0.2.act2:in", …)`` for that; the stem is no stage here).
+    Features are the outputs of the three groups, after the ReLU that ends a block. (RepDistiller and
+    mdistiller can also return the values before it: observe ``modules=("stages.0.2.act2:in", …)`` for that.
+    The stem is not a stage here.)
 
     Args:
         depth: layers, 6n+2: 8, 14, 20, 32, 44, 56, 110.
-        widths: channels of the stem and of the three groups; ``(32, 64, 128, 256)`` for resnet8x4 and resnet32x4.
+        widths: channels of the stem and of the three groups; ``(32, 64, 128, 256)`` for resnet8x4 and
+            resnet32x4.
         num_classes: C.
         in_chans: channels of the input.
-        shortcut: ``B`` as in RepDistiller and mdistiller (1×1 convolution and batch norm where the shape changes), ``A`` as in the
-            paper's CIFAR experiments (zero padding, without parameters).
+        shortcut: ``B`` as in RepDistiller and mdistiller (1×1 convolution and batch norm where the shape
+            changes), ``A`` as in the paper's CIFAR experiments (zero padding, without parameters).
         drop_rate: dropout before the classifier.
     """
     if (depth - 2) % 6 or depth < 8:

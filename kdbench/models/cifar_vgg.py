@@ -1,4 +1,7 @@
-"""VGG for 32-pixel images, with batch normalisation and one linear layer, as in RepDistiller and mdistiller."""
+"""VGG for 32-pixel images, with batch normalization and one linear layer.
+
+The networks are those of RepDistiller and mdistiller.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ VGG13 = ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))
 def cifar_vgg(
     blocks: Sequence[Sequence[int]], *, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0
 ) -> StagedNet:
-    """VGG of five blocks of 3×3 convolutions with bias, batch norm and ReLU (Simonyan and Zisserman 2015, arXiv:1409.1556).
+    """Create a VGG of five blocks of 3×3 convolutions with bias, batch norm and ReLU.
 
-    2×2 max-pooling before blocks 2, 3 and 4 and none before block 5, global average pooling, one linear layer; as RepDistiller's
-    ``models/vgg.py`` has it for inputs of 32 pixels. Features are the outputs of the five blocks, before the pooling.
+    There is 2×2 max-pooling before blocks 2, 3 and 4 but not before block 5, then global average pooling and
+    one linear layer, as in RepDistiller's ``models/vgg.py`` for inputs of 32 pixels. Features are the outputs
+    of the five blocks, before the pooling. Source: Simonyan and Zisserman 2015, arXiv:1409.1556.
 
     Args:
         blocks: widths of the convolutions of each block.

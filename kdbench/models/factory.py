@@ -1,4 +1,4 @@
-"""Making networks: plugins' factories first, timm's models otherwise."""
+"""Creating networks: by plugins' factories, or else by timm."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ RESERVED = MappingProxyType(
         "in_chans": "it comes from the data",
         "pretrained": "write weights: pretrained beside kwargs instead",
         "checkpoint_path": "write weights: PATH beside kwargs instead",
-        "features_only": "a network must give logits, and methods see its features all the same",
+        "features_only": "a network must return logits, and methods see its features anyway",
     }
 )
-"""Arguments that a suite must leave alone, and why."""
+"""Arguments that a suite must not set, and why."""
 
 
 def model_names(factories: Mapping[str, Factory] = NO_FACTORIES) -> list[str]:
-    """Names of all models, timm's and plugins', sorted; no model is made."""
+    """List the names of all models, timm's and plugins', sorted."""
     return sorted({*timm.list_models(), *factories})
 
 
@@ -45,20 +45,23 @@ def create_model(
     seed: int | None = None,
     factories: Mapping[str, Factory] = NO_FACTORIES,
 ) -> nn.Module:
-    """Make the network that a suite describes, on the CPU, in training mode.
+    """Create the network that a suite describes, on the CPU, in training mode.
 
-    Networks made for one image size get ``img_size`` from ``arguments``, unless the kwargs say otherwise. A transformer whose
-    patches do not divide the image pads it (28 pixels to 32 for patches of 16), if timm lets it.
+    Networks with a fixed image size get ``img_size`` from ``arguments``, unless the kwargs set it. A
+    transformer whose patches do not divide the image pads it (28 pixels to 32 for patches of 16), if timm
+    supports that.
 
     Args:
         spec: name, kwargs, stem and weights.
-        arguments: what the task tells every factory: ``num_classes``, and for images ``in_chans`` and ``img_size`` (height, width),
-            which only networks that take one get.
-        seed: decides the initial weights, and leaves the global generators as they are; without one they are drawn from there.
-        factories: models of plugins by name, asked before timm.
+        arguments: the task's arguments for every factory: ``num_classes``, and for images ``in_chans`` and
+            ``img_size`` (height, width), which is passed only to networks that accept it.
+        seed: seed of the initial weights; the global generators do not change. Without a seed the weights are
+            drawn from the global generators.
+        factories: models of plugins by name; they take precedence over timm's.
 
     Raises:
-        KdbenchError: the name is unknown, the kwargs do not fit, the network has no stem to replace, or its weights cannot be had.
+        KdbenchError: the name is unknown, the kwargs do not fit, the network has no stem to replace, or its
+            weights are not available.
     """
     reserved = {**dict.fromkeys(arguments, "it comes from the data"), **RESERVED}
     for key in spec.kwargs:
@@ -126,7 +129,7 @@ def _make_for_size(make: Factory, spec: ModelSpec, factory: Factory, size: tuple
 
 
 def _patch_size(model: nn.Module) -> tuple[int, int]:
-    """Height and width of a transformer's patches; 1×1 for other networks."""
+    """Return height and width of a transformer's patches; 1×1 for other networks."""
     embed = getattr(model, "patch_embed", None)
     size = getattr(embed, "patch_size", None) if getattr(embed, "img_size", None) is not None else None
     return (size[0], size[1]) if isinstance(size, tuple) and len(size) == 2 else (1, 1)
@@ -148,34 +151,37 @@ def _unexpected(error: Exception) -> str | None:
 
 
 def _explained(error: Exception, spec: ModelSpec, factory: Factory, arguments: Mapping[str, Any]) -> KdbenchError:
-    """Say in one sentence why a network could not be made."""
+    """Explain in one sentence why a network could not be created."""
     unexpected = _unexpected(error) if isinstance(error, TypeError) else None
     wanted = [name for name in arguments if name != "img_size"]
     if unexpected in wanted:
-        return KdbenchError(f'the factory of model "{spec.model}" must take {" and ".join(wanted)}, and refuses {unexpected}')
+        return KdbenchError(f'the factory of model "{spec.model}" must accept {" and ".join(wanted)}, but rejects {unexpected}')
     if unexpected is not None:
         return KdbenchError(
             f'model "{spec.model}" takes no argument "{unexpected}"{did_you_mean(unexpected, _arguments(error, factory))}'
         )
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    message = str(error).strip().partition("\n")[0] or type(error).__name__
     if spec.weights == "pretrained":
         return KdbenchError(
-            f'the pretrained weights of "{spec.model}" cannot be had ({said}); with no network, write weights: the path of a '
-            "safetensors file"
+            f'the pretrained weights of "{spec.model}" are not available ({message}); without internet access, write '
+            "weights: the path of a safetensors file"
         )
     kwargs = f" with kwargs {spec.kwargs}" if spec.kwargs else ""
-    return KdbenchError(f'model "{spec.model}" cannot be made{kwargs} for {_inputs(arguments)}: {said}')
+    return KdbenchError(f'model "{spec.model}" cannot be created{kwargs} for {_inputs(arguments)}: {message}')
 
 
 def _inputs(arguments: Mapping[str, Any]) -> str:
-    """What the network was to be made for."""
+    """Describe the inputs that the network was to be created for."""
     if "in_chans" in arguments and "img_size" in arguments:
         return f"inputs of shape {'×'.join(map(str, (arguments['in_chans'], *arguments['img_size'])))}"
     return ", ".join(f"{name} = {value}" for name, value in arguments.items())
 
 
 def _arguments(error: Exception, factory: Factory) -> list[str]:
-    """Arguments that whatever refused one would have taken: the class or function that the error's text and frames name."""
+    """List the arguments accepted by the class or function that rejected one.
+
+    The error's text and frames say which class or function that is.
+    """
     named = re.match(r"(\w+)(?:\.__init__)?\(\)", str(error))
     candidates: list[Any] = [factory]
     trace = error.__traceback__

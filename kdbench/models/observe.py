@@ -1,7 +1,8 @@
-"""Logits, features and embedding of any network, which is never rewritten for it.
+"""Logits, features and embedding of any network, without rewriting it.
 
-Networks with timm's interface (``forward_intermediates``, ``forward_head``, ``feature_info``) are asked through it. Of others, the
-modules named in ``feature_info`` are watched by forward hooks, or the direct children where there is no such list.
+Networks with timm's interface (``forward_intermediates``, ``forward_head``, ``feature_info``) are observed
+through it. In other networks, forward hooks observe the modules named in ``feature_info``, or the direct
+children if there is no such list.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from kdbench.models.taps import Tap, as_tensor, run_until, tapped
 
 
 class Observer:
-    """Runs a network and returns what was asked for, and computes nothing else.
+    """Runs a network and returns the requested outputs, computing nothing else.
 
     Args:
-        model: the network; its mode, parameters and hooks stay as they are.
-        logits: whether logits are wanted. They equal ``model(x)`` to the bit, in training and in evaluation mode.
-        features: stages wanted. Without logits and embedding the network runs no deeper than the deepest of them.
-        embedding: whether the classifier's input is wanted.
-        modules: names of modules whose outputs are wanted as well; they follow the stages in ``Outputs.features``, in this order.
-            ``"layer1.0.bn2"`` gives a module's output, ``"layer1.0.act2:in"`` its input: what lies before an activation, as it
-            was before anything changed it in place.
+        model: the network; its mode, parameters and hooks do not change.
+        logits: whether to return logits. They equal ``model(x)`` to the bit, in training and in evaluation
+            mode.
+        features: stages to return. Without logits and embedding the network runs no deeper than the deepest
+            of them.
+        embedding: whether to return the classifier's input.
+        modules: names of modules whose outputs to return as well; they follow the stages in
+            ``Outputs.features``, in this order. ``"layer1.0.bn2"`` is a module's output,
+            ``"layer1.0.act2:in"`` its input: the values before an activation, before anything changed them in
+            place.
 
     Raises:
-        KdbenchError: features are wanted and the network has none of the stages, or a module does not exist.
+        KdbenchError: the network has none of the requested stages, or a module does not exist.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class Observer:
         """Run the network on a batch.
 
         Raises:
-            KdbenchError: the network gives something else than tensors, or a watched module did not run.
+            KdbenchError: the network returns something other than tensors, or an observed module did not run.
         """
         with ExitStack() as stack:
             taps = [stack.enter_context(tapped(module, before)) for _, module, before in self._watched]
@@ -98,16 +102,16 @@ def shapes(
     embedding: bool = False,
     modules: Sequence[str] = (),
 ) -> Shapes:
-    """Shapes of what a network gives for one sample, found by running an example.
+    """Find the shapes of a network's outputs for one sample, by running an example.
 
-    The network's mode, its running statistics and the random generators stay as they are.
+    The network's mode, its running statistics and the random generators do not change.
 
     Args:
         model: the network.
-        example: inputs of one sample, as the task makes them.
-        features: stages to look at.
-        embedding: whether to look at the classifier's input.
-        modules: as :class:`Observer` takes them.
+        example: inputs of one sample, from the task.
+        features: stages to include.
+        embedding: whether to include the classifier's input.
+        modules: modules to include, as in :class:`Observer`.
 
     Raises:
         KdbenchError: the network has none of the stages, or cannot take such inputs.
@@ -121,9 +125,9 @@ def shapes(
         except KdbenchError:
             raise
         except Exception as error:
-            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            message = str(error).strip().partition("\n")[0] or type(error).__name__
             raise KdbenchError(
-                f"{type(model).__name__} cannot take inputs of shape {shape_text(example)} ({said}); "
+                f"{type(model).__name__} cannot take inputs of shape {shape_text(example)} ({message}); "
                 "choose another model, or other kwargs for it"
             ) from error
     return Shapes(
@@ -133,18 +137,21 @@ def shapes(
 
 
 def num_stages(model: nn.Module, example: Inputs) -> int:
-    """How many feature stages a network has, counted by running an example.
+    """Count the feature stages of a network by running an example.
 
     Args:
         model: the network.
-        example: inputs of one sample, as the task makes them.
+        example: inputs of one sample, from the task.
     """
     return len(shapes(model, example, features="all").features) if _count(model) else 0
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients or autocast; afterwards modes and random generators are what they were."""
+    """Enter evaluation mode, without gradients or autocast.
+
+    Afterwards the modes and the random generators are restored.
+    """
     modes = {module: module.training for module in model.modules()}
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     model.eval()
@@ -169,7 +176,7 @@ def _count(model: nn.Module) -> int:
 
 
 def _pick(model: nn.Module, stages: Stages) -> tuple[int, ...]:
-    """Indices from 0, ascending; stages that the network lacks are left out."""
+    """Return indices from 0, ascending; stages that the network lacks are dropped."""
     if stages == ():
         return ()
     count = _count(model)
@@ -177,20 +184,23 @@ def _pick(model: nn.Module, stages: Stages) -> tuple[int, ...]:
     if not found:
         asked = "all" if stages == "all" else ", ".join(map(str, stages))
         raise KdbenchError(
-            f"{type(model).__name__} has {count} feature stages and none of those asked for ({asked}); choose a method "
+            f"{type(model).__name__} has {count} feature stages and none of those requested ({asked}); choose a method "
             "that needs no features, or give the model a feature_info that names its stages"
         )
     return found
 
 
 def _stage_names(model: nn.Module) -> tuple[str, ...]:
-    """Modules that give features: those of ``feature_info``, or else the direct children with parameters, less the classifier."""
+    """List the modules whose outputs are features.
+
+    They are those of ``feature_info``, or else the direct children with parameters, without the classifier.
+    """
     info = getattr(model, "feature_info", None)
     if info:
         return tuple(str(stage["module"]) for stage in info)
     children: list[tuple[str, nn.Module]] = []
     for name, child in model.named_children():
-        if isinstance(child, nn.ModuleList | nn.ModuleDict):  # these never run; what is in them does
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):  # these are never called; their children are
             children.extend((f"{name}.{inner}", module) for inner, module in child.named_children())
         else:
             children.append((name, child))
@@ -198,7 +208,7 @@ def _stage_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def _find(model: nn.Module, name: str) -> tuple[nn.Module, bool]:
-    """A module by name, and whether its input is meant."""
+    """Find a module by name, and whether its input is meant."""
     path, _, side = name.partition(":")
     modules = dict(model.named_modules())
     if side not in ("", "in") or path not in modules:
@@ -207,7 +217,10 @@ def _find(model: nn.Module, name: str) -> tuple[nn.Module, bool]:
 
 
 def _classifier(model: nn.Module) -> nn.Module:
-    """The module whose input is the embedding: what ``get_classifier`` says, or else the last linear layer."""
+    """Find the module whose input is the embedding.
+
+    It is the result of ``get_classifier``, or else the last linear layer.
+    """
     found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
     if isinstance(found, tuple | list):  # distilled networks have a head for the labels and one for the teacher
         found = found[0]
@@ -217,11 +230,11 @@ def _classifier(model: nn.Module) -> nn.Module:
         found = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
     if found is None:
         raise KdbenchError(
-            f"{type(model).__name__} shows no embedding: give it a method get_classifier() that returns its classifier"
+            f"{type(model).__name__} has no embedding: give it a method get_classifier() that returns its classifier"
         )
     return found
 
 
 def _as_map(x: Tensor) -> Tensor:
-    """Features without a grid and without tokens (of an MLP) as N×C×1×1."""
+    """Reshape an MLP's features N×C, which have no grid and no tokens, to N×C×1×1."""
     return x[:, :, None, None] if x.dim() == 2 else x

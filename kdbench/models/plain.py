@@ -1,4 +1,8 @@
-"""Plain small networks: ``lightcnn`` for CIFAR; ``mnist_mlp``, ``mnist_cnn``, ``simple_cnn`` for MNIST; ``tiny_cnn`` for digits."""
+"""Plain small networks.
+
+``lightcnn`` is for CIFAR; ``mnist_mlp``, ``mnist_cnn`` and ``simple_cnn`` are for MNIST; ``tiny_cnn`` is for
+digits.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,11 @@ def lightcnn(
     hidden: int = 64,
     drop_rate: float = 0.0,
 ) -> StagedNet:
-    """Blocks of 3×3 convolution with bias, batch norm, ReLU and 2×2 max-pooling; 106,826 parameters for 3 channels, 10 classes.
+    """Create a light CNN: 106,826 parameters for 3 channels and 10 classes.
 
-    A block for each of ``widths``, global average pooling, then one hidden layer with ReLU. Inputs of 2 pixels to the number of
-    blocks, or more: 16 for four. The features are the outputs of the blocks, after their pooling; the embedding has ``hidden``
+    It has one block for each of ``widths`` (3×3 convolution with bias, batch norm, ReLU, 2×2 max-pooling),
+    global average pooling, and one hidden layer with ReLU. Images need at least 2^blocks pixels per side: 16
+    for four blocks. Features are the outputs of the blocks, after their pooling; the embedding has ``hidden``
     values.
     """
     stages = [
@@ -47,9 +52,10 @@ def mnist_mlp(
     widths: Sequence[int] = (256, 128),
     drop_rate: float = 0.0,
 ) -> StagedNet:
-    """Multi-layer perceptron: pixels → ``widths`` with ReLU → classes; 235,146 parameters by default.
+    """Create a multi-layer perceptron: pixels → ``widths`` with ReLU → classes.
 
-    Features are the hidden layers, given as N×C×1×1; the embedding is the last of them.
+    It has 235,146 parameters by default. Features are the hidden layers, as N×C×1×1; the embedding is the
+    last of them.
     """
     height, width = image_size(img_size)
     inputs = (in_chans * height * width, *widths)
@@ -75,10 +81,11 @@ def mnist_cnn(
     hidden: int = 128,
     drop_rate: float = 0.0,
 ) -> StagedNet:
-    """The customary CNN for MNIST: 3×3 convolution, batch norm, ReLU, 2×2 max-pooling per width, one hidden layer; 421,738 parameters.
+    """Create the usual CNN for MNIST: 421,738 parameters by default.
 
-    The maps are flattened, not averaged, so the size of the image is part of the network. Features are the outputs of the blocks,
-    after their pooling; the embedding has ``hidden`` values.
+    It has one block for each of ``widths`` (3×3 convolution, batch norm, ReLU, 2×2 max-pooling) and one
+    hidden layer. The maps are flattened, not averaged, so the image size is part of the network. Features are
+    the outputs of the blocks, after their pooling; the embedding has ``hidden`` values.
     """
     height, width = (side >> len(widths) for side in image_size(img_size))
     stages = [
@@ -106,11 +113,12 @@ def simple_cnn(
     hidden: Sequence[int] = (256, 64),
     drop_rate: float = 0.0,
 ) -> StagedNet:
-    """A CNN of the simplest kind: 3×3 convolution with bias, ReLU and 2×2 max-pooling per width; no normalisation.
+    """Create a very simple CNN, without normalization.
 
-    Global average pooling, then hidden layers with ReLU; 71,306 parameters for one channel and 10 classes (70,851 for 3 classes;
-    11,875 for 3 classes with widths (32, 32) and one hidden layer of 64). Features are the outputs of the convolutions' blocks,
-    after their pooling; the embedding is the last hidden layer.
+    It has one block for each of ``widths`` (3×3 convolution with bias, ReLU, 2×2 max-pooling), global average
+    pooling, and hidden layers with ReLU: 71,306 parameters for one channel and 10 classes (70,851 for 3
+    classes; 11,875 for 3 classes with widths (32, 32) and one hidden layer of 64). Features are the outputs
+    of the blocks, after their pooling; the embedding is the last hidden layer.
     """
     stages = [
         nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2))
@@ -131,10 +139,11 @@ def simple_cnn(
 
 
 def tiny_cnn(*, num_classes: int = 10, in_chans: int = 1, width: int = 8, drop_rate: float = 0.0) -> StagedNet:
-    """Three 3×3 convolutions of widths w, 2w, 4w, halving the image between; for inputs of 4 pixels or more.
+    """Create a tiny CNN: three 3×3 convolutions of widths w, 2w, 4w, with 2×2 pooling.
 
-    6,274 parameters for ``width`` 8, one channel and 10 classes (1,702 for width 4). Features are the outputs of the
-    convolutions, before the pooling; the embedding has 4w values.
+    Images need at least 4 pixels per side. It has 6,274 parameters for ``width`` 8, one channel and 10
+    classes (1,702 for width 4). Features are the outputs of the convolutions, before the pooling; the
+    embedding has 4w values.
     """
     widths = (width, 2 * width, 4 * width)
     first, *others = (ConvNormAct(a, b) for a, b in zip((in_chans, *widths), widths, strict=False))

@@ -1,8 +1,9 @@
-"""The small networks of kdbench, by name; they come in through the hook that a plugin would use, and timm knows them too.
+"""The small networks of kdbench, by name, provided by the hook that plugins use.
 
-Names are those of the literature where timm has them free (``resnet20``, ``wrn_16_2``, ``vgg8``). timm's own ``vgg13`` is the
-ImageNet network, so the field's is ``cifar_vgg13`` here (and ``vgg8`` answers to ``cifar_vgg8``). Suites may also write
-``wrn-16-2`` with dashes, which timm's names cannot have.
+timm knows them too. Names are those of the literature where timm does not use them (``resnet20``,
+``wrn_16_2``, ``vgg8``). timm's own ``vgg13`` is the ImageNet network, so the CIFAR network is called
+``cifar_vgg13`` here (and ``vgg8`` is also called ``cifar_vgg8``). Suites may also write ``wrn-16-2`` with
+dashes, which timm does not allow in names.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ NETS: Mapping[str, Factory] = MappingProxyType(
         "cifar_vgg13": partial(cifar_vgg, VGG13),
     }
 )
-"""Small networks by the name that timm knows them by."""
+"""Small networks by their name in timm."""
 
 ALIASES: Mapping[str, Factory] = MappingProxyType({n.replace("_", "-"): f for n, f in NETS.items() if n.startswith("wrn_")})
-"""Further spellings, for suites only."""
+"""Alternative spellings, for suites only."""
 
 
 @hookimpl
 def kdbench_models() -> Mapping[str, Callable[..., nn.Module]]:
-    """All small networks, under their names and aliases."""
+    """Provide all small networks, under their names and aliases."""
     return {**NETS, **ALIASES}
 
 
 def register_with_timm(timm: ModuleType) -> None:
-    """Make ``timm.create_model(name, …)`` work for every small network whose name timm has free.
+    """Register the small networks with timm, except where it already uses the name.
 
     Suites get the network of this module in any case.
     """
@@ -63,7 +64,7 @@ def register_with_timm(timm: ModuleType) -> None:
 
 
 def _entrypoint(name: str, factory: Factory) -> Factory:
-    """The factory as timm calls it."""
+    """Wrap a factory in the signature that timm calls."""
 
     def entrypoint(
         pretrained: bool = False,

@@ -8,21 +8,22 @@ from torch import Tensor, nn
 
 
 class StagedNet(nn.Module):
-    """Stem, stages, pooling and a linear classifier, seen through timm's interface.
+    """Stem, stages, pooling and a linear classifier, with timm's interface.
 
-    ``forward(x) = forward_head(forward_features(x))``; ``forward_intermediates`` gives the output of each stage, the stem's not
-    among them.
+    ``forward(x) = forward_head(forward_features(x))``; ``forward_intermediates`` returns the output of each
+    stage, without the stem's.
 
     Args:
         stages: one module per feature stage.
-        widths: channels that each stage gives.
+        widths: output channels of each stage.
         reductions: input pixels per output pixel of each stage.
-        num_classes: C; 0 leaves the classifier out.
+        num_classes: C; 0 omits the classifier.
         in_chans: channels of the input.
-        stem: what comes before the first stage.
-        norm: what comes between the last stage and the pooling (pre-activation networks); no part of the last stage's feature.
-        pool: makes N×``widths[-1]``-like vectors; global average pooling by default.
-        neck: what comes between pooling and classifier.
+        stem: module before the first stage.
+        norm: module between the last stage and the pooling (pre-activation networks); not part of the last
+            stage's feature.
+        pool: module that reduces the maps to vectors N×D; global average pooling by default.
+        neck: module between pooling and classifier.
         embedding: width of the classifier's input; ``widths[-1]`` by default.
         drop_rate: dropout before the classifier.
     """
@@ -58,24 +59,24 @@ class StagedNet(nn.Module):
         self.neck = neck if neck is not None else nn.Identity()
         self.drop = nn.Dropout(drop_rate)
         self.fc = _classifier(self.head_hidden_size, num_classes)
-        initialise(self)
+        initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Everything before the pooling."""
+        """Run everything before the pooling."""
         return self.norm(self.stages(self.stem(x)))  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pooling and classifier.
+        """Run the pooling and the classifier.
 
         Args:
-            x: what :meth:`forward_features` gave.
+            x: output of :meth:`forward_features`.
             pre_logits: return the classifier's input, N×D, instead of logits, N×C.
         """
         x = self.drop(self.neck(self.pool(x)))
         return x if pre_logits else self.fc(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, N×C."""
+        """Compute logits, N×C."""
         return self.forward_head(self.forward_features(x))
 
     def forward_intermediates(
@@ -87,15 +88,15 @@ class StagedNet(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Outputs of the stages, N×C×H×W each, as timm's models give them.
+        """Compute the outputs of the stages, N×C×H×W each, as timm's models do.
 
         Args:
             x: the input.
             indices: stages to return: the last n, or these indices, or (``None``) all.
-            norm: apply what comes after the last stage to its output.
-            stop_early: leave out the stages after the last one asked for.
-            output_fmt: ``NCHW``; there is no other.
-            intermediates_only: return the stages' outputs alone, instead of what :meth:`forward_features` gives and these.
+            norm: apply ``norm`` to the output of the last stage.
+            stop_early: skip the stages after the last requested one.
+            output_fmt: ``NCHW``, the only format.
+            intermediates_only: return only the stages' outputs, without that of :meth:`forward_features`.
         """
         if output_fmt != "NCHW":
             raise ValueError(f'output_fmt must be "NCHW", not "{output_fmt}"')
@@ -115,17 +116,17 @@ class StagedNet(nn.Module):
         return (x if stop_early and deepest < len(self.stages) - 1 else self.norm(x)), intermediates
 
     def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
+        """Return the last linear layer."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a new one for ``num_classes`` classes; the pooling stays as it is."""
+        """Replace the classifier by a new one; the pooling does not change."""
         self.num_classes = num_classes
         self.fc = _classifier(self.head_hidden_size, num_classes)
 
 
 class ConvNormAct(nn.Sequential):
-    """3×3 convolution, batch normalisation, ReLU."""
+    """3×3 convolution, batch normalization, ReLU."""
 
     def __init__(self, in_chans: int, width: int, stride: int = 1, bias: bool = False) -> None:
         super().__init__(
@@ -133,10 +134,11 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-def initialise(net: nn.Module) -> None:
-    """Initial weights: convolutions from N(0, 2/fan_out), biases zero, scales one; linear layers as PyTorch has them.
+def initialize(net: nn.Module) -> None:
+    """Initialize convolutions from N(0, 2/fan_out), with zero biases.
 
-    Source: He et al. 2015 (arXiv:1502.01852) with fan-out, as in RepDistiller's ``models/resnet.py``, ``wrn.py`` and ``vgg.py``.
+    Other layers keep PyTorch's initialization. Source: He et al. 2015 (arXiv:1502.01852) with fan-out, as in
+    RepDistiller's ``models/resnet.py``, ``wrn.py`` and ``vgg.py``.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -146,7 +148,7 @@ def initialise(net: nn.Module) -> None:
 
 
 def image_size(img_size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width, from one number or two."""
+    """Return height and width, from one number or two."""
     if isinstance(img_size, int):
         return img_size, img_size
     height, width = img_size

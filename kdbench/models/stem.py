@@ -1,4 +1,4 @@
-"""The small stem: ResNet-like networks of timm made fit for images of 28 to 32 pixels."""
+"""The small stem, which adapts timm's ResNets to images of 28 to 32 pixels."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from kdbench.errors import KdbenchError
 
 
 def has_stem(model: nn.Module) -> bool:
-    """Whether :func:`use_small_stem` knows how to replace a network's stem."""
+    """Whether :func:`use_small_stem` can replace a network's stem."""
     return isinstance(model, ResNet | RegNet)
 
 
 def use_small_stem(model: nn.Module, name: str) -> None:
     """Replace a network's stem by 3×3, stride 1, without pooling, in place.
 
-    Of networks with a deep stem (``resnet18d``, ``test_resnet``) or a 3×3 one (``regnetx_002``) only the stride changes; a 7×7
-    convolution is replaced by a new 3×3 one, drawn from the global generator. ``feature_info`` is corrected accordingly.
+    In networks with a deep stem (``resnet18d``, ``test_resnet``) or a 3×3 one (``regnetx_002``) only the
+    stride changes; a 7×7 convolution is replaced by a new 3×3 one, drawn from the global generator.
+    ``feature_info`` is updated.
 
     Args:
         model: a ResNet, ResNeXt, SE-ResNet or RegNet of timm.
-        name: what the suite calls it.
+        name: its name in the suite.
 
     Raises:
         KdbenchError: the network has no such stem.
@@ -44,13 +45,13 @@ def use_small_stem(model: nn.Module, name: str) -> None:
     else:
         raise KdbenchError(
             f'stem: small does not fit "{name}" ({type(model).__name__}); it is for timm\'s ResNets (resnet*, resnext*, seresnet*, '
-            "wide_resnet* and their kin) and RegNets (regnet*); leave stem out for this one"
+            "wide_resnet* and similar) and RegNets (regnet*); remove stem for this model"
         )
 
 
 def _conv3x3(old: nn.Conv2d) -> nn.Conv2d:
     new = nn.Conv2d(old.in_channels, old.out_channels, 3, padding=1, bias=old.bias is not None)
-    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")  # as timm's ResNet draws its own
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")  # as in timm's ResNet
     return new
 
 

@@ -1,4 +1,4 @@
-"""Watching what goes through single modules of a network, by forward hooks that are gone afterwards."""
+"""Temporary forward hooks that record the inputs or outputs of single modules."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from kdbench.models.call import call
 
 
 class Tap:
-    """What went through a module in the latest run."""
+    """The value that went through a module in the latest run."""
 
     def __init__(self) -> None:
         self.found: Any = None
         self.waiting: set[Tap] | None = None
-        """Taps that have nothing yet, shared by all; when the last one is served, the run ends."""
+        """Taps without a value yet, shared by all; when none is left, the run ends."""
 
     def take(self, value: Any) -> Any:
-        """Keep a tensor, and return what goes on through the network in its place: a copy, since that may be changed in place."""
+        """Keep a tensor, and return a copy that goes on through the network instead.
+
+        The network may change the copy in place.
+        """
         self.found = value[0] if isinstance(value, tuple) and value else value
         if self.waiting is not None:
             self.waiting.discard(self)
@@ -31,19 +34,19 @@ class Tap:
         return value.clone() if isinstance(value, Tensor) else None
 
     def value(self, what: str) -> Tensor:
-        """What went through, or an error that says ``what`` did not run."""
+        """Return the value, or raise an error that says that ``what`` did not run."""
         if self.found is None:
-            raise KdbenchError(f"{what} did not run, so nothing can be seen there")
+            raise KdbenchError(f"{what} did not run, so it has no output to observe")
         return as_tensor(self.found, what)
 
 
 class DeepEnough(BaseException):
-    """Ends a forward pass; no ``except Exception`` in a network catches it."""
+    """Ends a forward pass early; no ``except Exception`` in a network catches it."""
 
 
 @contextmanager
 def tapped(module: nn.Module, before: bool) -> Iterator[Tap]:
-    """Watch a module's output, or (``before``) its first input, while the context lasts."""
+    """Record a module's output, or (``before``) its first input, within a context."""
     tap = Tap()
 
     def pre_hook(_module: nn.Module, args: tuple[Any, ...]) -> Any:
@@ -61,7 +64,7 @@ def tapped(module: nn.Module, before: bool) -> Iterator[Tap]:
 
 
 def run_until(model: nn.Module, x: Inputs, taps: list[Tap]) -> None:
-    """Run until every tap has something."""
+    """Run until every tap has a value."""
     waiting = set(taps)
     for tap in taps:
         tap.waiting = waiting
@@ -70,7 +73,7 @@ def run_until(model: nn.Module, x: Inputs, taps: list[Tap]) -> None:
 
 
 def as_tensor(value: Any, what: str) -> Tensor:
-    """A value that must be a tensor, or an error that says what was expected to be one."""
+    """Return a value that must be a tensor, or raise an error that names it."""
     if not isinstance(value, Tensor):
         raise KdbenchError(f"{what}: a tensor was expected, not {type(value).__name__}")
     return value

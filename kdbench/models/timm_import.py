@@ -1,4 +1,7 @@
-"""Registers the small networks with timm as soon as timm is imported, so that ``import kdbench`` itself imports neither timm nor torch."""
+"""Registration of the small networks with timm as soon as timm is imported.
+
+So ``import kdbench`` itself imports neither timm nor torch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 
 def register_when_imported() -> None:
-    """Register at once if timm is imported already, otherwise right after its import."""
+    """Register now if timm is imported already, otherwise right after its import."""
     timm = sys.modules.get("timm")
     if timm is not None:
         _register(timm)
@@ -21,10 +24,10 @@ def register_when_imported() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds timm where the other finders do, and has its loader report when it is done."""
+    """Finds timm as the other finders do, and wraps its loader."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Spec of timm; ``None``, which leaves it to the other finders, for every other module."""
+        """Return the spec of timm; ``None`` for other modules, so other finders are used."""
         if name != "timm":
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
@@ -35,7 +38,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """timm's own loader, which it is in every respect but what follows the import."""
+    """Behaves like timm's own loader, but registers the networks after the import."""
 
     def __init__(self, loader: Loader, finder: _Finder) -> None:
         self._loader = loader
@@ -45,11 +48,11 @@ class _Loader(Loader):
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """The loader's own answer."""
+        """Return the original loader's result."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Import timm, leaving no trace in its module; then register."""
+        """Import timm, leaving no trace in its module, then register."""
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
@@ -64,5 +67,5 @@ def _register(timm: ModuleType) -> None:
         from kdbench.models.small import register_with_timm
 
         register_with_timm(timm)
-    except Exception as error:  # timm must work whatever happens to kdbench
-        warnings.warn(f"kdbench's networks are not known to timm: {type(error).__name__}: {error}", stacklevel=2)
+    except Exception as error:  # timm must work even if kdbench does not
+        warnings.warn(f"kdbench could not register its networks with timm: {type(error).__name__}: {error}", stacklevel=2)

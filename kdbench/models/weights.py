@@ -15,15 +15,16 @@ from kdbench.errors import KdbenchError, did_you_mean
 
 
 def load_weights(model: nn.Module, path: Path | str, name: str) -> None:
-    """Load a safetensors file into a network; every tensor must fit, the classifier's too.
+    """Load a safetensors file into a network; every tensor must fit.
 
     Args:
         model: the network.
         path: the file.
-        name: what the suite calls the model.
+        name: the model's name in the suite.
 
     Raises:
-        KdbenchError: the file is missing or no safetensors file, or a tensor does not fit (the first one is named).
+        KdbenchError: the file is missing or not a safetensors file, or a tensor does not fit (the first one
+            is named).
     """
     path = Path(path)
     if not path.is_file():
@@ -36,11 +37,15 @@ def load_weights(model: nn.Module, path: Path | str, name: str) -> None:
     problem = _first_mismatch(model.state_dict(), found)
     if problem:
         raise KdbenchError(f'weights of model "{name}": {path} does not fit: {problem}')
-    model.load_state_dict(found, strict=False)  # what is left out shares its memory with something that is there
+    model.load_state_dict(found, strict=False)  # a missing tensor shares its memory with one that is present
 
 
 def require_pretrained(name: str) -> None:
-    """Raise :class:`KdbenchError` where timm has no pretrained weights for a model, tag included."""
+    """Check that timm has pretrained weights for a model, including its tag.
+
+    Raises:
+        KdbenchError: it has none.
+    """
     if ":" in name or timm.models.is_model_pretrained(name):
         return
     architecture, _, tag = name.partition(".")

@@ -9,7 +9,7 @@ from kdbench.models.staged import StagedNet
 
 
 class PreActBlock(nn.Module):
-    """Batch norm, ReLU, 3×3 convolution, twice, around a shortcut; nothing after the sum.
+    """Batch norm, ReLU and 3×3 convolution, twice, around a shortcut.
 
     Where the number of channels changes, the shortcut is a 1×1 convolution of the activated input.
 
@@ -39,9 +39,10 @@ class PreActBlock(nn.Module):
 def wide_resnet(
     depth: int, widen: int, *, num_classes: int = 10, in_chans: int = 3, block_drop_rate: float = 0.0, drop_rate: float = 0.0
 ) -> StagedNet:
-    """WRN-``depth``-``widen`` for 32-pixel images.
+    """Create WRN-``depth``-``widen`` for 32-pixel images.
 
-    Features are the outputs of the three groups: sums, before the next batch norm and ReLU, as in RepDistiller's ``models/wrn.py``.
+    Features are the outputs of the three groups: the sums, before the next batch norm and ReLU, as in
+    RepDistiller's ``models/wrn.py``.
 
     Args:
         depth: layers, 6n+4: 16, 22, 28, 40.

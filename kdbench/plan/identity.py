@@ -1,14 +1,16 @@
-"""What a trial, a network or a measurement is, in a form whose digest survives new keys in the schema.
+"""Identities of trials, networks and measurements.
 
-Ids and seeds are digests. If they covered whatever keys the schema happens to have, a key added with a default would change every id,
-and finished records would be lost. So the canonical form of a model holds
+Their digests survive new keys in the schema.
+
+Ids and seeds are digests. If they covered whatever keys the schema happens to have, a key added with a
+default would change every id, and finished records would be lost. So the canonical form of a model holds
 
 - always: the keys of version 1, listed below and frozen;
 - a key added later: only where its value differs from its default (a required key: always);
 - never: labels, options and paths, which say how things are called and where they lie.
 
-Adding a field with a default to a schema therefore needs no edit here, on one condition: **the default means what training did before
-the field existed, and never changes afterwards**.
+Adding a field with a default to a schema therefore needs no edit here, on one condition: **the default means
+what training did before the field existed, and never changes afterwards**.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ VERSION_1: Mapping[str, frozenset[str]] = {
 """Keys of version 1 by class name, which subclasses share. Frozen: a key that is added later does not belong here."""
 
 IGNORED: Mapping[str, Mapping[str, Any]] = {"DatasetSpec": {"options": {}, "label": None}}
-"""Keys of version 1 that never count, with the value that stands for all of theirs."""
+"""Keys of version 1 that never count, with the value that replaces all of theirs."""
 
 
 def canonical(model: BaseModel) -> dict[str, Any]:
@@ -64,12 +66,15 @@ def canonical(model: BaseModel) -> dict[str, Any]:
 
 
 def trial_identity(trial: Trial) -> dict[str, Any]:
-    """What a trial is: the data behind ``Trial.id``. A weights file counts by its content, not by its path."""
+    """Return what identifies a trial, the data behind ``Trial.id``.
+
+    A weights file counts by its content, not by its path.
+    """
     return {**canonical(trial), "model": student_identity(trial)}
 
 
 def student_identity(trial: Trial) -> dict[str, Any]:
-    """What decides the initial weights of a trial's student, beside the seed and the weights file."""
+    """Return what decides a student's initial weights, besides seed and weights file."""
     own = canonical(trial.model)
     return own if trial.weights_digest is None else {**own, "weights": "file"}
 
@@ -98,7 +103,7 @@ def _counts(field: FieldInfo, value: Any, plain: Any) -> bool:
 
 
 def _plain(value: Any, dumped: Any) -> Any:
-    """``dumped``, the JSON form of ``value``, with every model inside in its canonical form."""
+    """Convert ``dumped``, the JSON form of ``value``, to the canonical form."""
     if isinstance(value, BaseModel):
         return canonical(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,7 @@
-"""From a suite to trials and cohorts: grids, seeds, teachers, generations and assistants expanded. A pure function, and fast."""
+"""The planner: expands a suite into trials and cohorts.
+
+It expands grids, seeds, teachers, generations and assistants, as a fast pure function.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +179,7 @@ def _stream(trial: Trial, needs: Needs) -> str:
 
 
 def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> tuple[Cohort, ...]:
-    """Put trials that share their batch stream, and do not wait for each other, into cohorts."""
+    """Group trials that share their batch stream and do not wait for each other."""
     needs = {i: needs_of(t.method, t.params, registry) for i, t in trials.items()}
     streams = {i: _stream(t, needs[i]) for i, t in trials.items()}
     level: dict[str, int] = {}

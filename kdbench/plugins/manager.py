@@ -38,7 +38,8 @@ def load_registry(
     Args:
         files: Python files, in order; a file named twice is loaded once.
         locations: for files that a suite names, where it does.
-        objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules with hooks.
+        objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules
+            with hooks.
 
     Raises:
         PluginError: a plugin cannot be found or imported, or implements a hook that does not exist.

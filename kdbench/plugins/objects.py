@@ -1,4 +1,4 @@
-"""Plugins made of what is at hand in Python: classes, model factories, objects with hooks."""
+"""Plugins from Python objects: classes, model factories, objects with hooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def as_plugin(given: Any, has_hooks: Callable[[Any], bool]) -> tuple[Any, str]:
     """Make a plugin of an object, and name it.
 
     Args:
-        given: a Method, Dataset or Task class, a mapping of names to model factories, or anything with hooks (a module, an object).
+        given: a Method, Dataset or Task class, a mapping of names to model factories, or anything with hooks
+            (a module, an object).
         has_hooks: whether an object implements a hook.
 
     Raises:

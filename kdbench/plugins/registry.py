@@ -67,9 +67,10 @@ class Registry:
         return self._mapping("kdbench_reporters", "report format")
 
     def check(self) -> None:
-        """Ask every providing hook once, so that what is wrong with a plugin shows before anything trains.
+        """Call every providing hook once, so that plugin errors appear before training.
 
-        The digests of the methods' sources are taken now as well: what is edited during a run is not what runs.
+        The digests of the methods' sources are taken now as well: what is edited during a run is not what
+        runs.
 
         Raises:
             PluginError: a hook raises, provides something else than it should, or claims a taken name.
@@ -87,7 +88,9 @@ class Registry:
         return table[name]
 
     def notify(self, event: str, warn: Callable[[str], None], **arguments: Any) -> None:
-        """Tell every plugin of an event. One that raises is named in a warning, and keeps it from nobody else.
+        """Notify every plugin of an event.
+
+        A plugin that raises is named in a warning, and the others are notified all the same.
 
         Args:
             event: name of the hook, such as ``kdbench_trial_started``.

@@ -1,4 +1,7 @@
-"""The files beside a record: the trial, the history, predictions, weights, and the source of a method that has no package."""
+"""The files beside a record.
+
+They are the trial, the history, predictions, weights, and the source of a method that has no package.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def write_companions(
     student: Mapping[str, Tensor] | None,
     source: str | None,
 ) -> None:
-    """Write the companions of a record into an empty folder; see :meth:`kdbench.results.store.Store.save`."""
+    """Write a record's companions into an empty folder.
+
+    See :meth:`kdbench.results.store.Store.save`.
+    """
     content = {"version": VERSIONS["trial"], **trial.model_dump(mode="json")}
     (folder / "trial.json").write_bytes(json.dumps(content, indent=2).encode())
     if history:
@@ -54,7 +60,8 @@ def read_history(folder: Path) -> pd.DataFrame:
     """
     path = folder / "history.csv"
     try:
-        # The python engine reads every float exactly; the default of older releases is off by a last bit now and then.
+        # The python engine reads every float exactly; the default of older releases is off by a last bit now
+        # and then.
         return pd.read_csv(path, engine="python").rename(columns=RENAMED_COLUMNS) if path.exists() else pd.DataFrame()
     except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
         raise StoreError(f"the history of trial {folder.name} in {folder.parents[1]} cannot be read: {error}") from error

@@ -43,7 +43,7 @@ def temporary(path: Path) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever stops the process or the machine."""
+    """Write a file atomically, so that it is never incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(path)
     try:
@@ -60,7 +60,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another, which may exist; :func:`tidy` repairs what a kill in between leaves."""
+    """Replace a folder, which need not exist, by another.
+
+    :func:`tidy` repairs the result of a kill in between.
+    """
     if not target.exists():
         os.replace(new, target)
     else:
@@ -81,7 +84,8 @@ def tidy(folder: Path, *, own: bool = True) -> None:
 
     Args:
         folder: whose files are meant.
-        own: whether this process writes nothing there now: what bears its number is a dead one's of the same number.
+        own: whether this process writes nothing there now: what bears its number is a dead one's of the same
+            number.
     """
     for left in sorted(folder.glob("*.tmp-*")):
         name, _, owner = left.name.rpartition(".tmp-")

@@ -1,4 +1,7 @@
-"""JSON files of a runs folder: migrated on reading, quarantined when damaged, left alone when a newer kdbench wrote them."""
+"""JSON files of a runs folder.
+
+They are migrated on reading, quarantined if damaged, and left alone if a newer kdbench wrote them.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ class JsonFiles:
         return upgrade(kind, data, path, self.renamed) if old_record else upgrade(kind, data, path)
 
     def refuse_newer(self, kind: Kind, path: Path) -> None:
-        """Raise :class:`NewerFormat` if a newer version of kdbench wrote a file; what is damaged or absent is no concern here."""
+        """Raise :class:`NewerFormat` if a newer version of kdbench wrote a file.
+
+        Damaged and missing files are ignored.
+        """
         with suppress(ValueError, KeyError, SafetensorError, FileNotFoundError):
             if kind == "checkpoint":
                 with safe_open(path, framework="pt") as file:
@@ -69,7 +75,7 @@ class JsonFiles:
             write_whole(path, value.model_dump_json(indent=2).encode())
 
     def load_json(self, path: Path, kind: Kind, model: type[M], what: str) -> M | None:
-        """The content of a file, or ``None`` where there is none; a damaged file is quarantined.
+        """Read a file, or ``None`` if it does not exist; a damaged file is quarantined.
 
         Raises:
             StoreError: it cannot be read, or a newer version of kdbench wrote it.

@@ -29,7 +29,8 @@ class Merged:
         copied: records that were copied.
         known: records that were there already.
         suites: names of the suites that the folder holds now.
-        conflicts: a sentence for each record or profile that differs from the one that was there, which stays.
+        conflicts: a sentence for each record or profile that differs from the one that was there, which
+            stays.
     """
 
     copied: int = 0
@@ -41,9 +42,10 @@ class Merged:
 def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
     """Copy what other runs folders hold into one: records with their companions, profiles, latencies and plans.
 
-    A record conflicts with one of the same trial that has other weights or predictions (times always differ); a finished record
-    replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts; rows conflict where the same pair,
-    method, grid point and seed mean another trial (other epochs, for example).
+    A record conflicts with one of the same trial that has other weights or predictions (times always differ);
+    a finished record replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts;
+    rows conflict where the same pair, method, grid point and seed mean another trial (other epochs, for
+    example).
 
     Raises:
         StoreError: a folder is not a runs folder, or cannot be read or written.

@@ -1,10 +1,12 @@
 """Files of older versions, brought up to date as they are read; files of newer versions, refused in one sentence.
 
-Every JSON file that kdbench writes carries a ``version`` by kind; plans, profiles and ``trial.json`` of version 1 carry none. To change
-a format, raise the version in its model and append a function ``version n → version n + 1`` to ``MIGRATIONS``. It gets plain data
-and needs to know nothing but these two versions. A key that is added with a default needs no new version.
+Every JSON file that kdbench writes carries a ``version`` by kind; plans, profiles and ``trial.json`` of
+version 1 carry none. To change a format, raise the version in its model and append a function
+``version n → version n + 1`` to ``MIGRATIONS``. It gets plain data and needs to know nothing but these two
+versions. A key that is added with a default needs no new version.
 
-The parts of a report's copy of its records that carry no version (scores, histories, predictions) have that of its ``plan.json``.
+The parts of a report's copy of its records that carry no version (scores, histories, predictions) have that
+of its ``plan.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ NOTHING_RENAMED: Renamed = {}
 
 
 class NewerFormat(StoreError):
-    """A file that a newer version of kdbench wrote. It is never treated as damaged, nor overwritten."""
+    """A file that a newer version of kdbench wrote.
+
+    It is never treated as damaged, and never overwritten.
+    """
 
 
 def upgrade(kind: Kind, data: Any, source: Path | str, renamed: Renamed = NOTHING_RENAMED) -> Json:
@@ -159,7 +164,7 @@ def _per_sample(data: Json) -> Json:
 
 
 RENAMED_COLUMNS = {"images_per_second": "samples_per_second"}
-"""Columns of ``history.csv``, which carries no version, that older files call otherwise."""
+"""Columns of ``history.csv`` by their older names; the file has no version."""
 
 MIGRATIONS: Mapping[Kind, tuple[Callable[[Json, Renamed], Json], ...]] = {
     "record": (_record_1,),
@@ -169,7 +174,7 @@ MIGRATIONS: Mapping[Kind, tuple[Callable[[Json, Renamed], Json], ...]] = {
     "latency": (_latency_1,),
     "checkpoint": (_checkpoint_1,),
 }
-"""For each kind of file, the function that leads from version 1 to 2, from 2 to 3, and so on."""
+"""Migrations of each kind of file: from version 1 to 2, from 2 to 3, and so on."""
 
 VERSIONS: Mapping[Kind, int] = {kind: len(steps) + 1 for kind, steps in MIGRATIONS.items()}
 """The version in which each kind of file is written."""

@@ -1,4 +1,7 @@
-"""Plans of one suite, joined: from several runs folders, or from a narrower run and the runs before it."""
+"""Merging of plans of one suite.
+
+They come from several runs folders, or from a narrower run and the runs before it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,10 @@ def joined(first: Plan, second: Plan) -> Plan:
 def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_record: Callable[[str], bool]) -> Plan:
     """A plan and the rows of earlier runs of its suite that it leaves out, so that a narrower run hides nothing.
 
-    A stored row is kept where it still belongs beside the new ones and has a record: the suite's file still has its method entry,
-    its trial differs from the new ones of the pair by no more than the method and the seed (of the same entry: by the seed alone),
-    and the new plan replaces neither the row nor any of its teachers by another trial.
+    A stored row is kept where it still belongs beside the new ones and has a record: the suite's file still
+    has its method entry, its trial differs from the new ones of the pair by no more than the method and the
+    seed (of the same entry: by the seed alone), and the new plan replaces neither the row nor any of its
+    teachers by another trial.
 
     Args:
         new: what is run now.
@@ -40,7 +44,8 @@ def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_recor
         has_record: whether a trial has a record.
 
     Returns:
-        ``new`` itself where there is nothing to keep; otherwise both, rows in the order of ``stored``, and then the new ones.
+        ``new`` itself where there is nothing to keep; otherwise both, rows in the order of ``stored``, and
+        then the new ones.
     """
     now = {row_of(new, e): e for e in new.entries}
     before = {row_of(stored, e): e for e in stored.entries}

@@ -1,4 +1,4 @@
-"""Trials of version 1 whose id depended on a label: where they lie, and how they get the id that they have now."""
+"""Renaming of version 1's trials, whose ids depended on a label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdbench.results.migrations import VERSIONS, Renamed, renamed_trials, upgrad
 
 
 def find_renamed(root: Path) -> dict[str, str]:
-    """Old id → present id of the trials in a runs folder, from its plans and records of version 1."""
+    """Map old to present ids, from a runs folder's plans and records of version 1."""
     trials: dict[str, Any] = {}
     for path in (*root.glob("suites/*.json"), *root.glob("trials/*/record.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # whoever needs the file will say what is wrong with it

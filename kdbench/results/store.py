@@ -1,9 +1,11 @@
 """The runs folder: whole records or none.
 
-Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``, ``profiles/<id>.json``,
-``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and ``quarantine/`` for what was found damaged.
-Everything is written under a temporary name and renamed. Files of older versions are brought up to date as they are read; files
-that a newer version wrote are left as they are, and needing one is an error.
+Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``,
+    ``profiles/<id>.json``,
+``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and ``quarantine/`` for
+what was found damaged. Everything is written under a temporary name and renamed. Files of older versions are
+brought up to date as they are read; files that a newer version wrote are left as they are, and needing one is
+an error.
 """
 
 from __future__ import annotations
@@ -59,14 +61,15 @@ class Store(JsonFiles):
             probe = self.root / ".probe"
             write_whole(probe, b"\0" * 4096)
             probe.unlink(missing_ok=True)
-            # Not while another process works here: it may be on another machine, where process numbers mean nothing.
+            # Not while another process works here: it may be on another machine, where process numbers mean
+            # nothing.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
                 for folder in (self.root, *(self.root / part for part in PARTS)):
                     tidy(folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from running suites in this folder. A killed process holds no lock.
+        """Lock the folder against other runs; a killed process holds no lock.
 
         Raises:
             StoreError: one does so already.
@@ -94,7 +97,7 @@ class Store(JsonFiles):
             lock.release()
 
     def bring_up_to_date(self, ids: Iterable[str]) -> None:
-        """Prepare for a run, which holds the lock: trials of version 1 get the ids that they have now.
+        """Give trials of version 1 their present ids; the caller must hold the lock.
 
         Args:
             ids: the trials of the run.
@@ -217,7 +220,7 @@ class Store(JsonFiles):
         return self.load_json(path, "profile", Profile, f"the profile {profile_id}")
 
     def save_latency(self, report: LatencyReport) -> None:
-        """Write what latencies were measured; :meth:`latency_data_path` is where its raw data go."""
+        """Write a latency report; its raw data go to :meth:`latency_data_path`."""
         self.save_json(self.root / "latency" / f"{report.id}.json", "latency", report)
 
     def latency(self, report_id: str) -> LatencyReport | None:
@@ -246,8 +249,9 @@ class Store(JsonFiles):
 
         Args:
             plan: the plan.
-            keep: names of the method entries in the suite's file: rows of earlier runs of the suite that belong beside those of
-                ``plan`` are kept, as :func:`kdbench.results.plans.with_earlier_rows` has it; none by default.
+            keep: names of the method entries in the suite's file: rows of earlier runs of the suite that
+                belong beside those of ``plan`` are kept, as :func:`kdbench.results.plans.with_earlier_rows`
+                has it; none by default.
 
         Returns:
             Number of rows that were kept.

@@ -15,7 +15,7 @@ def summary(cls: type[Any]) -> str:
 
 
 def arguments(cls: type[Any]) -> dict[str, str]:
-    """Descriptions in the ``Args`` sections of a class and of those that it inherits from, by name."""
+    """Collect descriptions in the ``Args`` sections of a class and its bases, by name."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         found |= _section(inspect.cleandoc(vars(base).get("__doc__") or ""))

@@ -44,7 +44,7 @@ def explain(error: ValidationError, locations: Locations, raw: Mapping[str, Any]
 
 
 def plain(finding: Any) -> str:
-    """One of pydantic's findings as part of a sentence, with the value that it is about."""
+    """Convert one of pydantic's findings to part of a sentence, with its value."""
     message = str(finding["msg"])
     if finding["type"] in MAPPINGS:
         message = "input should be a mapping"

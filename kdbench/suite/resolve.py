@@ -98,7 +98,8 @@ def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], I
         The same suite.
 
     Raises:
-        SuiteError: a name is unknown or a value is out of range; the sentence says where, and gives the nearest valid spelling.
+        SuiteError: a name is unknown or a value is out of range; the sentence says where, and gives the
+            nearest valid spelling.
         PluginError: a method or a data set is unknown, likewise.
     """
     _Resolver(loaded, registry, model_names).check()
@@ -114,7 +115,8 @@ class _Resolver:
         self.registry = registry
         self._model_names = model_names
         self._models: set[str] | None = None
-        # Entries may have been removed (--only) or added (the baseline) since, so their locations are looked up by name.
+        # Entries may have been removed (--only) or added (the baseline) since, so their locations are looked
+        # up by name.
         self._entry_index = _indices(loaded)
 
     def check(self) -> None:

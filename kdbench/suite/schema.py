@@ -1,8 +1,8 @@
 """What a suite may say: the pydantic models behind a suite's YAML, short spellings included.
 
-This is the only place that knows: ``Suite.model_validate`` takes what a file or a dict says, :func:`json_schema` tells editors,
-and the docstrings below are the descriptions that they show. The types hold plain values; names of methods, models and data
-sets are checked by :mod:`kdbench.suite.resolve`.
+This is the only place that knows: ``Suite.model_validate`` takes what a file or a dict says,
+:func:`json_schema` tells editors, and the docstrings below are the descriptions that they show. The types
+hold plain values; names of methods, models and data sets are checked by :mod:`kdbench.suite.resolve`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,14 @@ class DatasetSpec(Frozen):
         options: options of that data set (for example ``path`` of ``parquet`` and ``folder``).
         label: its name in reports; ``name`` by default.
         classes: keep only these classes (original numbers); they are renumbered from 0 in the order given.
-        limit: keep at most this many training samples and this many test samples, stratified, drawn with ``split_seed``.
-        validation: fraction of the training set held out for validation, stratified, drawn with ``split_seed``; every selection
-            is made on it.
-        test: if given, the training and test sets are pooled, and this fraction is held out as the test set in the same way.
-        split_seed: seed of all the splits above, the same for every trial of the suite, so that no teacher has seen a student's
-            validation set.
+        limit: keep at most this many training samples and this many test samples, stratified, drawn with
+            ``split_seed``.
+        validation: fraction of the training set held out for validation, stratified, drawn with
+            ``split_seed``; every selection is made on it.
+        test: if given, the training and test sets are pooled, and this fraction is held out as the test set
+            in the same way.
+        split_seed: seed of all the splits above, the same for every trial of the suite, so that no teacher
+            has seen a student's validation set.
     """
 
     name: str
@@ -82,7 +84,8 @@ class Recipe(Frozen):
     """How a network is trained.
 
     Args:
-        epochs: passes over the training set; 0 evaluates a network without training it (a pretrained teacher).
+        epochs: passes over the training set; 0 evaluates a network without training it (a pretrained
+            teacher).
         batch_size: samples per step.
         drop_last: skip the last batch of an epoch when it is incomplete.
         optimizer: a name that timm's ``create_optimizer_v2`` knows.
@@ -90,15 +93,17 @@ class Recipe(Frozen):
         weight_decay: weight decay, decoupled or not depending on the optimizer.
         momentum: momentum, for optimizers that have one.
         optimizer_kwargs: further arguments of the optimizer.
-        decay_norm_and_bias: whether weight decay also applies to normalization parameters and biases, as in the field's
-            reference code.
-        schedule: learning-rate schedule: ``constant``, ``cosine``, ``multistep``, ``poly``, ``step`` or ``tanh``.
-        schedule_kwargs: further arguments of timm's scheduler (for example ``decay_milestones: [15, 25]``, in epochs).
+        decay_norm_and_bias: whether weight decay also applies to normalization parameters and biases, as in
+            the field's reference code.
+        schedule: learning-rate schedule: ``constant``, ``cosine``, ``multistep``, ``poly``, ``step`` or
+            ``tanh``.
+        schedule_kwargs: further arguments of timm's scheduler (for example ``decay_milestones: [15, 25]``, in
+            epochs).
         warmup_epochs: epochs of linear warm-up.
         min_lr: lowest learning rate of the schedule.
         clip_grad: largest norm of the gradient; no clipping by default.
-        augmentation: augmentation of training samples; the task defines its keys: ``crop_padding``, ``crop_mode`` and ``flip``
-            for images.
+        augmentation: augmentation of training samples; the task defines its keys: ``crop_padding``,
+            ``crop_mode`` and ``flip`` for images.
         precision: precision of forward passes; losses are always float32.
         channels_last: memory format of inputs and weights that have channels.
     """
@@ -134,8 +139,8 @@ class ModelSpec(Frozen):
     Args:
         model: a name that ``timm.create_model`` knows, or that of a plugin's model.
         kwargs: further arguments of the model.
-        stem: ``small`` replaces the stem of a ResNet-like model by a 3×3 convolution of stride 1 without pooling (for images of
-            28 to 32 pixels).
+        stem: ``small`` replaces the stem of a ResNet-like model by a 3×3 convolution of stride 1 without
+            pooling (for images of 28 to 32 pixels).
         weights: ``scratch``, ``pretrained`` (timm's), or the path of a safetensors file.
     """
 
@@ -153,10 +158,11 @@ class Network(ModelSpec):
         method: the method it is trained with; ``supervised`` by default.
         params: hyper-parameters of that method.
         teachers: its own teachers, by their names in ``networks:``.
-        preprocessing: how it wants its inputs, where that differs from the data; the task defines its keys: ``mean``, ``std`` and
-            ``size`` for images. Networks with timm's pretrained weights use their own mean and standard deviation.
-        seed: the network's seed when it is a teacher: a number (trained once for the whole suite), or ``same`` (trained once for
-            each of the suite's seeds).
+        preprocessing: how it wants its inputs, where that differs from the data; the task defines its keys:
+            ``mean``, ``std`` and ``size`` for images. Networks with timm's pretrained weights use their own
+            mean and standard deviation.
+        seed: the network's seed when it is a teacher: a number (trained once for the whole suite), or
+            ``same`` (trained once for each of the suite's seeds).
     """
 
     recipe: Annotated[dict[str, Any], KeysOf(Recipe)] = {}
@@ -197,12 +203,14 @@ class MethodEntry(Frozen):
         method: name of a method, built in or a plugin's.
         name: its name in reports; ``method`` by default.
         params: hyper-parameters of the method.
-        grid: lists of values by hyper-parameter; every combination is run, and the best on the validation set is chosen.
-        generations: number of born-again generations: the first learns from the student trained alone, each later one from the
-            one before it.
-        assistants: teacher assistants from large to small: each is taught with this method by the one before it, the first by
-            the pair's teacher.
-        pairs: names of the pairs to use it on; all pairs by default. ``supervised`` is always run on all pairs.
+        grid: lists of values by hyper-parameter; every combination is run, and the best on the validation set
+            is chosen.
+        generations: number of born-again generations: the first learns from the student trained alone, each
+            later one from the one before it.
+        assistants: teacher assistants from large to small: each is taught with this method by the one before
+            it, the first by the pair's teacher.
+        pairs: names of the pairs to use it on; all pairs by default. ``supervised`` is always run on all
+            pairs.
     """
 
     method: str
@@ -235,16 +243,18 @@ class Latency(Frozen):
 
     Args:
         devices: devices to measure on; one that this machine lacks is skipped, with the reason.
-        runtimes: how the network is run: ``eager`` (float32), ``channels_last`` (float32, N×H×W×C in memory), ``bf16`` (autocast),
-            ``compile`` (``torch.compile``), ``onnxruntime`` (needs the extra ``kdbench[onnx]``).
+        runtimes: how the network is run: ``eager`` (float32), ``channels_last`` (float32, N×H×W×C in memory),
+            ``bf16`` (autocast), ``compile`` (``torch.compile``), ``onnxruntime`` (needs the extra
+            ``kdbench[onnx]``).
         batch_sizes: samples per pass: 1 for the latency of one sample, more for throughput.
         threads: threads of torch and of ONNX Runtime; as many as the run uses by default.
         min_seconds: shortest time spent on each network in each setting, in seconds, without warm-up.
         min_rounds: smallest number of timed passes of each network in each setting.
-        blocks: number of turns that each network gets: every network is timed for a while, then all of them again. At least 2,
-            because the interval of a speed-up is computed over them.
-        processes: number of processes that the turns are divided among, one after the other, because a network's time depends a
-            little on where its process lies in memory. With three or more, the interval of a speed-up is computed over processes.
+        blocks: number of turns that each network gets: every network is timed for a while, then all of them
+            again. At least 2, because the interval of a speed-up is computed over them.
+        processes: number of processes that the turns are divided among, one after the other, because a
+            network's time depends a little on where its process lies in memory. With three or more, the
+            interval of a speed-up is computed over processes.
         max_spread: a result is called unstable if its interquartile range divided by its median exceeds this.
     """
 
@@ -285,7 +295,8 @@ class ReportSpec(Frozen):
     """How the leaderboard is shown.
 
     Args:
-        columns: columns in order, by their names in ``kdbench list columns``; by default those that have something to show.
+        columns: columns in order, by their names in ``kdbench list columns``; by default those that have
+            something to show.
         sort: the column that students are sorted by, best first; a leading ``-`` reverses the order.
     """
 

@@ -1,4 +1,4 @@
-"""Settings from the command line (``recipe.lr=0.1``), put into a suite before it is validated."""
+"""Settings from the command line (``recipe.lr=0.1``), applied before validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marks on the types of a suite's keys, and a walk along them: what may stand at a path of keys."""
+"""Marks on the types of a suite's keys, and a walk along paths of keys."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Short:
 
 @dataclass(frozen=True)
 class KeysOf:
-    """Marks a mapping whose keys are some of a model's, checked once it is merged with others.
+    """Marks a mapping with some of a model's keys, checked after it is merged.
 
     Args:
         model: the model.
@@ -89,7 +89,7 @@ def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any, marks: Sequence[Any] = ()) -> Iterator[Any]:
-    """The types that a union and marks come down to, and the marks for short spellings."""
+    """Unpack a union into its types and the marks for short spellings."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)

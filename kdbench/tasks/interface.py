@@ -1,4 +1,4 @@
-"""What a network takes and gives: all that is needed to make, run and measure it without data."""
+"""Interfaces of networks: what creating, running and measuring one needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Interface:
 
     Args:
         task: what is learnt.
-        spec: what the network takes, as :meth:`kdbench.tasks.task.Task.input_spec` describes it.
+        spec: the network's inputs, as :meth:`kdbench.tasks.task.Task.input_spec` describes them.
         num_classes: C.
     """
 
@@ -29,14 +29,14 @@ class Interface:
 
     @classmethod
     def of(cls, task: Task, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> Interface:
-        """The interface of a network with some preprocessing that learns from some data."""
+        """Return the interface of a network that learns from some data."""
         return cls(task, task.input_spec(data, preprocessing), data.num_classes)
 
     def example(self, batch_size: int = 1, generator: torch.Generator | None = None) -> Inputs:
-        """Inputs of so many samples, on the CPU: zeros, or drawn from a generator."""
+        """Create inputs of some samples, on the CPU: zeros, or drawn from a generator."""
         return self.task.example(self.spec, batch_size, generator)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the network's factory gets beside the suite's kwargs."""
+        """Arguments of the network's factory, in addition to the suite's kwargs."""
         return self.task.model_arguments(self.spec, self.num_classes)

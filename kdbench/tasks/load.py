@@ -1,4 +1,4 @@
-"""From a data set's name to data that are ready for training."""
+"""Loading: from a data set's name to data that are ready for training."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from kdbench.tasks.task import Task
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder where data lie: as given, else the environment's ``KDBENCH_DATA``, else ``./data``. It need not exist."""
+    """Choose the data root: as given, or ``KDBENCH_DATA``, or ``./data``.
+
+    It need not exist.
+    """
     return (given or Path(os.environ.get("KDBENCH_DATA") or "data")).expanduser()
 
 
 def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Dataset:
-    """Find a data set and check its options; reads no data.
+    """Find a data set and check its options, without reading data.
 
     Raises:
-        DataError: there is no such data set, or its options are not what it takes.
+        DataError: there is no such data set, or its options are invalid.
     """
     if spec.name not in datasets:
         hint = did_you_mean(spec.name, datasets) or f"; known are {', '.join(sorted(datasets))}"
@@ -41,15 +44,15 @@ def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Da
 
 
 def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]], task: Task) -> TaskData:
-    """Read a data set, take the subsets that the suite asks for, and cut the validation split.
+    """Read a data set, take the suite's subsets, and split off the validation set.
 
     The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split.
 
     Args:
-        spec: what the suite says.
+        spec: the data set in the suite.
         root: the data root.
         datasets: data set classes by name.
-        task: what is learnt.
+        task: the task.
 
     Raises:
         DataError: the data are missing, damaged or not what the suite says.
@@ -66,7 +69,7 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
     validation, train = _cut(train, spec.validation, "validation", spec.split_seed)
     for name, split in (("training", train), ("test", test)):
         if not len(split):
-            raise DataError(f'data set "{spec.name}": no {name} samples are left after the cuts that the suite asks for')
+            raise DataError(f'data set "{spec.name}": no {name} samples are left after the splits that the suite requests')
     return TaskData(
         name=spec.label or spec.name,
         train=train,
@@ -79,12 +82,12 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
 
 
 def _explain(error: ValidationError, known: list[str]) -> str:
-    # An unknown option first: where one is misspelt, pydantic says first that the right one is missing.
+    # Unknown options come first: if one is misspelled, pydantic first says that the right one is missing.
     first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        takes = f"it takes {', '.join(known)}" if known else "it takes none"
-        return f'unknown option "{where}"{did_you_mean(where, known) or f"; {takes}"}'
+        accepted = f"the options are {', '.join(known)}" if known else "it has no options"
+        return f'unknown option "{where}"{did_you_mean(where, known) or f"; {accepted}"}'
     if first["type"] == "missing":
         return f'the option "{where}" is missing'
     what = str(first["msg"]).removeprefix("Value error, ")
@@ -95,9 +98,9 @@ def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
     last = len(raw.class_names) - 1
     wrong = [c for c in classes if c > last]
     if wrong:
-        raise DataError(f'data set "{name}": classes names {wrong[0]}, and the classes run from 0 to {last}')
+        raise DataError(f'data set "{name}": classes includes {wrong[0]}, but the classes are 0 to {last}')
     if raw.train.targets.dim() != 1:
-        raise DataError(f'data set "{name}": classes can be chosen only where a sample has one target')
+        raise DataError(f'data set "{name}": classes can be chosen only if each sample has one target')
     if not classes or len(set(classes)) < len(classes):
         raise DataError(f'data set "{name}": classes must name each class once, not {list(classes)}')
     renumber = torch.full((last + 1,), -1, dtype=torch.int64)
@@ -116,7 +119,7 @@ def _pool(a: Split, b: Split) -> Split:
 
 
 def _cut(split: Split, share: float, purpose: str, seed: int) -> tuple[Split, Split]:
-    """The share that is cut off (at least one sample, unless it is 0), and the rest."""
+    """Split off a share (at least one sample, unless the share is 0)."""
     size = min(max(1, round(share * len(split))), len(split)) if share else 0
     cut, rest = stratified_cut(_strata(split), size, purpose, seed)
     return _take(split, cut), _take(split, rest)
@@ -127,7 +130,7 @@ def _limit(split: Split, limit: int, purpose: str, seed: int) -> Split:
 
 
 def _strata(split: Split) -> Tensor:
-    """The classes that a cut keeps in proportion; samples of many targets are all of one."""
+    """Return the classes to stratify by; one for all if samples have many targets."""
     return split.targets if split.targets.dim() == 1 else torch.zeros(len(split), dtype=torch.int64)
 
 

@@ -1,4 +1,4 @@
-"""Metrics: what a network's predictions are judged by."""
+"""Metrics of a network's predictions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from kdbench.plan.trial import MetricInfo
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that judges predictions.
+    """A number that scores predictions.
 
     Args:
-        label: what reports call it.
-        function: the metric of logits M×C (float32, on the CPU) and targets M (int64).
-        per_unit: values M, of logits and targets on any device, whose mean over an epoch is the metric of the training batches;
-            ``None`` for a metric that is no such mean, which training then goes without.
+        label: its name in reports.
+        function: computes the metric from logits M×C (float32, on the CPU) and targets M (int64).
+        per_unit: computes values M, from logits and targets on any device, whose mean over an epoch is the
+            metric of the training batches; ``None`` for a metric that is not such a mean, which training then
+            does not report.
         higher_is_better: whether a higher value is a better one.
         percent: whether it is a share in [0, 1], shown as a percentage.
     """
@@ -30,17 +31,17 @@ class Metric:
     percent: bool = True
 
     def info(self) -> MetricInfo:
-        """What reports must know of it."""
+        """Return what reports must know about it."""
         return MetricInfo(label=self.label, higher_is_better=self.higher_is_better, percent=self.percent)
 
 
 def correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Which units got their class the highest logit: bool, M."""
+    """Tell which units are predicted correctly: bool, M."""
     return logits.argmax(1) == targets
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Share of units that got their class the highest logit, in [0, 1]."""
+    """Compute the share of units that are predicted correctly, in [0, 1]."""
     return float(correct(logits, targets).double().mean())
 
 

@@ -1,4 +1,4 @@
-"""The training stream: whole batches in an order that is a pure function of seed and epoch."""
+"""The training stream: batches in an order that depends on seed and epoch only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdbench.method import Sampler
 from kdbench.seeding import named_generator
 
 Parameters = tuple[Tensor | None, ...]
-"""Parameters of an epoch's augmentation, each K×N×…, or of a batch's, each B×…."""
+"""Parameters of the augmentation of an epoch, each K×N×…, or of a batch, each B×…."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,13 @@ class StreamSettings:
     """How the batches of a cohort are made.
 
     Args:
-        batch_size: samples a batch (anchors a batch with ``class_pairs``, whose batches hold twice as many samples).
-        drop_last: leave out an incomplete last batch.
+        batch_size: samples per batch (anchors per batch with ``class_pairs``, whose batches have twice as
+            many samples).
+        drop_last: whether to drop an incomplete last batch.
         augmentation: complete settings of the task's augmentation.
         sampler: how batches are drawn, see :data:`kdbench.method.Sampler`.
-        seed: of the stream.
-        device: where batches are made.
+        seed: seed of the stream.
+        device: device of the batches.
         channels_last: memory format of inputs that have channels.
     """
 
@@ -43,40 +44,45 @@ class StreamSettings:
 
 
 class Source(Protocol):
-    """The training samples on the device, augmented on request."""
+    """The training samples on the device, with augmentation."""
 
     def draw(self, shape: torch.Size, generator: torch.Generator) -> Parameters:
-        """Draw the augmentation of an epoch for samples of a shape K×N, from a CPU generator."""
+        """Draw the augmentation of an epoch for K×N samples, from a CPU generator."""
 
     def batch(self, indices: Tensor, parameters: Parameters) -> Inputs:
-        """The inputs of some samples (int64, B, on the device), in memory of their own, with these parameters (each B×…)."""
+        """Create the inputs of a batch, in memory of their own.
+
+        Args:
+            indices: the samples, int64, B, on the device.
+            parameters: their augmentation, each B×….
+        """
 
 
 class PlainSource:
     """Samples without augmentation.
 
     Args:
-        inputs: of the training split.
-        device: where batches are made.
+        inputs: inputs of the training split.
+        device: device of the batches.
     """
 
     def __init__(self, inputs: Inputs, device: torch.device) -> None:
         self._inputs = map_inputs(lambda t: t.to(device), inputs)
 
     def draw(self, shape: torch.Size, generator: torch.Generator) -> Parameters:
-        """Nothing is drawn."""
+        """Draw nothing."""
         return ()
 
     def batch(self, indices: Tensor, parameters: Parameters) -> Inputs:
-        """The samples as they are."""
+        """Return the samples unchanged."""
         return select(self._inputs, indices)
 
 
 class TrainStream:
     """Batches of the training split, epoch by epoch.
 
-    The training set lies on the device. Order and augmentation parameters are drawn on the CPU, so that they are the same for
-    every device.
+    The training set is on the device. Order and augmentation parameters are drawn on the CPU, so that they
+    are the same on every device.
 
     Args:
         data: the data.
@@ -84,8 +90,8 @@ class TrainStream:
         source: the training samples on the device.
 
     Raises:
-        DataError: the training set is empty, or smaller than a batch where incomplete batches are left out; or partners of a class
-            are asked for and samples have no class of their own.
+        DataError: the training set is empty, or smaller than a batch although incomplete batches are dropped;
+            or partners of the same class are requested, but samples do not have one class each.
     """
 
     def __init__(self, data: TaskData, settings: StreamSettings, source: Source) -> None:
@@ -97,18 +103,18 @@ class TrainStream:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         count, size = len(self._targets), self.settings.batch_size
         return count // size if self.settings.drop_last else -(-count // size)
 
     @property
     def samples_per_epoch(self) -> int:
-        """Samples in all batches of an epoch, partners included."""
+        """Number of samples in all batches of an epoch, including partners."""
         anchors = min(len(self._targets), self.steps_per_epoch * self.settings.batch_size)
         return anchors if self._partners is None else 2 * anchors
 
     def epoch(self, e: int) -> Iterator[Batch]:
-        """The batches of epoch ``e``, each in memory of its own."""
+        """Yield the batches of epoch ``e``, each in memory of its own."""
         size, device = self.settings.batch_size, self.settings.device
         indices, parameters = self._draw(e)
         indices = indices.to(device)
@@ -120,9 +126,10 @@ class TrainStream:
             yield with_units(self._source.batch(chosen, drawn), self._targets[chosen], chosen)
 
     def _draw(self, e: int) -> tuple[Tensor, Parameters]:
-        """Indices K×N and augmentation parameters of an epoch, where K is 1, or 2 for anchors and partners.
+        """Draw indices K×N and augmentation parameters of an epoch.
 
-        The order comes first from the generator, so that it is the same with and without augmentation and partners.
+        K is 1, or 2 for anchors and partners. The order is drawn first, so that it is the same with and
+        without augmentation and partners.
         """
         generator = named_generator("data-epoch", self.settings.seed, e)
         order = torch.randperm(len(self._targets), generator=generator)
@@ -131,10 +138,10 @@ class TrainStream:
 
 
 def with_units(inputs: Inputs, targets: Tensor, indices: Tensor) -> Batch:
-    """A batch whose targets are those of the units that count.
+    """Create a batch, dropping targets that are padding.
 
     Args:
-        inputs: of N samples.
+        inputs: inputs of N samples.
         targets: N, or N×L with :data:`kdbench.data.types.PADDING` where there is no unit.
         indices: N.
     """
@@ -145,12 +152,12 @@ def with_units(inputs: Inputs, targets: Tensor, indices: Tensor) -> Batch:
 
 
 def unit_targets(split: Split) -> Tensor:
-    """Targets of the units that count, in the order of the samples: int64, M."""
+    """Return the targets that are not padding, in the order of the samples: int64, M."""
     return split.targets if split.targets.dim() == 1 else split.targets[split.targets != PADDING]
 
 
 def plain_batches(split: Split, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """The samples of a split in their order, as they are; the last batch may hold fewer."""
+    """Yield the samples of a split in order; the last batch may be smaller."""
     for start in range(0, len(split), batch_size):
         chosen = torch.arange(start, min(start + batch_size, len(split)))
         inputs = map_inputs(lambda t: t.to(device), select(split.inputs, chosen))
@@ -158,7 +165,7 @@ def plain_batches(split: Split, batch_size: int, device: torch.device) -> Iterat
 
 
 class _Partners:
-    """Draws, for each sample, another one of its class (itself, where it is the only one).
+    """Draws, for each sample, another one of its class (itself if it is the only one).
 
     Args:
         targets: classes, int64, N.
@@ -174,7 +181,7 @@ class _Partners:
         self.rank -= self.start
 
     def draw(self, anchors: Tensor, generator: torch.Generator) -> Tensor:
-        """A partner for each anchor."""
+        """Draw a partner for each anchor."""
         size, start, rank = self.size[anchors], self.start[anchors], self.rank[anchors]
         ahead = 1 + (torch.rand(len(anchors), generator=generator, dtype=torch.float64) * (size - 1)).long()
         return self.members[start + (rank + ahead) % size]
@@ -186,8 +193,8 @@ def _check(data: TaskData, settings: StreamSettings) -> None:
         raise DataError(f"the training set of {data.name} is empty")
     if settings.drop_last and count < settings.batch_size:
         raise DataError(
-            f"the training set of {data.name} holds {count} samples, less than one batch of {settings.batch_size}:"
-            " set recipe.batch_size lower, or recipe.drop_last to false"
+            f"the training set of {data.name} has {count} samples, fewer than one batch of {settings.batch_size}:"
+            " lower recipe.batch_size, or set recipe.drop_last to false"
         )
     if settings.sampler == "class_pairs" and data.train.targets.dim() != 1:
-        raise DataError(f"samples of {data.name} have no class of their own, so they cannot be drawn in pairs of one class")
+        raise DataError(f"samples of {data.name} do not have one class each, so they cannot be drawn in pairs of one class")

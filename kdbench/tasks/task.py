@@ -1,4 +1,4 @@
-"""The seam of tasks: all that the rest of kdbench knows of what is learnt."""
+"""The interface of tasks: everything that the rest of kdbench knows about one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from kdbench.tasks.metrics import ACCURACY, Metric
 from kdbench.tasks.stream import PlainSource, Source, StreamSettings, TrainStream, plain_batches
 
 InputSpec = Any
-"""Plain data (JSON) that describe what a network takes: the shape of an image, or length and vocabulary of a text."""
+"""Plain data (JSON) that describe a network's inputs.
+
+For example the shape of an image, or the length and vocabulary of a text.
+"""
 
 Preprocess = Callable[[Inputs], Inputs]
-"""From a batch's inputs as the stream makes them to those that one network takes; changes nothing in place."""
+"""Turns the stream's inputs into those of one network, changing nothing in place."""
 
 
 class NoSettings(BaseModel):
-    """Nothing can be set."""
+    """No settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,13 +40,13 @@ class NoSettings(BaseModel):
 class Task(ABC):
     """Base class of a task plugin (hook ``kdbench_tasks``).
 
-    A task is stateless. Units are what one prediction is about: a sample, or every token of a sample that is not padding.
-    Targets have a row a sample; where they are N×L, those equal to :data:`kdbench.data.types.PADDING` are left out, so that
-    methods and metrics see logits M×C and targets M.
+    A task is stateless. A unit is what one prediction is about: a sample, or every token of a sample that is
+    not padding. Targets have one row per sample; if they are N×L, those equal to
+    :data:`kdbench.data.types.PADDING` are dropped, so that methods and metrics see logits M×C and targets M.
 
-    ``name`` is what suites call it (``task: name``), ``unit`` what reports call one unit, ``metrics`` are computed on every split,
-    and methods are compared by the ``primary`` one. ``Augmentation`` says what ``recipe.augmentation`` may hold, ``Preprocessing``
-    what ``preprocessing`` of a network may.
+    ``name`` is its name in suites (``task: name``), ``unit`` the name of one unit in reports. ``metrics`` are
+    computed on every split, and methods are compared by the ``primary`` one. ``Augmentation`` is the schema
+    of ``recipe.augmentation``, ``Preprocessing`` that of a network's ``preprocessing``.
     """
 
     plugin_hook: ClassVar[str] = "kdbench_tasks"
@@ -55,23 +58,23 @@ class Task(ABC):
     Augmentation: ClassVar[type[BaseModel]] = NoSettings
     Preprocessing: ClassVar[type[BaseModel]] = NoSettings
 
-    # What is on disk and in the suite.
+    # Data and suite.
 
     def check(self, name: str, raw: RawData) -> None:
-        """Hold the data that a data set (which may be a plugin's) gave to the contract of ``RawData`` and of this task.
+        """Check that loaded data meet the contract of ``RawData`` and of this task.
 
         Raises:
-            DataError: they break it.
+            DataError: they do not.
         """
         for which, split in (("training", raw.train), ("test", raw.test)):
             check_targets(f'data set "{name}": the {which}', split.targets, len(raw.class_names))
 
     def statistics(self, train: Split) -> dict[str, Tensor]:
-        """What :meth:`preprocess` has to know of the training split, float32."""
+        """Compute what :meth:`preprocess` needs from the training split, float32."""
         return {}
 
     def augmentation(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check ``recipe.augmentation``, and give it the form that ids of trials are made from.
+        """Check ``recipe.augmentation`` and return its canonical form, for trial ids.
 
         Raises:
             pydantic.ValidationError: a key is unknown or a value is out of range.
@@ -79,7 +82,7 @@ class Task(ABC):
         return canonical(self.Augmentation.model_validate(dict(given)))
 
     def preprocessing(self, given: Mapping[str, Any] | None, spec: ModelSpec) -> dict[str, Any] | None:
-        """What a network wants of its inputs; ``None`` where it goes by the data.
+        """Return a network's preprocessing; ``None`` for that of the data.
 
         Args:
             given: ``preprocessing`` of the network in the suite.
@@ -90,11 +93,13 @@ class Task(ABC):
         """
         return canonical(self.Preprocessing.model_validate(dict(given))) or None if given else None
 
-    # What networks take.
+    # Inputs of networks.
 
     @abstractmethod
     def input_spec(self, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> InputSpec:
-        """Describe what a network with this preprocessing takes, in plain data: costs and latencies depend on nothing else.
+        """Describe the inputs of a network with this preprocessing, as plain data.
+
+        A network's costs and latencies must not depend on anything else about its inputs.
 
         Raises:
             DataError: the preprocessing does not fit the data.
@@ -102,16 +107,19 @@ class Task(ABC):
 
     @abstractmethod
     def example(self, spec: InputSpec, batch_size: int = 1, generator: torch.Generator | None = None) -> Inputs:
-        """Inputs that a network takes, on the CPU: zeros, or drawn from a generator."""
+        """Create inputs of a network, on the CPU: zeros, or drawn from a generator."""
 
     @abstractmethod
     def model_arguments(self, spec: InputSpec, num_classes: int) -> dict[str, Any]:
-        """Arguments that every model factory gets: ``num_classes``, and what it must know of the inputs."""
+        """Return model factories' arguments: ``num_classes``, and those of the inputs."""
 
     def preprocess(
         self, data: TaskData, preprocessing: Mapping[str, Any] | None, *, device: torch.device, channels_last: bool
     ) -> Preprocess:
-        """Make the function from a batch's inputs to those that a network takes; the default leaves them as they are."""
+        """Create the function from the stream's inputs to those of a network.
+
+        By default the inputs do not change.
+        """
         return lambda inputs: inputs
 
     def network_config(
@@ -134,29 +142,32 @@ class Task(ABC):
     # Batches.
 
     def source(self, data: TaskData, asked: StreamSettings) -> Source:
-        """The training samples on the device; the default does not augment."""
+        """Create the source of training samples on the device, by default unaugmented."""
         return PlainSource(data.train.inputs, asked.device)
 
     def stream(self, data: TaskData, asked: StreamSettings) -> TrainStream:
-        """The training stream.
+        """Create the training stream.
 
         Raises:
-            DataError: the data are too few, or do not suit what is asked.
+            DataError: there are too few data, or they do not suit the settings.
         """
         return TrainStream(data, asked, self.source(data, asked))
 
     def batches(self, split: Split, *, batch_size: int, device: torch.device, channels_last: bool) -> Iterator[Batch]:
-        """The samples of a split in their order, not augmented; the last batch may hold fewer."""
+        """Yield the samples of a split in order, unaugmented; the last batch may be short."""
         return plain_batches(split, batch_size, device)
 
     # Predictions.
 
     def scores(self, logits: Tensor, targets: Tensor) -> dict[str, float]:
-        """Every metric, and ``loss``, the mean cross-entropy in nats; nothing for no units.
+        """Compute every metric, and ``loss``, the mean cross-entropy in nats.
 
         Args:
             logits: float32, M×C, on the CPU.
             targets: int64, M.
+
+        Returns:
+            Values by name; empty if there are no units.
         """
         if len(targets) == 0:
             return {}
@@ -164,30 +175,33 @@ class Task(ABC):
         return {**found, "loss": float(F.cross_entropy(logits, targets))}
 
     def predictions(self, logits: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        """What is kept of the predictions on the test split: arrays of numbers; ``logits`` M×C and ``targets`` M by default."""
+        """Select what to store of the predictions on the test split: arrays of numbers.
+
+        By default these are ``logits`` M×C and ``targets`` M.
+        """
         return {"logits": logits.numpy(), "targets": targets.numpy()}
 
     @classmethod
     def info(cls) -> TaskInfo:
-        """What reports must know of the task."""
+        """Return what reports must know about the task."""
         return TaskInfo(
             name=cls.name, unit=cls.unit, metrics={name: m.info() for name, m in cls.metrics.items()}, primary=cls.primary
         )
 
 
 def check_targets(what: str, targets: Tensor, classes: int) -> None:
-    """Hold targets to the contract: int64, classes from 0, or padding where a sample has many.
+    """Check targets: int64, classes from 0, or padding where a sample has many.
 
     Args:
-        what: whose they are, for the message.
+        what: subject of the message.
         targets: N or N×L.
         classes: number of classes.
 
     Raises:
-        DataError: they break it.
+        DataError: they are invalid.
     """
     if targets.dtype != torch.int64 or targets.dim() not in (1, 2):
         raise DataError(f"{what} targets are {targets.dtype} of shape {tuple(targets.shape)}, not int64 N or N×L")
     known = targets if targets.dim() == 1 else targets[targets != PADDING]
     if len(known) and not 0 <= int(known.min()) <= int(known.max()) < classes:
-        raise DataError(f"{what} labels run from {int(known.min())} to {int(known.max())}, and there are {classes} class names")
+        raise DataError(f"{what} labels are {int(known.min())} to {int(known.max())}, but there are {classes} class names")

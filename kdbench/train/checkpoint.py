@@ -1,8 +1,8 @@
-"""Checkpoints of members: safetensors and JSON only, so that nothing executes on load.
+"""Checkpoints of members: safetensors and JSON only, so that no code runs on load.
 
-A checkpoint holds all that the next epoch depends on: weights of student and method, optimiser, generator states, past
-logits and history. The schedule needs none: it is a function of the number of steps taken. Written under a temporary
-name and renamed, a checkpoint is whole or absent.
+A checkpoint contains everything that the next epoch depends on: weights of student and method, optimizer,
+generator states, past logits and history. The schedule has no state: it is a function of the number of steps
+taken. A checkpoint is written under a temporary name and renamed, so it is never incomplete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
     Args:
         member: the member.
         path: the file.
-        extra: plain data to keep with it (costs so far, for example).
+        extra: plain data to store with it (for example the costs so far).
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -52,7 +52,7 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
             else:
                 numbers.setdefault(str(index), {})[key] = value
     groups: list[dict[str, Any]] = []
-    for number, group in enumerate(optimizer["param_groups"]):  # some optimisers count their steps here, in a tensor
+    for number, group in enumerate(optimizer["param_groups"]):  # some optimizers count their steps here, in a tensor
         tensors.update({f"group.{number}.{k}": v for k, v in group.items() if isinstance(v, Tensor)})
         groups.append({k: v for k, v in group.items() if not isinstance(v, Tensor)})
     meta = {
@@ -77,15 +77,15 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
 
 
 def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
-    """Bring a new member to the state that was saved.
+    """Restore the saved state of a member in a new one.
 
     Returns:
         The ``extra`` data that were saved with it.
 
     Raises:
         NewerFormat: a newer version of kdbench wrote the file.
-        CheckpointUnreadable: the file is damaged, or from another trial or an older version of the method; the member may
-            be changed by then and must be recreated.
+        CheckpointUnreadable: the file is damaged, or from another trial or an older version of the method;
+            the member may have changed by then and must be recreated.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -125,7 +125,7 @@ def _load_optimizer(member: Member, meta: dict[str, Any], tensors: dict[str, Ten
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         parameter = parameters[int(index)]
-        # In the parameter's memory format, so that every kernel goes the same way as before.
+        # In the parameter's memory format, so that the same kernels run as before.
         alike = value.shape == parameter.shape
         state.setdefault(int(index), {})[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if alike else value
     member.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer_groups"]})

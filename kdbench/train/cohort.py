@@ -1,7 +1,8 @@
-"""Training of a cohort: many members in lock-step on one batch stream, each teacher run once a batch.
+"""Training of a cohort: members in lock-step on one batch stream.
 
-A member gets bit for bit what it would get alone: it has its own random numbers, and what members share (the batch, the
-teachers' outputs) is checked for changes in place. A member that fails leaves; the others go on.
+Each teacher runs once per batch. A member is trained bit for bit as it would be alone: it has its own random
+numbers, and what members share (the batch, the teachers' outputs) is checked for changes in place. A member
+that fails leaves the cohort; the others continue.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class BatchDone:
     Args:
         epoch: number of the epoch, from 0.
         samples: samples of the batch.
-        members: those that were trained on it.
+        members: the members that were trained on it.
     """
 
     epoch: int
@@ -41,7 +42,7 @@ class BatchDone:
 
 @dataclass(frozen=True)
 class EpochSeconds:
-    """Where an epoch's time went.
+    """The training time and memory of an epoch.
 
     Args:
         shared: seconds of the batch stream and the teachers.
@@ -56,11 +57,13 @@ class EpochSeconds:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """Members finished the training part of an epoch; evaluating and storing them is up to the consumer.
+    """Members finished the training part of an epoch.
+
+    The consumer of the event evaluates and stores them.
 
     Args:
         members: each member, with its means over the epoch.
-        seconds: where the time went.
+        seconds: time and memory of the epoch.
     """
 
     members: tuple[tuple[Member, Mapping[str, float]], ...]
@@ -73,7 +76,7 @@ class Left:
 
     Args:
         member: the member.
-        error: what it failed of.
+        error: the reason for the failure.
     """
 
     member: Member
@@ -86,19 +89,19 @@ Event = BatchDone | EpochEnd | Left
 def train_cohort(
     members: list[Member], teachers: Mapping[str, Teacher], stream: TrainStream, device: torch.device
 ) -> Iterator[Event]:
-    """Train members until each has had all its epochs or has failed.
+    """Train members until each has completed all its epochs or has failed.
 
-    Members may begin at different epochs (after an interruption): one that is ahead waits for the others.
+    After an interruption members may start at different epochs: one that is ahead waits for the others.
 
     Args:
-        members: those in training, with the same number of epochs. A member that fails is removed from this list; the
-            consumer may remove others between two events.
-        teachers: by id of the trial that they come from.
+        members: the members to train, with the same number of epochs. A member that fails is removed from
+            this list; the consumer may remove others between two events.
+        teachers: the teachers, by the id of their trial.
         stream: the batches.
-        device: where everything runs.
+        device: device of all networks.
 
     Yields:
-        What happens, in order.
+        Events, in order.
     """
     if not members:
         return
@@ -129,7 +132,7 @@ class _Epoch:
         self.peak: dict[str, float] = {}
 
     def active(self) -> list[Member]:
-        """The members that train in this epoch and have not failed."""
+        """Return the members that train in this epoch and have not failed."""
         return [m for m in self.members if m.epoch == self.number]
 
     def train(self) -> Iterator[Event]:
@@ -175,14 +178,14 @@ class _Epoch:
             except Exception as error:
                 tampered = versions(shared) != before
                 yield self._leave(member, _blame(error, member) if tampered else error)
-                if tampered:  # recreate what was spoilt, for the members that follow
+                if tampered:  # recreate the shared tensors for the members that follow
                     batch = self._present(next(itertools.islice(self.stream.epoch(self.number), step, None)))
                     outputs = self._teach(batch)
                     shared = _shared(batch, outputs)
                     before = versions(shared)
 
     def _present(self, batch: Batch) -> dict[str, Batch]:
-        """The batch as each network that is run on it wants it, by the presentation's key."""
+        """Preprocess the batch for each network that runs on it, by presentation key."""
         active = self.active()
         teachers = [t.presentation for t in self._wanted_teachers(active).values()]
         return present(batch, [*(m.presentation for m in active), *teachers])
@@ -201,7 +204,7 @@ class _Epoch:
 
 
 def _shared(batch: Mapping[str, Batch], outputs: Mapping[str, Outputs]) -> list[Tensor]:
-    """All tensors that members share in a step."""
+    """Collect all tensors that members share in a step."""
     found = [t for o in outputs.values() for t in o.tensors()]
     for one in batch.values():
         found += [*tensors(one.inputs).values(), one.targets, one.indices]
@@ -210,7 +213,7 @@ def _shared(batch: Mapping[str, Batch], outputs: Mapping[str, Outputs]) -> list[
 
 
 def _blame(error: Exception, member: Member) -> Exception:
-    """The error to record: what was changed in place is the cause of whatever failed after it."""
+    """Return the error to record: a change in place, which caused any later error."""
     name = member.method.name
     blame = MethodError(f'method "{name}" changed the batch or a teacher\'s outputs in place, which other methods share')
     blame.__cause__ = error

@@ -1,4 +1,4 @@
-"""Logits of networks on a split."""
+"""Predictions of networks on a split."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def predict(
     presentations: Mapping[str, Presentation],
     precision: str = "fp32",
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Logits of several networks on the same batches.
+    """Compute the logits of several networks on the same batches.
 
     Args:
-        models: networks by name; put in evaluation mode.
+        models: networks by name; set to evaluation mode.
         batches: unaugmented batches, shared by all networks.
-        presentations: how each network wants its inputs, by name.
-        precision: ``fp32`` or ``bf16``, of the forward pass.
+        presentations: preprocessing of each network's inputs, by name.
+        precision: precision of the forward pass, ``fp32`` or ``bf16``.
 
     Returns:
-        Logits by name (float32, M×C, on the CPU) and the targets (int64, M, on the CPU) of the units that count.
+        Logits by name (float32, M×C, on the CPU) and targets (int64, M, on the CPU), without padding.
     """
     logits: dict[str, list[Tensor]] = {name: [] for name in models}
     targets: list[Tensor] = []
@@ -40,7 +40,7 @@ def predict(
             for name, model in models.items():
                 own = shown[presentations[name].key]
                 logits[name].append(own.units(call(model, own.inputs)).float().cpu())
-    # Made outside inference mode, so that whoever gets them may use them in any way.
+    # Copied outside inference mode, so that callers may use them in any way.
     return {name: _join(parts) for name, parts in logits.items()}, _join(targets)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class GeneratorState:
-    """The member's own position in torch's random streams, so that no member disturbs another.
+    """A member's own state of torch's generators, so members do not affect each other.
 
     Args:
         seed: where the streams begin.

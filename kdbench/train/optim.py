@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules by name: timm's."""
+"""timm's optimizers and learning-rate schedules, by name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from kdbench.suite.schema import Recipe
 
 
 class Schedule:
-    """Sets the learning rate before each step; a pure function of the number of steps taken.
+    """Sets the learning rate before each step.
+
+    It depends only on the number of steps taken.
 
     Args:
-        optimizer: whose learning rate is set.
-        recipe: names the schedule.
-        steps_per_epoch: optimiser steps in an epoch.
+        optimizer: the optimizer whose learning rate is set.
+        recipe: the recipe, which names the schedule.
+        steps_per_epoch: optimizer steps per epoch.
 
     Raises:
         KdbenchError: the schedule rejects its arguments.
@@ -28,7 +30,7 @@ class Schedule:
     def __init__(self, optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> None:
         arguments: dict[str, Any] = dict(recipe.schedule_kwargs)
         name = recipe.schedule
-        if name == "constant":  # spelt as a step that never comes, which every release of timm knows
+        if name == "constant":  # a step that never comes, which every release of timm supports
             name, arguments = "step", {"decay_epochs": recipe.epochs + 1, "decay_rate": 1.0}
         try:
             self._scheduler, _ = create_scheduler_v2(
@@ -44,7 +46,7 @@ class Schedule:
         except (TypeError, ValueError, AssertionError) as error:
             raise KdbenchError(f'schedule "{recipe.schedule}" rejects its arguments: {error}') from error
         if self._scheduler is None:
-            raise KdbenchError(f'timm knows no schedule "{recipe.schedule}"')
+            raise KdbenchError(f'timm has no schedule "{recipe.schedule}"')
 
     def set(self, steps_taken: int) -> None:
         """Set the learning rate for the step that follows ``steps_taken`` steps."""
@@ -52,12 +54,12 @@ class Schedule:
 
 
 def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Optimizer:
-    """The optimiser of a trial: over the student's parameters and those of its method.
+    """Create a trial's optimizer of the student's and the method's parameters.
 
-    Note that timm's ``sgd`` has Nesterov momentum; ``momentum`` is the plain one.
+    Note that timm's ``sgd`` uses Nesterov momentum; ``momentum`` uses plain momentum.
 
     Raises:
-        KdbenchError: timm does not know the optimiser, or it rejects its arguments.
+        KdbenchError: timm does not have the optimizer, or the optimizer rejects its arguments.
     """
     both = nn.ModuleDict({"student": student, "method": method})
     try:
@@ -72,11 +74,11 @@ def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Opt
         )
         return optimizer
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be made: {error}') from error
+        raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be created: {error}') from error
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Make the optimiser and the schedule once for a network of two weights, so that bad arguments show early.
+    """Check a recipe early by creating its optimizer and schedule for a tiny network.
 
     Raises:
         KdbenchError: timm rejects a name or an argument.

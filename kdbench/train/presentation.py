@@ -1,4 +1,4 @@
-"""A batch as one network takes it: made once for all networks that want the same."""
+"""Preprocessed batches, computed once for networks with equal preprocessing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kdbench.tasks.task import Preprocess, Task
 
 @dataclass(frozen=True)
 class Presentation:
-    """How a network wants its inputs.
+    """A network's preprocessing of the stream's batches.
 
     Args:
-        key: the same for networks that want the same.
-        preprocess: makes them from what the stream gives.
+        key: the same for networks with the same preprocessing.
+        preprocess: the function from the stream's inputs to the network's.
     """
 
     key: str
@@ -28,14 +28,14 @@ class Presentation:
 
     @classmethod
     def of(cls, trial: Trial, task: Task, data: TaskData, device: torch.device) -> Presentation:
-        """The presentation that a trial's network is trained with, and always used with afterwards."""
+        """Return the presentation of a trial's network, for training and later use."""
         layout = trial.recipe.channels_last
         preprocess = task.preprocess(data, trial.preprocessing, device=device, channels_last=layout)
         return cls(canonical_json([trial.preprocessing, layout]), preprocess)
 
 
 def present(batch: Batch, wanted: Iterable[Presentation]) -> dict[str, Batch]:
-    """The batch in every presentation that is wanted, by key."""
+    """Preprocess a batch for every requested presentation; return batches by key."""
     inputs: dict[str, Inputs] = {}
     for presentation in wanted:
         if presentation.key not in inputs:

@@ -1,4 +1,4 @@
-"""One pass of each teacher a batch, shared by all members of a cohort."""
+"""Teachers: one forward pass per batch, shared by all members of a cohort."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Teacher:
     """A trained network that teaches the members of one cohort.
 
     Args:
-        trial: id of the trial that it comes from.
-        model: the network; put in evaluation mode.
+        trial: id of the trial that trained it.
+        model: the network; set to evaluation mode.
         needs: what each member that it teaches reads.
-        num_stages: how many feature stages it has.
-        presentation: how it wants its inputs.
-        precision: ``fp32`` or ``bf16``, of the forward pass.
+        num_stages: number of its feature stages.
+        presentation: preprocessing of its inputs.
+        precision: precision of the forward pass, ``fp32`` or ``bf16``.
     """
 
     def __init__(
@@ -49,17 +49,19 @@ class Teacher:
         )
 
     def __call__(self, batch: Batch) -> Outputs:
-        """Outputs for the units of a batch (in this teacher's presentation), in float32, with all that any member needs.
+        """Compute everything that any member needs of a batch, in float32.
 
-        They are ordinary tensors (not inference tensors).
+        The batch must be in this teacher's presentation. The outputs are ordinary tensors (not inference
+        tensors).
         """
         with torch.inference_mode(), torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self._bf16):
             outputs = self._observe(batch.inputs).units(batch.mask)
-        # An inference tensor cannot be saved for backward, so a loss could not use it: copies made outside are ordinary.
+        # Inference tensors cannot be saved for the backward pass of a loss; copies made outside the mode are
+        # ordinary.
         return outputs.map(lambda t: t.clone().float())
 
     def select(self, outputs: Outputs, needs: Needs) -> Outputs:
-        """The part of ``outputs`` that one member asked for."""
+        """Select the part of ``outputs`` that one member needs."""
         wanted = pick_stages(needs.teacher_features, self._num_stages)
         features: tuple[Tensor, ...] | None = None
         if needs.teacher_features != ():
@@ -72,5 +74,5 @@ class Teacher:
 
 
 def versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    """How often each tensor was changed in place."""
+    """Count the in-place changes of each tensor."""
     return tuple(t._version for t in tensors)

@@ -1,4 +1,4 @@
-"""Seconds and bytes of parts of a training step, on the CPU and on CUDA."""
+"""Time and memory of parts of a training step, on the CPU and on CUDA."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 
 
 class Stopwatch:
-    """Sums the time of repeated sections; on CUDA by events, so that nothing waits for the device.
+    """Sums the time of repeated sections.
+
+    On CUDA it uses events, so that nothing waits for the device.
 
     Args:
-        device: where the work runs.
+        device: device of the work.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -38,7 +40,7 @@ class Stopwatch:
         self._seconds += time.perf_counter() - begin
 
     def take(self) -> float:
-        """Seconds since the last call, and start again; waits for the device."""
+        """Return the seconds since the last call and start again; wait for the device."""
         if self._events:
             torch.cuda.synchronize(self._device)
             self._seconds += sum(start.elapsed_time(end) for start, end in self._events) / 1000
@@ -48,13 +50,16 @@ class Stopwatch:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new measurement of the peak, where the device allows it (CUDA)."""
+    """Start a new measurement of the peak memory, on CUDA."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """MB (10^6 bytes): the highest allocation since the reset on CUDA, the process's highest resident set on the CPU."""
+    """Return the peak memory in MB (10^6 bytes).
+
+    On CUDA it is the highest allocation since the reset, on the CPU the process's highest resident set size.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     if sys.platform == "win32":

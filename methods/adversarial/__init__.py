@@ -1,1 +1,1 @@
-"""Methods that learn their loss: a discriminator distinguishes student from teacher."""
+"""Methods with a learned loss: a discriminator of student and teacher."""

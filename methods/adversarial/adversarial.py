@@ -1,11 +1,15 @@
-"""Adversarial distillation: a discriminator learns to tell the student's logits from the teacher's, and the student to deceive it.
+"""Adversarial distillation.
+
+A discriminator learns to distinguish the student's logits from the teacher's, and the student learns to fool
+it:
 
     L = CE(z_s, y) + λ·BCE(D̄(z_s, y), 1) + [BCE(D(z_t, y), 1) + BCE(D(z_s*, y), 0)] / 2
 
-D̄ is the discriminator with its weights held, z_s* the student's logits without their gradient: so one backward pass trains both, each
-on its own loss. Xu, Hsu, Huang 2018, "Training Shallow and Thin Networks for Acceleration via Knowledge Distillation with Conditional
-Adversarial Networks", arXiv:1709.00513, learn the loss so; of their terms this keeps the conditional adversarial one, without their
-second, classifying output of the discriminator. Width, depth and λ are this file's own choice.
+D̄ is the discriminator with frozen weights, z_s* the student's logits without gradient: so one backward pass
+trains both, each on its own loss. Source: Xu, Hsu, Huang 2018, "Training Shallow and Thin Networks for
+Acceleration via Knowledge Distillation with Conditional Adversarial Networks", arXiv:1709.00513. Of their
+terms this keeps the conditional adversarial one, without the discriminator's second, classifying output.
+Width, depth and λ are this file's own choice.
 """
 
 from __future__ import annotations
@@ -21,17 +25,17 @@ from kdbench import BuildContext, Method, Needs, NonNegativeFloat, Step, full_pr
 
 @full_precision
 def judge_loss(scores: Tensor, genuine: bool) -> Tensor:
-    """Binary cross-entropy of the discriminator's scores N against one verdict for all, mean over samples.
+    """Binary cross-entropy of the discriminator's scores, mean over samples.
 
     Args:
         scores: logits of being the teacher's, N.
-        genuine: whether they are taken to be the teacher's.
+        genuine: whether all of them are labeled as the teacher's.
     """
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(genuine)))
 
 
 class Discriminator(nn.Module):
-    """Scores logits N×C, given the classes N: the higher, the more likely the teacher's."""
+    """Scores logits N×C given classes N; higher means more likely the teacher's."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -52,7 +56,10 @@ class Discriminator(nn.Module):
 
 
 class Adversarial(Method):
-    """A discriminator of logits, conditioned on the label (after Xu, Hsu, Huang 2018, arXiv:1709.00513)."""
+    """A discriminator of logits, conditioned on the label.
+
+    After Xu, Hsu, Huang 2018, arXiv:1709.00513.
+    """
 
     name = "adversarial"
     family = "adversarial"
@@ -62,7 +69,7 @@ class Adversarial(Method):
         """Hyper-parameters.
 
         Args:
-            weight: λ, of the deceit.
+            weight: λ, weight of the student's adversarial loss.
             width: hidden units of the discriminator's two layers.
         """
 
@@ -72,18 +79,18 @@ class Adversarial(Method):
     params: Params
 
     def build(self, context: BuildContext) -> None:
-        """Make the discriminator."""
+        """Create the discriminator."""
         self.discriminator = Discriminator(context.num_classes, self.params.width)
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Hard loss, the student's deceit, and the discriminator's own loss."""
+        """Hard loss, the student's adversarial loss, and the discriminator's loss."""
         student, teacher, targets = step.student.logits, step.teacher.logits, step.targets
-        held = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        deceit = judge_loss(functional_call(self.discriminator, held, (student, targets)), genuine=True)
+        frozen = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+        fooling = judge_loss(functional_call(self.discriminator, frozen, (student, targets)), genuine=True)
         on_teacher = judge_loss(self.discriminator(teacher, targets), genuine=True)
         on_student = judge_loss(self.discriminator(student.detach(), targets), genuine=False)
         return {
             "ce": F.cross_entropy(student, targets),
-            "adversarial": self.params.weight * deceit,
+            "adversarial": self.params.weight * fooling,
             "discriminator": (on_teacher + on_student) / 2,
         }

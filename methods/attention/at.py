@@ -2,8 +2,9 @@
 
     L = CE(z_s, y) + β·Σ_k mean (q(f_s) − q(f_t))²,   q(f) = vec(mean_c f_c²) / ‖·‖₂
 
-Zagoruyko, Komodakis 2017, "Paying More Attention to Attention", ICLR, arXiv:1612.03928, eq. 2. The paper halves the norm of the
-difference; its code, and RepDistiller's with β = 1000, take the mean of the squared difference, as here.
+Zagoruyko, Komodakis 2017, "Paying More Attention to Attention", ICLR, arXiv:1612.03928, eq. 2. The paper
+halves the norm of the difference; its code, and RepDistiller's with β = 1000, take the mean of the squared
+difference, as here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, 
 
 
 def attention(features: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Attention maps of N×C×H×W on a grid: mean of squares over channels, flattened, normalised to length 1; N×(H·W)."""
+    """Attention maps of features N×C×H×W on a grid, as unit vectors N×(H·W).
+
+    A map is the mean of squares over channels.
+    """
     energy = features.square().mean(dim=1)
     if energy.shape[1:] != grid:
         energy = F.adaptive_avg_pool2d(energy, grid)
@@ -25,13 +29,19 @@ def attention(features: Tensor, grid: tuple[int, int]) -> Tensor:
 
 @full_precision
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of attention maps; the larger grid is average-pooled to the smaller."""
+    """Mean squared difference of attention maps.
+
+    The larger grid is average-pooled to the smaller.
+    """
     grid = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
     return (attention(student, grid) - attention(teacher, grid)).square().mean()
 
 
 class AT(Method):
-    """Attention transfer (Zagoruyko and Komodakis 2017, arXiv:1612.03928); weight 1000 as in the paper and RepDistiller."""
+    """Attention transfer (Zagoruyko and Komodakis 2017, arXiv:1612.03928).
+
+    The weight is 1000, as in the paper and RepDistiller.
+    """
 
     name = "at"
     family = "attention"
@@ -49,19 +59,19 @@ class AT(Method):
     params: Params
 
     def build(self, context: BuildContext) -> None:
-        """Check that both networks give feature maps.
+        """Check that both networks return feature maps.
 
         Raises:
-            MethodError: one of them gives tokens.
+            MethodError: one of them returns tokens.
         """
         for shape in (*context.student.features, *context.teachers[0].features):
             if len(shape) != 3:
                 raise MethodError(
-                    f'method "{self.name}" compares feature maps (C, H, W), and a network of this pair gives {shape}'
+                    f'method "{self.name}" compares feature maps (C, H, W), but a network of this pair returns {shape}'
                 )
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Hard loss and the sum over the stages that both networks have, counted from the last."""
+        """Hard loss, and the sum over common stages, counted from the last."""
         both = zip(reversed(step.student.features), reversed(step.teacher.features), strict=False)
         terms = [attention_loss(student, teacher) for student, teacher in both]
         return {"ce": F.cross_entropy(step.student.logits, step.targets), "at": self.params.beta * torch.stack(terms).sum()}

@@ -1,9 +1,10 @@
-"""Hints: the student's features, through a regressor, are made like the teacher's.
+"""Hints: a regressor of the student's features learns the teacher's.
 
     L = CE(z_s, y) + β·mean (r(f_s) − f_t)²
 
-Romero, Ballas, Kahou, Chassang, Gatta, Bengio 2015, "FitNets: Hints for Thin Deep Nets", ICLR, arXiv:1412.6550, eq. 3. The paper trains the
-hint in a stage of its own before distillation; this follows RepDistiller, whose numbers the field compares: one stage, β = 100.
+Romero, Ballas, Kahou, Chassang, Gatta, Bengio 2015, "FitNets: Hints for Thin Deep Nets", ICLR,
+arXiv:1412.6550, eq. 3. The paper trains the hint in a stage of its own before distillation; this follows
+RepDistiller, whose numbers the field compares: one stage, β = 100.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, 
 
 @full_precision
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of maps N×C×H×W; the larger grid is average-pooled to the smaller."""
+    """Mean squared difference of maps N×C×H×W.
+
+    The larger grid is average-pooled to the smaller.
+    """
     student, teacher = same_grid(student, teacher)
     return F.mse_loss(student, teacher)
 
 
 class FitNets(Method):
-    """Hints: a regressor makes the student's features like the teacher's (Romero et al. 2015, arXiv:1412.6550).
+    """Hints on the student's features (Romero et al. 2015, arXiv:1412.6550).
 
-    The regressor is a 1×1 convolution with batch norm and ReLU, as RepDistiller's for equal grids; where grids differ the larger is
-    average-pooled (RepDistiller uses strided or transposed convolutions).
+    The regressor is a 1×1 convolution with batch norm and ReLU, as RepDistiller's for equal grids; where
+    grids differ the larger is average-pooled (RepDistiller uses strided or transposed convolutions).
     """
 
     name = "fitnets"
@@ -38,7 +42,8 @@ class FitNets(Method):
 
         Args:
             beta: weight of the hint (RepDistiller: 100).
-            stage: which stage gives the hint, counted from the last (−2: the last but one, the middle of RepDistiller's nets).
+            stage: stage of the hint, counted from the last (−2: the last but one, the middle of
+                RepDistiller's networks).
         """
 
         beta: NonNegativeFloat = 100.0
@@ -53,10 +58,10 @@ class FitNets(Method):
         return Needs(teachers=1, teacher_logits=False, teacher_features=stage, student_features=stage)
 
     def build(self, context: BuildContext) -> None:
-        """Make the regressor."""
+        """Create the regressor."""
         if not context.student.features or not context.teachers[0].features:
             raise MethodError(
-                f'method "{self.name}" reads stage {self.params.stage}, and a network of this pair has fewer; set params.stage to -1'
+                f'method "{self.name}" reads stage {self.params.stage}, but a network of this pair has fewer; set params.stage to -1'
             )
         student, teacher = context.student.features[-1], context.teachers[0].features[-1]
         check_maps(self.name, student, teacher)

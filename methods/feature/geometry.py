@@ -16,11 +16,11 @@ def check_maps(method: str, *shapes: tuple[int, ...]) -> None:
     """
     for shape in shapes:
         if len(shape) != 3:
-            raise MethodError(f'method "{method}" compares feature maps (C, H, W), and a network of this pair gives {shape}')
+            raise MethodError(f'method "{method}" compares feature maps (C, H, W), but a network of this pair returns {shape}')
 
 
 def same_grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Average-pool two maps N×C×H×W to the smaller height and the smaller width of the two."""
+    """Average-pool two maps N×C×H×W to the smaller height and width of the two."""
     grid = min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
     return _pool(a, grid), _pool(b, grid)
 

@@ -1,10 +1,11 @@
 """Variational information distillation.
 
-    L = CE(z_s, y) + λ·Σ_k mean ½·[(f_t − μ_k(f_s))² / σ_k² + log σ_k²],   σ_k² = softplus(a_k) + ε, one a channel
+    L = CE(z_s, y) + λ·Σ_k mean ½·[(f_t − μ_k(f_s))² / σ_k² + log σ_k²],   σ_k² = softplus(a_k) + ε
 
-Ahn, Hu, Damianou, Lawrence, Dai 2019, "Variational Information Distillation for Knowledge Transfer", CVPR, arXiv:1904.05835, eq. 5–6.
-The regressor μ and the constants are RepDistiller's: three 1×1 convolutions with ReLU, σ² = 5 at first, ε = 1e-5, λ = 1. As there, the
-larger grid is average-pooled to the smaller before the regressor sees it.
+Ahn, Hu, Damianou, Lawrence, Dai 2019, "Variational Information Distillation for Knowledge Transfer", CVPR,
+arXiv:1904.05835, eq. 5–6; there is one σ_k per channel. The regressor μ and the constants are RepDistiller's:
+three 1×1 convolutions with ReLU, σ² = 5 at first, ε = 1e-5, λ = 1. As there, the larger grid is
+average-pooled to the smaller before the regressor sees it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ EPSILON = 1e-5
 
 @full_precision
 def vid_loss(mean: Tensor, scale: Tensor, teacher: Tensor) -> Tensor:
-    """Negative log-likelihood of the teacher's features, constants left out, mean over all values.
+    """Negative log-likelihood of the teacher's features, without constants, mean.
 
     Args:
         mean: predicted mean, N×C×H×W.
@@ -55,7 +56,10 @@ class Regressor(nn.Module):
 
 
 class VID(Method):
-    """Variational information distillation (Ahn et al. 2019, arXiv:1904.05835); weight 1 as RepDistiller has it."""
+    """Variational information distillation (Ahn et al. 2019, arXiv:1904.05835).
+
+    The weight is 1, as in RepDistiller.
+    """
 
     name = "vid"
     family = "feature"
@@ -73,7 +77,7 @@ class VID(Method):
     params: Params
 
     def build(self, context: BuildContext) -> None:
-        """Make a regressor for each stage that both networks have, counted from the last."""
+        """Create a regressor for each common stage, counted from the last."""
         both = list(zip(reversed(context.student.features), reversed(context.teachers[0].features), strict=False))
         check_maps(self.name, *(shape for shapes in both for shape in shapes))
         self.regressors = nn.ModuleList(Regressor(student[0], teacher[0]) for student, teacher in both)

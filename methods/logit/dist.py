@@ -3,8 +3,8 @@
     L = CE(z_s, y) + β·L_inter + γ·L_intra
     L_inter = T²·mean_i (1 − ρ(p_s[i, :], p_t[i, :])),   L_intra = T²·mean_c (1 − ρ(p_s[:, c], p_t[:, c]))
 
-with ρ Pearson's correlation and p the softened probabilities. Huang, You, Wang, Qian, Xu 2022, "Knowledge Distillation from A Stronger
-Teacher", NeurIPS, arXiv:2205.10536, eq. 6–10.
+with ρ Pearson's correlation and p the softened probabilities. Huang, You, Wang, Qian, Xu 2022, "Knowledge
+Distillation from A Stronger Teacher", NeurIPS, arXiv:2205.10536, eq. 6–10.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def dist_losses(student: Tensor, teacher: Tensor, temperature: float) -> tuple[T
 
 
 class DIST(Method):
-    """Distillation from a stronger teacher, by correlation (Huang et al. 2022, arXiv:2205.10536).
+    """Distillation by correlation (Huang et al. 2022, arXiv:2205.10536).
 
     Defaults are those of the paper's CIFAR-100 experiments: β = γ = 2, T = 4 (ImageNet: T = 1).
     """

@@ -1,11 +1,12 @@
 """Decoupled knowledge distillation.
 
-With p_y the probability of the label's class, b = (p_y, 1 − p_y), and p̂ the distribution over the other classes alone:
+With p_y the probability of the label's class, b = (p_y, 1 − p_y), and p̂ the distribution over the other
+classes alone:
 
     L = CE(z_s, y) + w·T²·[α·KL(b_t ‖ b_s) + β·KL(p̂_t ‖ p̂_s)],   all at temperature T
 
-Zhao, Cui, Song, Qiu, Liang 2022, "Decoupled Knowledge Distillation", CVPR, arXiv:2203.08679, eq. 7; the warm-up w = min(epoch / warm-up,
-1) is in the reference implementation (mdistiller).
+Zhao, Cui, Song, Qiu, Liang 2022, "Decoupled Knowledge Distillation", CVPR, arXiv:2203.08679, eq. 7; the
+warm-up w = min(epoch / warm-up, 1) is in the reference implementation (mdistiller).
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ def dkd_losses(student: Tensor, teacher: Tensor, targets: Tensor, temperature: f
 
 
 def _binary(log_probabilities: Tensor, label: Tensor) -> Tensor:
-    """Logarithms of the probability of the label's class and of all others together, N×2."""
+    """Log probabilities of the label's class and of all other classes together, N×2."""
     own = log_probabilities[label].unsqueeze(1)
     rest = log_probabilities[~label].view(len(label), -1).logsumexp(dim=1, keepdim=True)
     return torch.cat([own, rest], dim=1)
 
 
 def _without(logits: Tensor, label: Tensor) -> Tensor:
-    """Logarithms of the distribution over the classes other than the label's, N×(C − 1)."""
+    """Log probabilities over the classes other than the label's, N×(C − 1)."""
     return F.log_softmax(logits[~label].view(len(label), -1), dim=1)
 
 
@@ -53,8 +54,8 @@ def _kl(student: Tensor, teacher: Tensor) -> Tensor:
 class DKD(Method):
     """Decoupled knowledge distillation (Zhao et al. 2022, arXiv:2203.08679).
 
-    Defaults are mdistiller's for CIFAR-100: α = 1, β = 8, T = 4, and a warm-up over 20 of 240 epochs, which is given here as a share of
-    the training, so that a short training warms up as well.
+    Defaults are mdistiller's for CIFAR-100: α = 1, β = 8, T = 4, and a warm-up over 20 of 240 epochs, given
+    here as a share of the training, so that short trainings have a warm-up too.
     """
 
     name = "dkd"
@@ -68,7 +69,7 @@ class DKD(Method):
             alpha: weight of the target-class divergence.
             beta: weight of the non-target-class divergence.
             temperature: T.
-            warmup: share of the training over which the divergences come in linearly.
+            warmup: share of the training over which the weight of the divergences grows linearly.
         """
 
         alpha: NonNegativeFloat = 1.0

@@ -21,7 +21,8 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float, scale_by_t2: b
         student: logits, N×C.
         teacher: logits, N×C.
         temperature: T.
-        scale_by_t2: multiply by T², so that gradients keep their size when T changes (Hinton et al., end of section 2).
+        scale_by_t2: multiply by T², so that gradients keep their size when T changes (Hinton et al., end of
+            section 2).
     """
     divergence = F.kl_div(
         F.log_softmax(student / temperature, dim=1),

@@ -1,17 +1,20 @@
-"""Confidence-aware multi-teacher distillation (CA-MKD; Zhang, Chen, Wang 2022, ICASSP, arXiv:2201.00007).
+"""Confidence-aware multi-teacher distillation (CA-MKD).
 
-Each teacher is trusted, sample by sample, the more the lower its cross-entropy with the label is beside the others'::
+Source: Zhang, Chen, Wang 2022, ICASSP, arXiv:2201.00007. Each teacher is trusted, sample by sample, the more
+the lower its cross-entropy with the label is beside the others'::
 
     w_k = (1 − softmax_k(CE(y, p_k)))/(K − 1)
     L   = γ·CE(y, p) + α·1/K·Σ_k w_k·T²·KL(p_k at T ‖ p at T) + β·1/K·Σ_k w_k·mean((F_k − r_k(F))²)
 
-each a mean over samples. F are features of the last stage before pooling; r_k resizes the student's to teacher k's grid (adaptive
-average pooling down, bilinear interpolation up), then 1×1 convolution, batch norm, ReLU.
+each a mean over samples. F are features of the last stage before pooling; r_k resizes the student's to
+teacher k's grid (adaptive average pooling down, bilinear interpolation up), then 1×1 convolution, batch norm,
+ReLU.
 
-Where paper and code (Rorozhl/CA-MKD: ``helper/loops.py``, ``distiller_zoo/CAMKD.py``, ``models/util.py``) differ, the code is followed:
-it divides both sums by K, and leaves the features out of the first epoch. One thing differs from both: they weigh the
-feature term by the cross-entropy that teacher k's *classifier* has on r_k(F); a method here sees a teacher's outputs but
-not its layers, so that the feature term has the weights w_k of the logits.
+Where paper and code (Rorozhl/CA-MKD: ``helper/loops.py``, ``distiller_zoo/CAMKD.py``, ``models/util.py``)
+differ, the code is followed: it divides both sums by K, and leaves the features out of the first epoch. One
+thing differs from both: they weigh the feature term by the cross-entropy that teacher k's *classifier* has on
+r_k(F); a method here sees a teacher's outputs but not its layers, so that the feature term has the weights
+w_k of the logits.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ cross_entropy = full_precision(F.cross_entropy)
 
 @full_precision
 def confidence_weights(teachers: Sequence[Tensor], targets: Tensor) -> Tensor:
-    """w, K×N: how far each of K ≥ 2 teachers is trusted on each sample; columns sum to 1.
+    """Weights K×N of K ≥ 2 teachers on each sample; columns sum to 1.
 
     Args:
         teachers: logits of each teacher, N×C.
@@ -70,7 +73,9 @@ def weighted_feature_loss(adapted: Sequence[Tensor], teachers: Sequence[Tensor],
 
 
 class Regressor(nn.Module):
-    """Brings the student's features to a teacher's grid and width; tokens (N×L×D) count as a grid of L×1.
+    """Converts the student's features to a teacher's grid and width.
+
+    Tokens (N×L×D) count as a grid of L×1.
 
     Args:
         student: (C, H, W) or (L, D).
@@ -103,9 +108,10 @@ def _channels(shape: tuple[int, ...]) -> int:
 
 
 class CaMKD(Method):
-    """Confidence-aware distillation from two or more teachers (Zhang, Chen, Wang 2022, arXiv:2201.00007).
+    """Confidence-aware distillation from two or more teachers (arXiv:2201.00007).
 
-    Defaults: those of the reference code on CIFAR-100 (``scripts/run.sh``: ``-r 1 -a 1 -b 50``, ``--kd_T 4``).
+    Defaults: those of the reference code on CIFAR-100 (``scripts/run.sh``: ``-r 1 -a 1 -b 50``,
+    ``--kd_T 4``).
     """
 
     name = "ca_mkd"
@@ -128,12 +134,12 @@ class CaMKD(Method):
         temperature: PositiveFloat = 4.0
 
     def build(self, context: BuildContext) -> None:
-        """Make a regressor for each teacher."""
+        """Create a regressor for each teacher."""
         student = context.student.features[-1]
         self.regressors = nn.ModuleList(Regressor(student, t.features[-1]) for t in context.teachers)
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Cross-entropy with the label, and weighted distances from the teachers' logits and features."""
+        """Cross-entropy, and weighted distances from the teachers' logits and features."""
         p = self.params
         logits = step.student.logits
         teachers = [t.logits for t in step.teachers]

@@ -1,13 +1,14 @@
-"""Averaged soft targets of several teachers (You et al. 2017, KDD, doi:10.1145/3097983.3098135; output part only).
+"""Averaged soft targets of several teachers.
 
-The student learns the mean of the teachers' softened probabilities::
+Source: You et al. 2017, KDD, doi:10.1145/3097983.3098135, output part only. The student learns the mean of
+the teachers' softened probabilities::
 
     q = 1/K·Σ_k softmax(z_k/T)
     L = γ·CE(y, p) + α·T²·KL(q ‖ p_T)
 
-The paper adds a constraint on intermediate layers (triplets of relative dissimilarity), which is not part of this method. The gradient is
-that of the mean of the K divergences, which other implementations minimise: the two differ by a number that the student
-cannot change (the mean divergence of the teachers from q).
+The paper adds a constraint on intermediate layers (triplets of relative dissimilarity), which is not part of
+this method. The gradient is that of the mean of the K divergences, which other implementations minimise: the
+two differ by a number that the student cannot change (the mean divergence of the teachers from q).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ cross_entropy = full_precision(F.cross_entropy)
 
 @full_precision
 def mean_teachers_loss(student: Tensor, teachers: Sequence[Tensor], temperature: float) -> Tensor:
-    """T²·KL(mean of the teachers' softened probabilities ‖ student), mean over samples.
+    """T²·KL(mean of the teachers' softened probabilities ‖ student), averaged.
 
     Args:
         student: logits, N×C.
@@ -42,7 +43,8 @@ def mean_teachers_loss(student: Tensor, teachers: Sequence[Tensor], temperature:
 class MeanTeachers(Method):
     """Averaged soft targets of two or more teachers (You et al. 2017).
 
-    Defaults: γ 1, α 1, T 4, which the CA-MKD paper's code has for this baseline ("average": ``scripts/run.sh`` of Rorozhl/CA-MKD),
+    Defaults: γ 1, α 1, T 4, which the CA-MKD paper's code has for this baseline ("average":
+    ``scripts/run.sh`` of Rorozhl/CA-MKD),
     on CIFAR-100; no code of the original was found.
     """
 

@@ -1,16 +1,19 @@
-"""Deep mutual learning (DML; Zhang, Xiang, Hospedales, Lu 2018, CVPR, arXiv:1706.00384).
+"""Deep mutual learning (DML).
 
-The student learns together with peers of its own architecture and other initial weights; each learns the labels and the others'
+Source: Zhang, Xiang, Hospedales, Lu 2018, CVPR, arXiv:1706.00384. The student learns together with peers of
+its own architecture and other initial weights; each learns the labels and the others'
 predictions, at temperature 1::
 
     L_k = CE(y, p_k) + 1/(K − 1)·Σ_{l≠k} KL(p_l ‖ p_k)
 
-with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm updates the networks one after the other,
-each on the others' newest predictions; the authors' code (YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) computes
-all losses first, as is done here. That code sums over l without the factor 1/(K − 1), which is the paper's. It makes no
-difference for two networks, the default; for more the paper is followed, so that peers do not outweigh the labels.
+with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm updates the
+networks one after the other, each on the others' newest predictions; the authors' code
+(YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) computes all losses first, as is done here. That code
+sums over l without the factor 1/(K − 1), which is the paper's. It makes no difference for two networks, the
+default; for more the paper is followed, so that peers do not outweigh the labels.
 
-The peers see the same batch and augmentation as the student, in float32. Only the student is evaluated and kept.
+The peers see the same batch and augmentation as the student, in float32. Only the student is evaluated and
+kept.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def mutual_loss(logits: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 
 class DML(Method):
-    """Deep mutual learning: student and peers teach each other (Zhang et al. 2018, arXiv:1706.00384).
+    """Deep mutual learning of student and peers (Zhang et al. 2018, arXiv:1706.00384).
 
     Default: one peer, as in the paper's comparisons of pairs.
     """
@@ -58,11 +61,11 @@ class DML(Method):
         peers: PositiveInt = 1
 
     def build(self, context: BuildContext) -> None:
-        """Make the peers."""
+        """Create the peers."""
         self.peers = nn.ModuleList(context.new_student() for _ in range(self.params.peers))
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Cross-entropy and mutual divergence of the student, and the same summed over the peers."""
+        """Cross-entropy and mutual divergence of the student, and sums over the peers."""
         logits = [step.student.logits, *(step.run(peer) for peer in self.peers)]
         ce = [cross_entropy(z, step.targets) for z in logits]
         mutual = [mutual_loss(z, [*logits[:k], *logits[k + 1 :]]) for k, z in enumerate(logits)]

@@ -1,20 +1,23 @@
-"""Knowledge distillation by collaborative learning (KDCL; Guo et al. 2020, CVPR, pp. 11020-11029).
+"""Knowledge distillation by collaborative learning (KDCL).
 
-The student and peers of its own architecture learn the labels and one common soft target, made of all their logits::
+Source: Guo et al. 2020, CVPR, pp. 11020-11029. The student and peers of its own architecture learn the labels
+and one common soft target, made of all their logits::
 
     L = Σ_i CE(y, p_i) + λ·T²·KL(t at T ‖ p_i at T)
 
 with the target's logits t constant and, of the networks' logits z_i for a sample with label y, one of
 
 - ``naive``: those of the network with the lowest cross-entropy (the paper's KDCL-Naive),
-- ``linear``: their convex combination with the lowest cross-entropy (KDCL-Linear; a convex problem for each sample),
-- ``min_logit``: with each z_i shifted so that its entry y is 0, the minimum over i of each entry (KDCL-MinLogit),
+- ``linear``: their convex combination with the lowest cross-entropy (KDCL-Linear; a convex problem for each
+  sample),
+- ``min_logit``: with each z_i shifted so that its entry y is 0, the minimum over i of each entry
+  (KDCL-MinLogit),
 - ``mean``: their mean (not in the paper; what simple re-implementations use).
 
-The default is ``min_logit``: it needs no solver, and its target is never worse on the label than the best network's. The
-paper's KDCL-General is left out: it sets weights by the networks' errors on held-out data after each epoch, and a method sees
-training batches only. In the paper each network gets an augmentation of its own; here all see the same batch, and
-differ by their initial weights. No code of the authors was found.
+The default is ``min_logit``: it needs no solver, and its target is never worse on the label than the best
+network's. The paper's KDCL-General is left out: it sets weights by the networks' errors on held-out data
+after each epoch, and a method sees training batches only. In the paper each network gets an augmentation of
+its own; here all see the same batch, and differ by their initial weights. No code of the authors was found.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ BISECTIONS = 30
 """Halvings of an interval in [0, 1]: beyond the precision of float32."""
 
 SWEEPS = 8
-"""Passes over all pairs of networks; two networks are a single pair, solved in one."""
+"""Passes over all pairs of networks; two networks need a single pass."""
 
 
 @full_precision
@@ -64,10 +67,11 @@ def ensemble_logits(logits: Sequence[Tensor], targets: Tensor, ensemble: Ensembl
 
 
 def _simplex_weights(shifted: Tensor) -> Tensor:
-    """Convex weights K×N that minimise, sample by sample, the cross-entropy of Σ_k w_k z_k.
+    """Convex weights K×N that minimize each sample's cross-entropy of Σ_k w_k z_k.
 
-    With the label's entries at 0 the cross-entropy is logsumexp(Σ_k w_k z_k). It is convex; along a pair of networks its slope
-    is a mean of differences of logits under the softmax, whose zero bisection finds. Passes over all pairs lead to the optimum.
+    With the label's entries at 0 the cross-entropy is logsumexp(Σ_k w_k z_k). It is convex; along a pair of
+    networks its slope is a mean of differences of logits under the softmax, whose zero bisection finds.
+    Passes over all pairs lead to the optimum.
     """
     count = len(shifted)
     weights = shifted.new_full((count, shifted.shape[1]), 1.0 / count)
@@ -104,9 +108,10 @@ def kdcl_loss(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
 
 
 class KDCL(Method):
-    """Collaborative learning: student and peers learn from an ensemble of themselves (Guo et al. 2020).
+    """Collaborative learning of student and peers from an ensemble (Guo et al. 2020).
 
-    Defaults: two networks, as in the paper's pairs; T 2 and λ 1, which could not be checked against published code.
+    Defaults: two networks, as in the paper's pairs; T 2 and λ 1, which could not be checked against published
+    code.
     """
 
     name = "kdcl"
@@ -128,11 +133,11 @@ class KDCL(Method):
         kd_weight: NonNegativeFloat = 1.0
 
     def build(self, context: BuildContext) -> None:
-        """Make the peers."""
+        """Create the peers."""
         self.peers = nn.ModuleList(context.new_student() for _ in range(self.params.peers))
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Cross-entropy and divergence from the common target of the student, and the same summed over the peers."""
+        """Cross-entropy and divergence from the common target, for student and peers."""
         p = self.params
         logits = [step.student.logits, *(step.run(peer) for peer in self.peers)]
         target = ensemble_logits(logits, step.targets, p.ensemble)

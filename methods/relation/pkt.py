@@ -2,8 +2,9 @@
 
     L = CE(z_s, y) + λ·mean_ij p_t(j|i)·log(p_t(j|i) / p_s(j|i)),   p(j|i) ∝ (1 + cos(f_i, f_j)) / 2
 
-Passalis, Tefas 2018, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV, arXiv:1803.10837, eq. 3–6; λ = 30000, the
-mean over all pairs and ε = 1e-7 as in the authors' code and RepDistiller.
+Passalis, Tefas 2018, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV,
+arXiv:1803.10837, eq. 3–6; λ = 30000, the mean over all pairs and ε = 1e-7 as in the authors' code and
+RepDistiller.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ EPSILON = 1e-7
 
 @full_precision
 def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Divergence of the samples' conditional probabilities, mean over all pairs; embeddings N×D."""
+    """Divergence of conditional probabilities of embeddings N×D, mean over all pairs."""
     p_student, p_teacher = _conditional(student), _conditional(teacher)
     return (p_teacher * ((p_teacher + EPSILON) / (p_student + EPSILON)).log()).mean()
 

@@ -2,8 +2,9 @@
 
     L = CE(z_s, y) + λ_d·Σ huber(d_s(i, j) − d_t(i, j)) + λ_a·Σ huber(cos∠_s(i, j, k) − cos∠_t(i, j, k))
 
-with d the distance of embeddings over its mean in the batch. Park, Kim, Lu, Cho 2019, "Relational Knowledge Distillation", CVPR,
-arXiv:1904.05068, eq. 4–9. Weights are those of the paper and RepDistiller: λ_d = 25, λ_a = 50; means are taken as there.
+with d the distance of embeddings over its mean in the batch. Park, Kim, Lu, Cho 2019, "Relational Knowledge
+Distillation", CVPR, arXiv:1904.05068, eq. 4–9. Weights are those of the paper and RepDistiller: λ_d = 25, λ_a
+= 50; means are taken as there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ EPSILON = 1e-12
 
 
 def distances(embedding: Tensor) -> Tensor:
-    """Euclidean distances of rows of N×D over their mean, N×N; the diagonal is 0 and has no gradient."""
+    """Euclidean distances of rows of N×D, divided by their mean, N×N.
+
+    The diagonal is 0 and has no gradient.
+    """
     difference = embedding.unsqueeze(0) - embedding.unsqueeze(1)
     squares = difference.square().sum(dim=2).clamp(min=EPSILON)
     off = ~torch.eye(len(embedding), dtype=torch.bool, device=embedding.device)
@@ -42,7 +46,7 @@ def rkd_losses(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RKD(Method):
-    """Relational knowledge distillation: distances and angles (Park et al. 2019, arXiv:1904.05068)."""
+    """Relational knowledge distillation (Park et al. 2019, arXiv:1904.05068)."""
 
     name = "rkd"
     family = "relation"

@@ -2,7 +2,8 @@
 
     L = CE(z_s, y) + γ·‖G_s − G_t‖²_F / N²,   G = rows of (F·Fᵀ), each of length 1
 
-Tung, Mori 2019, "Similarity-Preserving Knowledge Distillation", ICCV, arXiv:1907.09682, eq. 2–4; γ = 3000 as in the paper and RepDistiller.
+Tung, Mori 2019, "Similarity-Preserving Knowledge Distillation", ICCV, arXiv:1907.09682, eq. 2–4; γ = 3000 as
+in the paper and RepDistiller.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from kdbench import Method, Needs, NonNegativeFloat, Step, full_precision
 
 @full_precision
 def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the row-normalised similarities of a batch; features N×… of any shapes."""
+    """Mean squared difference of a batch's row-normalized similarities.
+
+    Features are N×…, of any shapes.
+    """
     return F.mse_loss(_similarity(student), _similarity(teacher))
 
 

@@ -1,12 +1,14 @@
 """Born-again networks (Furlanello et al. 2018, ICML, arXiv:1805.04770).
 
-Generation k is taught by generation k−1 of the same architecture, the first by the network trained on labels alone::
+Generation k is taught by generation k−1 of the same architecture, the first by the network trained on labels
+alone::
 
     L = w·CE(y, p_k) + KL(p_{k−1} ‖ p_k)
 
-at temperature 1: the paper softens nothing. It trains with the teacher's outputs alone (its "BAN", w = 0) and with the labels
-as well ("BAN+L", w = 1); "the dual goals of predicting the correct labels and matching the output distribution of the teacher"
-are its introduction's, and the default here. No code of the authors was found. Their ensemble of generations is not built.
+at temperature 1: the paper softens nothing. It trains with the teacher's outputs alone (its "BAN", w = 0) and
+with the labels as well ("BAN+L", w = 1); "the dual goals of predicting the correct labels and matching the
+output distribution of the teacher" are its introduction's, and the default here. No code of the authors was
+found. Their ensemble of generations is not built.
 
 The generations come from the suite: ``generations: n`` in a line of ``methods:``.
 """
@@ -33,7 +35,9 @@ def born_again_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class BornAgain(Method):
-    """Born-again networks: each generation taught by the one before it (Furlanello et al. 2018, arXiv:1805.04770).
+    """Born-again networks (Furlanello et al. 2018, arXiv:1805.04770).
+
+    Each generation is taught by the previous one.
 
     Defaults: labels and teacher with equal weight, the paper's BAN+L.
     """

@@ -1,23 +1,25 @@
 """Be your own teacher (BYOT; Zhang et al. 2019, ICCV, arXiv:1905.08094).
 
-Every stage but the last gets a bottleneck (which brings its features to the width of the deepest) and a classifier of its own. The
-network's own classifier, the deepest, learns from labels alone and teaches the others::
+Every stage but the last gets a bottleneck (which brings its features to the width of the deepest) and a
+classifier of its own. The network's own classifier, the deepest, learns from labels alone and teaches the
+others::
 
     L = CE(y, p_m) + Σ_{i<m} [ (1 − α)·CE(y, p_i) + α·KL(p_m at T ‖ p_i at T) + β·Σ_n ‖f_i − f_m‖² ]
 
 p_m and f_m are constants in the sum. ``f`` are features after bottleneck and global average pooling.
 
-The code that the authors released (ArchipLab-LinfengZhang/pytorch-self-distillation-final) is of a later variant, with
-attention modules and without the hints ‖f_i − f_m‖². Followed are its weights (α, T; no T² factor; a full cross-entropy for
-the deepest, as in the paper). The hints are those of the implementation of the paper that is commonly used,
-luanyunteng/pytorch-be-your-own-teacher: a sum over the batch, not a mean (hence the small β), over elements where either
-feature is positive. That one weighs the deepest's cross-entropy by 1 − α too, and has α 0.1 with a factor T². Both write a
-cross-entropy with soft targets for KL: the same gradient; KL is 0 where the classifiers agree.
+The code that the authors released (ArchipLab-LinfengZhang/pytorch-self-distillation-final) is of a later
+variant, with attention modules and without the hints ‖f_i − f_m‖². Followed are its weights (α, T; no T²
+factor; a full cross-entropy for the deepest, as in the paper). The hints are those of the implementation of
+the paper that is commonly used, luanyunteng/pytorch-be-your-own-teacher: a sum over the batch, not a mean
+(hence the small β), over elements where either feature is positive. That one weighs the deepest's
+cross-entropy by 1 − α too, and has α 0.1 with a factor T². Both write a cross-entropy with soft targets for
+KL: the same gradient; KL is 0 where the classifiers agree.
 
-Bottlenecks are the latter's: a 1×1, a k×k (stride k) and a 1×1 convolution, each with batch norm and ReLU, where k brings the stage to
-the deepest one's grid. Its widest k is 8; a stage that is finer yet is averaged first. Tokens (N×L×D) are averaged over L, and the
-convolutions become linear maps. The paper cuts a ResNet into its four stages, without the stem: the last four stages
-are read, or all if there are fewer.
+Bottlenecks are the latter's: a 1×1, a k×k (stride k) and a 1×1 convolution, each with batch norm and ReLU,
+where k brings the stage to the deepest one's grid. Its widest k is 8; a stage that is finer yet is averaged
+first. Tokens (N×L×D) are averaged over L, and the convolutions become linear maps. The paper cuts a ResNet
+into its four stages, without the stem: the last four stages are read, or all if there are fewer.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ WIDEST_KERNEL = 8
 
 @full_precision
 def soft_loss(shallow: Sequence[Tensor], deepest: Tensor, temperature: float) -> Tensor:
-    """Σ_i KL(deepest ‖ shallow_i) of softened predictions, mean over samples; no gradient reaches the deepest.
+    """Σ_i KL(deepest ‖ shallow_i) of softened predictions, mean over samples.
+
+    No gradient reaches the deepest.
 
     Args:
         shallow: logits of the auxiliary classifiers, N×C each.
@@ -62,7 +66,9 @@ def soft_loss(shallow: Sequence[Tensor], deepest: Tensor, temperature: float) ->
 
 @full_precision
 def hint_loss(shallow: Sequence[Tensor], deepest: Tensor) -> Tensor:
-    """Σ_i Σ_n ‖f_i − f_m‖², over elements where either is positive; no gradient reaches the deepest.
+    """Σ_i Σ_n ‖f_i − f_m‖², over elements where either is positive.
+
+    No gradient reaches the deepest.
 
     Args:
         shallow: pooled features after the bottlenecks, N×D each.
@@ -73,7 +79,7 @@ def hint_loss(shallow: Sequence[Tensor], deepest: Tensor) -> Tensor:
 
 
 class Bottleneck(nn.Module):
-    """Brings a stage's features to the deepest stage's grid and width, and pools them to N×D.
+    """Converts a stage's features to the deepest stage's grid and width; pools to N×D.
 
     Args:
         shape: the stage's (C, H, W) or (L, D).
@@ -121,10 +127,12 @@ def _block(inputs: int, outputs: int, kernel: tuple[int, int]) -> tuple[nn.Modul
 
 
 class Byot(Method):
-    """Be your own teacher: the deepest classifier teaches auxiliary ones (Zhang et al. 2019, arXiv:1905.08094).
+    """Be your own teacher (Zhang et al. 2019, arXiv:1905.08094).
 
-    Defaults, for CIFAR-100: α 0.3 and T 3 of the authors' code (``--loss_coefficient``, ``--temperature``), β 1e-6 of the implementation
-    that has the hints.
+    The deepest classifier teaches auxiliary ones.
+
+    Defaults, for CIFAR-100: α 0.3 and T 3 of the authors' code (``--loss_coefficient``, ``--temperature``), β
+    1e-6 of the implementation that has the hints.
     """
 
     name = "byot"
@@ -145,10 +153,10 @@ class Byot(Method):
         beta: NonNegativeFloat = 1e-6
 
     def build(self, context: BuildContext) -> None:
-        """Make a bottleneck and a classifier for each stage but the last.
+        """Create a bottleneck and a classifier for each stage but the last.
 
         Raises:
-            MethodError: the student has one feature stage only.
+            MethodError: the student has only one feature stage.
         """
         *shallow, deepest = context.student.features or ((),)
         if not shallow:

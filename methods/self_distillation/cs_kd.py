@@ -1,12 +1,13 @@
-"""Class-wise self-knowledge distillation (CS-KD; Yun et al. 2020, CVPR, arXiv:2003.13964).
+"""Class-wise self-knowledge distillation (CS-KD).
 
-Each sample x is shown with another sample x' of its class; the softened prediction for x' is the target for x::
+Source: Yun et al. 2020, CVPR, arXiv:2003.13964. Each sample x is shown with another sample x' of its class;
+the softened prediction for x' is the target for x::
 
     L = CE(y, p(x)) + λ·T²·KL(p_T(x') ‖ p_T(x))
 
-The gradient goes through p(x) only, and only x has a cross-entropy, as in the reference code (alinlab/cs-kd, ``train.py``).
-One thing differs: the reference runs the partners through the network in a second forward pass, so that batch norm sees them
-apart; here anchors and partners are one batch, and share its statistics.
+The gradient goes through p(x) only, and only x has a cross-entropy, as in the reference code (alinlab/cs-kd,
+``train.py``). One thing differs: the reference runs the partners through the network in a second forward
+pass, so that batch norm sees them apart; here anchors and partners are one batch, and share its statistics.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def cs_kd_loss(anchors: Tensor, partners: Tensor, temperature: float) -> Tensor:
 
 
 class CsKD(Method):
-    """Class-wise self-distillation: samples of one class teach each other (Yun et al. 2020, arXiv:2003.13964).
+    """Class-wise self-distillation (Yun et al. 2020, arXiv:2003.13964).
+
+    Samples of one class teach each other.
 
     Defaults: those of the reference code (``--temp 4 --lamda 1``).
     """
@@ -55,7 +58,7 @@ class CsKD(Method):
         class_weight: NonNegativeFloat = 1.0
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Cross-entropy of the anchors, and the divergence from their partners' predictions.
+        """Cross-entropy of the anchors, and divergence from their partners' predictions.
 
         Raises:
             MethodError: the batch does not consist of pairs.

@@ -1,13 +1,14 @@
-"""Progressive self-knowledge distillation (PS-KD; Kim et al. 2021, ICCV, arXiv:2006.12000).
+"""Progressive self-knowledge distillation (PS-KD).
 
-The network's own prediction of the previous epoch softens the label, more and more as training goes on::
+Source: Kim et al. 2021, ICCV, arXiv:2006.12000. The network's own prediction of the previous epoch softens
+the label, more and more as training goes on::
 
     L   = CE((1 − α_t)·y + α_t·p_{t−1}, p_t)
     α_t = α_T·t/T        t = 1 … T, in epochs
 
-α_t is constant within an epoch, as in the reference code (lgcnsai/PS-KD-Pytorch, ``main.py``: ``alpha_T * (epoch + 1) / end_epoch``).
-There, and here, the first epoch has no past and learns from the label alone. What was predicted for a sample was predicted
-for that epoch's augmentation of it, in training mode.
+α_t is constant within an epoch, as in the reference code (lgcnsai/PS-KD-Pytorch, ``main.py``:
+``alpha_T * (epoch + 1) / end_epoch``). There, and here, the first epoch has no past and learns from the label
+alone. What was predicted for a sample was predicted for that epoch's augmentation of it, in training mode.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from kdbench import BuildContext, Method, Needs, Step, UnitInterval, full_precis
 
 @full_precision
 def soft_targets(past_logits: Tensor, targets: Tensor, alpha: float) -> Tensor:
-    """(1 − α)·label + α·past prediction, N×C; the label alone for samples without a past (rows of NaN).
+    """(1 − α)·label + α·past prediction, N×C.
+
+    Samples without a past prediction (rows of NaN) get the label alone.
 
     Args:
         past_logits: logits of the previous epoch, N×C, NaN where there was none.
@@ -48,7 +51,9 @@ def ps_kd_loss(logits: Tensor, past_logits: Tensor, targets: Tensor, alpha: floa
 
 
 class PsKD(Method):
-    """Progressive self-distillation: past predictions soften the label (Kim et al. 2021, arXiv:2006.12000).
+    """Progressive self-distillation (Kim et al. 2021, arXiv:2006.12000).
+
+    Past predictions soften the label.
 
     Default: α_T = 0.8, of paper and reference code.
     """

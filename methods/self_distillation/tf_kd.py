@@ -1,17 +1,19 @@
-"""Teacher-free distillation with a hand-made teacher (Tf-KD_reg; Yuan et al. 2020, CVPR, arXiv:1909.11723).
+"""Teacher-free distillation with a virtual teacher (Tf-KD_reg).
 
-The virtual teacher gives probability ``a`` to the correct class and shares the rest evenly; it is softened and used as
-a soft target beside the label::
+Source: Yuan et al. 2020, CVPR, arXiv:1909.11723. The virtual teacher gives probability ``a`` to the correct
+class and
+divides the rest evenly; it is softened and used as a soft target beside the label::
 
     u(k) = a                   if k is the label
            (1 − a)/(C − 1)     otherwise
     L    = (1 − α)·CE(y, p) + α·m·KL(softmax(u/τ) ‖ p)
 
-Paper and reference code (yuanli2333/Teacher-free-Knowledge-Distillation, ``my_loss_function.py``) differ: the paper softens
-the student's prediction in the second term too; the code, which made the numbers and is followed here, softens only the
-virtual teacher, takes ``u`` itself for the teacher's logits, and has no τ² factor. The code averages the divergence over N×C
-elements and multiplies by 100 for ResNet-18 on CIFAR-100; over 100 classes this is ``m`` = 1 of the usual mean over
-samples, which is used here so that ``m`` means the same for any number of classes.
+Paper and reference code (yuanli2333/Teacher-free-Knowledge-Distillation, ``my_loss_function.py``) differ: the
+paper softens the student's prediction in the second term too; the code, which made the numbers and is
+followed here, softens only the virtual teacher, takes ``u`` itself for the teacher's logits, and has no τ²
+factor. The code averages the divergence over N×C elements and multiplies by 100 for ResNet-18 on CIFAR-100;
+over 100 classes this is ``m`` = 1 of the usual mean over samples, which is used here so that ``m`` means the
+same for any number of classes.
 """
 
 from __future__ import annotations
@@ -49,10 +51,12 @@ def tf_kd_loss(logits: Tensor, targets: Tensor, correct_prob: float, temperature
 
 
 class TfKD(Method):
-    """Teacher-free regularisation by a hand-made virtual teacher (Yuan et al. 2020, arXiv:1909.11723).
+    """Distillation from a virtual teacher (Yuan et al. 2020, arXiv:1909.11723).
 
-    Defaults: those of the reference code for ResNet-18 on CIFAR-100 (``base_resnet18/params.json``: α 0.1, τ 20,
-    multiplier 100 of a mean over N×100 elements). It has α 0.95, τ 40 for MobileNetV2, with multiplier 1 (here 0.01).
+    Defaults: those of the reference code for ResNet-18 on CIFAR-100 (``base_resnet18/params.json``: α 0.1, τ
+    20,
+    multiplier 100 of a mean over N×100 elements). It has α 0.95, τ 40 for MobileNetV2, with multiplier 1
+    (here 0.01).
     """
 
     name = "tf_kd"

@@ -1,4 +1,4 @@
-"""What create_model makes of a suite's words, and what it says when they cannot be had."""
+"""Networks that create_model creates from a suite, and its errors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class TestPluginFactories:
             create_model(spec, arguments=arguments((3, 32, 32), 4), factories=factories)
 
     def test_must_take_classes_and_channels(self) -> None:
-        with pytest.raises(KdbenchError, match="must take num_classes and in_chans"):
+        with pytest.raises(KdbenchError, match="must accept num_classes and in_chans"):
             create_model(
                 ModelSpec(model="mine"),
                 arguments=arguments((3, 8, 8), 4),
@@ -111,7 +111,7 @@ class TestPluginFactories:
         def broken(num_classes: int, in_chans: int) -> nn.Module:
             raise ZeroDivisionError("no layers\nat all")
 
-        with pytest.raises(KdbenchError, match=r'model "mine" cannot be made for inputs of shape 3×8×8: no layers$'):
+        with pytest.raises(KdbenchError, match=r'model "mine" cannot be created for inputs of shape 3×8×8: no layers$'):
             create_model(ModelSpec(model="mine"), arguments=arguments((3, 8, 8), 4), factories={"mine": broken})
 
     def test_are_among_the_names(self) -> None:
@@ -128,11 +128,11 @@ class TestBadWords:
             ("resnet18", {"drop_rat": 0.1}, 'model "resnet18" takes no argument "drop_rat"; did you mean "drop_rate"'),
             ("test_vit", {"patch_siz": 4}, 'takes no argument "patch_siz"; did you mean "patch_size"'),
             ("mnist_cnn", {"width": (2, 3)}, 'takes no argument "width"; did you mean "widths"'),
-            ("resnet20", {"shortcut": "C"}, 'model "resnet20" cannot be made with kwargs .* shortcut is "A" or "B"'),
-            ("resnet18", {"block": "basic"}, 'model "resnet18" cannot be made with kwargs'),
+            ("resnet20", {"shortcut": "C"}, 'model "resnet20" cannot be created with kwargs .* shortcut is "A" or "B"'),
+            ("resnet18", {"block": "basic"}, 'model "resnet18" cannot be created with kwargs'),
             ("resnet18", {"num_classes": 5}, '"num_classes": it comes from the data'),
             ("resnet18", {"pretrained": True}, "weights: pretrained"),
-            ("resnet18", {"features_only": True}, "must give logits"),
+            ("resnet18", {"features_only": True}, "must return logits"),
         ],
     )
     def test_are_told_with_the_nearest_right_one(self, model: str, kwargs: dict[str, object], sentence: str) -> None:
@@ -261,7 +261,7 @@ class TestPretrained:
 
         monkeypatch.setattr(timm, "create_model", unreachable)
         with pytest.raises(
-            KdbenchError, match=r'pretrained weights of "resnet18" cannot be had .*Name or service not known'
+            KdbenchError, match=r'pretrained weights of "resnet18" are not available .*Name or service not known'
         ) as caught:
             make("resnet18", weights="pretrained")
         assert "\n" not in str(caught.value)

@@ -125,7 +125,7 @@ class TestStages:
         model = network("lightcnn")  # four stages
         expected = sorted({s % 4 for s in stages if -4 <= s < 4})
         if not expected:
-            with pytest.raises(KdbenchError, match="none of those asked for"):
+            with pytest.raises(KdbenchError, match="none of those requested"):
                 Observer(model, features=stages)
             return
         found = observe.shapes(model, example(), features=stages).features

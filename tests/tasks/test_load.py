@@ -87,7 +87,7 @@ def test_mean_and_deviation_are_of_the_training_split_alone() -> None:
     [
         ({"name": "digit"}, ['"digit"', 'did you mean "digits"']),
         ({"name": "xyz"}, ["known are cifar10, cifar100, digits"]),
-        ({"name": "digits", "options": {"size": 3}}, ['unknown option "size"', "it takes none"]),
+        ({"name": "digits", "options": {"size": 3}}, ['unknown option "size"', "it has no options"]),
         ({"name": "folder", "options": {"pth": "x"}}, ['unknown option "pth"', 'did you mean "path"']),
         ({"name": "folder"}, ['option "path" is missing']),
         ({"name": "folder", "options": {"path": "x", "size": "big"}}, ['option "size"', "integer", "'big'"]),
@@ -95,7 +95,7 @@ def test_mean_and_deviation_are_of_the_training_split_alone() -> None:
         ({"name": "parquet"}, ["either the option path, or both train and test"]),
         ({"name": "parquet", "options": {"path": "a", "train": "b"}}, ["either the option path"]),
         ({"name": "parquet", "options": {"train": "b"}}, ["either the option path"]),
-        ({"name": "digits", "classes": [0, 12]}, ["12", "from 0 to 9"]),
+        ({"name": "digits", "classes": [0, 12]}, ["12", "are 0 to 9"]),
         ({"name": "digits", "classes": [1, 1]}, ["once", "[1, 1]"]),
         ({"name": "digits", "classes": []}, ["once"]),
         ({"name": "digits", "limit": 1, "validation": 0.9}, ["no training samples"]),
@@ -135,7 +135,7 @@ def test_a_plugin_s_data_are_cut_like_any_other() -> None:
         (Split(good().inputs, good().targets.int()), good(), "int32"),
         (good(), Split(good().inputs, good().targets[:3]), "length 8"),
         (good(), good(shape=(1, 3, 3)), "(1, 3, 3)"),
-        (good(), Split(good().inputs, good().targets + 1), "from 1 to 2"),
+        (good(), Split(good().inputs, good().targets + 1), "are 1 to 2"),
         (good(), good(0), "no test samples"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_record_says_how_to_feed_its_student(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preprocessing", "words"),
     [
-        ({"mean": [0.5, 0.5]}, ["mean for 2 channels", "have 1"]),
+        ({"mean": [0.5, 0.5]}, ["mean has 2 values", "have 1 channel"]),
         ({"std": [0.0]}, ["std", "greater than 0"]),
         ({"maen": [0.5]}, ['unknown key "maen"', 'did you mean "mean"']),
         ({"size": [16]}, ["size"]),

@@ -99,7 +99,7 @@ def test_partners_are_drawn_evenly() -> None:
     ("changes", "words"),
     [
         ({"batch_size": 21}, ["20 samples", "batch of 21", "drop_last"]),
-        ({"augmentation": {"crop_padding": 6, "crop_mode": "reflect"}}, ["6 pixels", "crop_padding to 5"]),
+        ({"augmentation": {"crop_padding": 6, "crop_mode": "reflect"}}, ["6 pixels", "crop_padding to at most 5"]),
     ],
 )
 def test_what_cannot_be_streamed_is_said_in_one_sentence(changes: dict[str, Any], words: list[str]) -> None:

@@ -1,7 +1,10 @@
-"""Executors: where jobs run. This process and worker processes are built in; a cluster is a plugin.
+"""Executors, which run jobs.
 
-The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A wrapper of one
-of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that come back.
+This process and worker processes are built in; a cluster is a plugin.
+
+The shape is that of ``concurrent.futures``, submitit and dask: ``submit`` takes a job and returns a future. A
+wrapper of one of them submits :func:`kdbench.engine.worker.work` with the job, and passes on the events that
+come back.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class WorkerDied(Exception):
-    """Workers of a job died again and again: the job's trials that are not finished have failed."""
+    """A job lost too many workers; its unfinished trials have failed."""
 
 
 class Executor(Protocol):
@@ -32,21 +35,28 @@ class Executor(Protocol):
         """How many jobs run at the same time; further ones would wait."""
 
     def open(self, resources: Resources) -> None:
-        """Called once, before the first job, with what the main process has open: keep it, share it, or ignore it."""
+        """Prepare for the first job; called once, with the main process's resources.
+
+        The executor may keep them, share them, or ignore them.
+        """
 
     def submit(self, job: Job, report: Report) -> Future[None]:
         """Run a job.
 
         Args:
-            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to what its workers have.
+            job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to
+                what its workers have.
             report: receives events, from any thread; the last one comes before the future is done.
 
         Returns:
-            Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended the job.
+            Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended
+            the job.
         """
 
     def close(self) -> None:
-        """Stop: running jobs end soon, waiting ones never start, and no process or temporary file remains.
+        """Stop running jobs soon and never start waiting ones.
+
+        No process or temporary file remains.
 
         May be called more than once.
         """
@@ -90,7 +100,10 @@ BUILT_IN: Mapping[str, ExecutorFactory] = {"local": local, "processes": processe
 
 
 def early_executor(settings: ExecutorSettings) -> Executor | None:
-    """The executor, if it can be made before any plugin is loaded and any plan is made: its workers may start then."""
+    """Create the executor early, before any plugin is loaded, if that is possible.
+
+    Its workers can then start while the plan is made.
+    """
     name = settings.name or ("local" if settings.jobs == 1 else "processes")
     return BUILT_IN[name](settings) if settings.jobs is not None and name in BUILT_IN else None
 

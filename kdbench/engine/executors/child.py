@@ -1,7 +1,9 @@
-"""The worker process: reads jobs from standard input, a line of JSON each, and writes events to standard output.
+"""The worker process, which reads jobs from standard input and writes events.
 
-The end of standard input, which comes when the main process closes it and when it dies in whatever way, ends the worker: at
-once when it has nothing to do, else after the training step that it is in.
+Jobs and events are one line of JSON each; events go to standard output.
+
+The end of standard input, which comes when the main process closes it and when it dies in whatever way, ends
+the worker: at once when it has nothing to do, else after the training step that it is in.
 """
 
 from __future__ import annotations

@@ -7,9 +7,12 @@ import os
 import psutil
 
 MEMORY = 2_000_000_000
-"""Bytes that a worker is given: torch, its libraries, and small networks in training."""
+"""Memory of a worker in bytes: torch, its libraries, and small networks."""
 FEW = 4
-"""Up to this many cores, every worker gets one; beyond, two, because larger networks gain from a second thread."""
+"""Up to this many cores, every worker gets one core; beyond, two.
+
+Larger networks gain from a second thread.
+"""
 
 
 def cores() -> int:
@@ -18,14 +21,17 @@ def cores() -> int:
 
 
 def threads_of_each(jobs: int) -> int:
-    """Threads of each worker: the cores are shared out; ``OMP_NUM_THREADS`` is an upper bound where it is set."""
+    """Compute the threads of each worker by dividing the cores among them.
+
+    ``OMP_NUM_THREADS`` is an upper bound if it is set.
+    """
     most = os.environ.get("OMP_NUM_THREADS", "")
     share = max(1, cores() // jobs)
     return min(share, int(most)) if most.isdigit() and int(most) else share
 
 
 def suitable_jobs(width: int, gpus: int) -> int:
-    """How many jobs to run at the same time, where the user leaves it open; nothing is measured.
+    """Choose how many jobs run at the same time; nothing is measured.
 
     Args:
         width: the most trials that can train at the same time.

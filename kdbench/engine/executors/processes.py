@@ -21,7 +21,10 @@ from kdbench.results.files import temporary
 LIVES = 2
 """A job that loses this many workers in one epoch is given up."""
 STARTS = 5
-"""So is a job that loses this many workers before its training begins; they may have died of something else."""
+"""A job that loses this many workers before its training begins is given up too.
+
+They may have died of something else.
+"""
 
 
 class _Task(NamedTuple):
@@ -31,13 +34,16 @@ class _Task(NamedTuple):
 
 
 class ProcessExecutor:
-    """Runs jobs in processes of their own, started at once: imports take seconds, in which the main process can read data.
+    """Runs jobs in worker processes, which start immediately.
 
-    A worker that dies is replaced, and its job submitted again: it goes on from its members' last checkpoints. A job that loses
-    two workers in the same epoch is given up.
+    Their imports take seconds, in which the main process can read data.
+
+    A worker that dies is replaced, and its job submitted again: it goes on from its members' last
+    checkpoints. A job that loses two workers in the same epoch is given up.
 
     Args:
-        settings: what the user asked for. Without ``threads`` the cores are shared out; with several GPUs each worker has one.
+        settings: what the user asked for. Without ``threads`` the cores are shared out; with several GPUs
+            each worker has one.
     """
 
     def __init__(self, settings: ExecutorSettings) -> None:
@@ -73,7 +79,7 @@ class ProcessExecutor:
         return future
 
     def close(self) -> None:
-        """End the workers: at once those that are idle, the others after the step that they are in."""
+        """End the workers: idle ones at once, the others after their current step."""
         if self._closing.is_set():
             return
         self._closing.set()

@@ -21,7 +21,10 @@ MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded
 
 
 class JobFailed(Exception):
-    """A defect of kdbench or of a plugin that ended a job in a worker; its cause holds the traceback there."""
+    """A bug in kdbench or in a plugin ended a job in a worker.
+
+    Its cause holds the traceback there.
+    """
 
 
 class WorkerProcess:
@@ -66,7 +69,7 @@ class WorkerProcess:
         raise EOFError
 
     def restart(self) -> str:
-        """Replace a process that has died; returns what it died of, as the end of a sentence."""
+        """Replace a dead process; return why it died, as the end of a sentence."""
         self.kill()
         code = self._process.wait()
         with suppress(OSError):
@@ -115,14 +118,15 @@ def _start() -> subprocess.Popen[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            # Ctrl-C is for the main process, which stops the workers: elsewhere the process inherits a mask, see below.
+            # Ctrl-C is for the main process, which stops the workers: elsewhere the process inherits a mask,
+            # see below.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread; a process that is started now inherits that for good."""
+    """Block SIGINT in this thread; processes that are started now inherit that."""
     if os.name != "posix":
         yield
         return

@@ -1,4 +1,4 @@
-"""Image classification and its data sets, offered through the hooks that a stranger's plugin would use."""
+"""Image classification and its data sets, provided by the hooks that plugins use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kdbench.tasks.task import Task
 
 @hookimpl
 def kdbench_tasks() -> list[type[Task]]:
-    """Classification of images."""
+    """Provide image classification."""
     return [ImageClassification]
 
 
 @hookimpl
 def kdbench_datasets() -> list[type[Dataset]]:
-    """Every data set of images that comes with kdbench."""
+    """Provide every image data set that comes with kdbench."""
     return [Digits, Mnist, Cifar10, Cifar100, ImageParquet, ImageFolder]

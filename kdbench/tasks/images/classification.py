@@ -1,4 +1,4 @@
-"""Classification of images: the first task, and the default."""
+"""Image classification, the default task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from kdbench.tasks.task import InputSpec, Preprocess, Task
 
 
 class ImageClassification(Task):
-    """One class an image. Inputs are uint8 N×C×H×W on disk, and float32 N×C×H×W for networks."""
+    """Image classification: one class per image.
+
+    Images are uint8 N×C×H×W in data sets, and float32 N×C×H×W for networks.
+    """
 
     name: ClassVar[str] = "classification"
     unit: ClassVar[str] = "image"
@@ -31,10 +34,10 @@ class ImageClassification(Task):
     Preprocessing: ClassVar[type[BaseModel]] = settings.Preprocessing
 
     def check(self, name: str, raw: RawData) -> None:
-        """Hold data to the contract: uint8 N×C×H×W of one shape, a class for each.
+        """Check that images are uint8 N×C×H×W of one shape, with one class each.
 
         Raises:
-            DataError: they break it.
+            DataError: they are not.
         """
         shape = getattr(raw.train.inputs, "shape", torch.Size())[1:]
         for which, split in (("training", raw.train), ("test", raw.test)):
@@ -44,46 +47,46 @@ class ImageClassification(Task):
         super().check(name, raw)
 
     def statistics(self, train: Split) -> dict[str, Tensor]:
-        """``mean`` and ``std`` of each channel, of images scaled to [0, 1], float32, C."""
+        """Compute each channel's ``mean`` and ``std``, for images in [0, 1]; float32, C."""
         assert isinstance(train.inputs, Tensor)
         mean, std = channel_statistics(train.inputs)
         return {"mean": mean, "std": std}
 
     def preprocessing(self, given: Mapping[str, Any] | None, spec: ModelSpec) -> dict[str, Any] | None:
-        """What a network wants of its images: as the suite says, else as timm's pretrained weights were trained.
+        """Return a network's preprocessing: the suite's, or that of timm's weights.
 
         Raises:
             pydantic.ValidationError: a key is unknown or a value is out of range.
         """
         own = super().preprocessing(given, spec) or {}
-        usual = pretrained_statistics(spec) if spec.weights == "pretrained" else {}
-        return {**usual, **own} or None
+        default = pretrained_statistics(spec) if spec.weights == "pretrained" else {}
+        return {**default, **own} or None
 
     def input_spec(self, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> InputSpec:
-        """``[channels, height, width]`` of the images that a network takes.
+        """Return ``[channels, height, width]`` of a network's images.
 
         Raises:
-            DataError: mean or deviation are of another number of channels.
+            DataError: mean or standard deviation are given for another number of channels.
         """
         channels, height, width = image_shape(data)
         normalize(data, preprocessing, torch.device("cpu"), channels_last=False)
         return [channels, *(dict(preprocessing or {}).get("size") or (height, width))]
 
     def example(self, spec: InputSpec, batch_size: int = 1, generator: torch.Generator | None = None) -> Tensor:
-        """Float32 N×C×H×W: zeros, or standard normal numbers."""
+        """Create images, float32 N×C×H×W: zeros, or standard normal numbers."""
         if generator is None:
             return torch.zeros(batch_size, *spec)
         return torch.randn(batch_size, *spec, generator=generator)
 
     def model_arguments(self, spec: InputSpec, num_classes: int) -> dict[str, Any]:
-        """``num_classes``, ``in_chans``, and ``img_size`` for the networks that take one."""
+        """Return ``num_classes``, ``in_chans`` and ``img_size`` (height, width)."""
         channels, height, width = spec
         return {"num_classes": num_classes, "in_chans": channels, "img_size": (height, width)}
 
     def preprocess(
         self, data: TaskData, preprocessing: Mapping[str, Any] | None, *, device: torch.device, channels_last: bool
     ) -> Preprocess:
-        """Make the function from the stream's bytes to normalised images, float32 N×C×H×W."""
+        """Create the function from the stream's bytes to normalized float32 N×C×H×W."""
         function = normalize(data, preprocessing, device, channels_last)
 
         def apply(inputs: Inputs) -> Tensor:
@@ -115,7 +118,7 @@ class ImageClassification(Task):
         }
 
     def source(self, data: TaskData, asked: StreamSettings) -> ResidentImages:
-        """The training images on the device, cropped and mirrored on request.
+        """Create the source of training images on the device, cropped and flipped.
 
         Raises:
             DataError: images are smaller than their reflected padding.
@@ -125,12 +128,12 @@ class ImageClassification(Task):
         if known.crop_mode == "reflect" and known.crop_padding >= side:
             raise DataError(
                 f"images of {side} pixels cannot be padded by {known.crop_padding} pixels of their own reflection:"
-                f" set recipe.augmentation.crop_padding to {side - 1} at most"
+                f" set recipe.augmentation.crop_padding to at most {side - 1}"
             )
         return ResidentImages(data, known, asked.device, asked.channels_last)
 
     def batches(self, split: Split, *, batch_size: int, device: torch.device, channels_last: bool) -> Iterator[Batch]:
-        """The images of a split in their order, as bytes in the memory order that :meth:`preprocess` was told of."""
+        """Yield the images of a split in order, as bytes in the given memory format."""
         for batch in super().batches(split, batch_size=batch_size, device=device, channels_last=channels_last):
             images = batch.inputs
             assert isinstance(images, Tensor)

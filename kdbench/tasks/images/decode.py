@@ -26,35 +26,36 @@ Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 CHUNK = 256
-"""Images that a thread decodes at a time."""
+"""Number of images that a thread decodes at a time."""
 
 
-def decode_images(sources: Sequence[Source], place: Callable[[int], str], size: int | None, channels: Channels) -> Tensor:
+def decode_images(sources: Sequence[Source], label: Callable[[int], str], size: int | None, channels: Channels) -> Tensor:
     """Decode images, several at a time.
 
     Args:
         sources: encoded images, or paths of files; at least one.
-        place: says where the image with a given position comes from, for messages.
-        size: side of the square that images are brought to (shorter side resized, centre cut out); ``None`` leaves
-            them as they are, and they must be of one size.
-        channels: 1 for grey, 3 for RGB; images are converted.
+        label: names the source of the image at a given position, for messages.
+        size: side of the square that images are resized to (shorter side resized, then center crop); ``None``
+            keeps their size, which must be the same for all.
+        channels: 1 for grayscale, 3 for RGB; images are converted.
 
     Returns:
         uint8, N×C×H×W.
 
     Raises:
-        DataError: an image cannot be decoded, is of another size than the first, or all together do not fit in memory.
+        DataError: an image cannot be decoded, its size differs from the first one's, or all together do not
+            fit into memory.
     """
-    wanted = (channels, size, size) if size is not None else _decode(sources[0], place(0), None, channels).shape
+    wanted = (channels, size, size) if size is not None else _decode(sources[0], label(0), None, channels).shape
     _check_memory(math.prod(wanted), len(sources))
     out = np.empty((len(sources), *wanted), dtype=np.uint8)
 
     def decode(start: int) -> None:
         for i in range(start, min(start + CHUNK, len(sources))):
-            pixels = _decode(sources[i], place(i), size, channels)
+            pixels = _decode(sources[i], label(i), size, channels)
             if pixels.shape != wanted:
                 has, first = (f"{s[2]}×{s[1]}" for s in (pixels.shape, wanted))
-                raise DataError(f"{place(i)} has {has} pixels and the first has {first}: set the option size to resize all")
+                raise DataError(f"{label(i)} has {has} pixels and the first has {first}: set the option size to resize all")
             out[i] = pixels
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow's decoders release the interpreter's lock
@@ -67,34 +68,34 @@ def decode_images(sources: Sequence[Source], place: Callable[[int], str], size: 
     return torch.from_numpy(out)
 
 
-def guess_channels(source: Source, place: str) -> Channels:
-    """1 if an image is grey (or black and white), else 3."""
-    return 1 if _open(source, place, lambda image: image.mode) in ("1", "L", "LA") else 3
+def guess_channels(source: Source, label: str) -> Channels:
+    """Guess the number of channels: 1 if an image is grayscale or bilevel, else 3."""
+    return 1 if _open(source, label, lambda image: image.mode) in ("1", "L", "LA") else 3
 
 
-def _decode(source: Source, place: str, size: int | None, channels: Channels) -> Pixels:
+def _decode(source: Source, label: str, size: int | None, channels: Channels) -> Pixels:
     def pixels(image: Image.Image) -> Pixels:
         if image.mode.startswith(("I", "F")):
-            raise DataError(f"{place} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
+            raise DataError(f"{label} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
         converted = image.convert("L" if channels == 1 else "RGB")
         array = np.asarray(converted if size is None else _square(converted, size))
         return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
-    return _open(source, place, pixels)
+    return _open(source, label, pixels)
 
 
-def _open(source: Source, place: str, use: Callable[[Image.Image], T]) -> T:
+def _open(source: Source, label: str, use: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return use(image)
     except UnidentifiedImageError as error:
-        raise DataError(f"{place} is no image that Pillow can read: mend or remove it") from error
+        raise DataError(f"{label} is not an image that Pillow can read: repair or remove it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{place} cannot be decoded ({reason(error)}): mend or remove it") from error
+        raise DataError(f"{label} cannot be decoded ({reason(error)}): repair or remove it") from error
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to ``size`` and cut the centre out."""
+    """Resize the shorter side to ``size`` and crop the center."""
     width, height = image.size
     if min(width, height) != size:
         scale = size / min(width, height)
@@ -109,6 +110,6 @@ def _check_memory(image: int, count: int) -> None:
     available = psutil.virtual_memory().available
     if needed > available:
         raise DataError(
-            f"the {count} decoded images take {needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB of memory are free:"
+            f"the {count} decoded images need {needed / 1e9:.1f} GB, but only {available / 1e9:.1f} GB of memory are free:"
             " set the option size to a smaller value"
         )

@@ -1,4 +1,4 @@
-"""Data that come with a library, and need no files."""
+"""Data sets that come with a library and need no files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from kdbench.data.split import stratified_cut
 from kdbench.data.types import Dataset, RawData, Split
 
 TEST_SHARE = 0.2
-"""The set has no official split; this one is kdbench's own, and never changes."""
+"""The data set has no official split; this one is kdbench's own and never changes."""
 
 
 class Digits(Dataset):
-    """scikit-learn's handwritten digits: 1797 images, 1×8×8, a fifth of them held out (always the same)."""
+    """scikit-learn's handwritten digits: 1797 images, 1×8×8, a fixed fifth held out."""
 
     name: ClassVar[str] = "digits"
     title: ClassVar[str] = "handwritten digits (8×8, embedded)"
 
     def load(self, root: Path) -> RawData:
-        """Return the images, grey levels 0…16 spread over 0…255."""
+        """Return the images, with gray levels scaled from 0…16 to 0…255."""
         from sklearn.datasets import load_digits
 
         found = load_digits()

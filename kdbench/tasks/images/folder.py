@@ -1,4 +1,4 @@
-"""Images in one folder a class."""
+"""Images in one folder per class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Files = dict[str, list[Path]]
 
 
 class ImageFolder(Dataset):
-    """Images in class sub-folders: ``train/<class>/*.png`` and ``test/<class>/*.png`` (or ``val``, ``validation``)."""
+    """Images in one folder per class: ``train/<class>/*.png``, ``test/<class>/*.png``.
+
+    The test folder may also be called ``val`` or ``validation``.
+    """
 
     name: ClassVar[str] = "folder"
     title: ClassVar[str] = "image folder"
@@ -32,10 +35,10 @@ class ImageFolder(Dataset):
         """Where the images are and how they are read.
 
         Args:
-            path: the folder that holds ``train`` and ``test``.
-            size: side of the square that images are brought to: shorter side resized, centre cut out; ``None`` wants
-                them all of one size.
-            channels: 1 or 3; what the first image has by default.
+            path: the folder that contains ``train`` and ``test``.
+            size: side of the square that images are resized to (shorter side resized, then center crop);
+                ``None`` requires them all to have one size.
+            channels: 1 or 3; that of the first image by default.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +50,7 @@ class ImageFolder(Dataset):
     options: ImageFolder.Options
 
     def load(self, root: Path) -> RawData:
-        """Read and decode the images, or the cache of them."""
+        """Read and decode the images, or read the cache."""
         folder = find(Path(self.options.path), root, "the image folder")
         train = _files(folder / "train")
         test_folder = next((folder / n for n in TEST_FOLDERS if (folder / n).is_dir()), folder / TEST_FOLDERS[0])
@@ -71,14 +74,16 @@ class ImageFolder(Dataset):
 
 def _files(folder: Path) -> Files:
     if not folder.is_dir():
-        raise DataError(f"the folder {folder} does not exist: it must hold one folder of images a class")
+        raise DataError(f"the folder {folder} does not exist: it must contain one folder of images per class")
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
-        raise DataError("holds no folders: it must hold one folder of images a class", Location(folder))
+        raise DataError("contains no folders: it must contain one folder of images per class", Location(folder))
     found = {c.name: sorted(p for p in c.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()) for c in classes}
     for name, paths in found.items():
         if not paths:
-            raise DataError(f"holds no image ({', '.join(sorted(SUFFIXES))}): fill or remove it", Location(folder / name))
+            raise DataError(
+                f"contains no images ({', '.join(sorted(SUFFIXES))}): add some, or remove it", Location(folder / name)
+            )
     return found
 
 

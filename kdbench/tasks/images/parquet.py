@@ -1,4 +1,7 @@
-"""Hugging Face image parquet: a struct column with encoded images, a column with integer labels."""
+"""Image parquet files, as Hugging Face stores them.
+
+They have a struct column with encoded images and a column with integer labels.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +27,27 @@ Paths = str | tuple[str, ...]
 class ImageParquet(Dataset):
     """Images in parquet files, as Hugging Face stores them.
 
-    Class names come from the schema's metadata where they stand there; else classes are called by their numbers.
+    Class names come from the schema's metadata if it has them; otherwise classes are named by their numbers.
     """
 
     name: ClassVar[str] = "parquet"
     title: ClassVar[str] = "image parquet"
 
     class Options(BaseModel):
-        """Where the files are and how they are read; relative paths are of the data root, or else of the current folder.
+        """Where the files are and how they are read.
+
+        Relative paths are relative to the data root, or else to the current folder.
 
         Args:
-            path: a folder with ``train*.parquet`` and ``test*.parquet`` (or ``validation*``, ``val*``), at any depth.
-            train: instead: file or files of the training set.
-            test: and file or files of the test set.
-            image_column: struct column with ``bytes``; the only one there is by default.
-            label_column: integer column; the one called ``label``, or the only one there is, by default.
-            size: side of the square that images are brought to: shorter side resized, centre cut out; ``None`` wants
-                them all of one size.
-            channels: 1 or 3; what the first image has by default.
+            path: a folder with ``train*.parquet`` and ``test*.parquet`` (or ``validation*``, ``val*``), at
+                any depth.
+            train: file or files of the training set, instead of ``path``.
+            test: file or files of the test set, instead of ``path``.
+            image_column: struct column with ``bytes``; the only such column by default.
+            label_column: integer column; by default the one called ``label``, or the only one.
+            size: side of the square that images are resized to (shorter side resized, then center crop);
+                ``None`` requires them all to have one size.
+            channels: 1 or 3; that of the first image by default.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +70,7 @@ class ImageParquet(Dataset):
     options: ImageParquet.Options
 
     def load(self, root: Path) -> RawData:
-        """Read and decode the files, or the cache of them."""
+        """Read and decode the files, or read the cache."""
         train, test = self._files(root)
         options = self.options.model_dump(mode="json", exclude={"path", "train", "test"}) | {"train_files": len(train)}
         return cached(root, self.name, options, [*train, *test], lambda: self._decode(train, test))
@@ -80,7 +86,7 @@ class ImageParquet(Dataset):
         for found, wanted in ((train, "train*.parquet"), (test, "test*.parquet or validation*.parquet")):
             if not found:
                 raise DataError(
-                    f"holds no {wanted}: put it there, or name files with the options train and test", Location(folder)
+                    f"contains no {wanted}: add it, or name files with the options train and test", Location(folder)
                 )
         return train, test
 
@@ -93,7 +99,7 @@ class ImageParquet(Dataset):
             if not any(t.images for t in part):
                 raise DataError("has no rows: copy it again", Location(files[0]))
         first = next(t for t in tables[0] if t.images)
-        channels = o.channels or guess_channels(first.images[0], first.place(0))
+        channels = o.channels or guess_channels(first.images[0], first.label_of(0))
         names = first.class_names or tuple(
             str(i) for i in range(1 + max(max(t.labels, default=0) for ts in tables for t in ts))
         )
@@ -109,9 +115,9 @@ def _split(tables: Sequence[Table], classes: int, size: int | None, channels: Ch
     for table in tables:
         for row, label in enumerate(table.labels):
             if not 0 <= label < classes:
-                message = f"row {row} has the label {label}, not one of the {classes} classes: mend or remove it"
+                message = f"row {row} has the label {label}, which is not one of the {classes} classes: fix or remove it"
                 raise DataError(message, Location(table.file))
     images = [i for t in tables for i in t.images]
-    places = [(t, row) for t in tables for row in range(len(t.images))]
-    inputs = decode_images(images, lambda i: places[i][0].place(places[i][1]), size, channels)
+    rows = [(t, row) for t in tables for row in range(len(t.images))]
+    inputs = decode_images(images, lambda i: rows[i][0].label_of(rows[i][1]), size, channels)
     return Split(inputs, torch.tensor([label for t in tables for label in t.labels], dtype=torch.int64))

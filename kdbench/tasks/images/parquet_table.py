@@ -1,4 +1,4 @@
-"""The two columns of a parquet file that matter, found by type or by name."""
+"""The image and label columns of a parquet file, found by type or by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kdbench.errors import DataError, Location, did_you_mean
 
 @dataclass(frozen=True)
 class Table:
-    """What one file holds.
+    """The content of one file.
 
     Args:
         file: the file.
         column: name of the image column.
         images: encoded images.
         labels: classes.
-        class_names: from the schema's metadata, or empty.
+        class_names: class names from the schema's metadata, or empty.
     """
 
     file: Path
@@ -33,8 +33,8 @@ class Table:
     labels: list[int]
     class_names: tuple[str, ...]
 
-    def place(self, row: int) -> str:
-        """Where the image of a row is, for messages."""
+    def label_of(self, row: int) -> str:
+        """Name the image of a row, for messages."""
         return f"{self.file}: the image of row {row} (column {self.column})"
 
 
@@ -47,7 +47,7 @@ def read_table(file: Path, image: str | None, label: str | None) -> Table:
         label: name of the label column, if given.
 
     Raises:
-        DataError: it is damaged, lacks a column, or a row lacks its image or its label.
+        DataError: the file is damaged or lacks a column, or a row lacks its image or its label.
     """
     try:
         schema = pq.read_schema(file)
@@ -58,10 +58,10 @@ def read_table(file: Path, image: str | None, label: str | None) -> Table:
         images = (cells.field("bytes") if pa.types.is_struct(cells.type) else cells).to_pylist()
         labels = table[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is truncated, or is no parquet file ({reason(error)}): copy it again", Location(file)) from error
+        raise DataError(f"is truncated or not a parquet file ({reason(error)}): copy it again", Location(file)) from error
     for what, column, cell in (("image", image, images), ("label", label, labels)):
         if None in cell:
-            raise DataError(f"row {cell.index(None)} has no {what} (column {column}): mend or remove it", Location(file))
+            raise DataError(f"row {cell.index(None)} has no {what} (column {column}): fix or remove it", Location(file))
     return Table(file, image, images, labels, _class_names(schema, label))
 
 
@@ -82,7 +82,7 @@ def _column(file: Path, schema: Any, given: str | None, option: str, what: str, 
         return usual
     if len(found) != 1:
         several = f"there are several ({', '.join(found)})" if found else f"there is none ({known})"
-        raise DataError(f"{what} is wanted, and {several}: set the option {option}", Location(file))
+        raise DataError(f"{what} is needed, but {several}: set the option {option}", Location(file))
     return found[0]
 
 
@@ -90,5 +90,5 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(str(name) for name in features[label]["names"])
-    except (KeyError, TypeError, ValueError):  # written by something else, or without names
+    except (KeyError, TypeError, ValueError):  # not written by Hugging Face, or without names
         return ()

@@ -1,4 +1,4 @@
-"""From the bytes of images to what one network takes."""
+"""Preprocessing: from the bytes of images to the input of one network."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from kdbench.tasks.images.settings import Preprocessing
 
 
 class Normalize:
-    """Turns bytes into ``(x / 255 - mean) / std``, float32, and resizes them if the network wants another size.
+    """Turns bytes into ``(x / 255 - mean) / std``, float32, and resizes the images.
 
     Args:
         shape: channels, height and width of the images.
-        mean: per channel, of images scaled to [0, 1].
-        std: per channel.
-        size: height and width that the network takes; ``None`` for those of the images.
-        device: where.
-        channels_last: whether the bytes come as N×H×W×C rather than N×C×H×W.
+        mean: mean of each channel, for images scaled to [0, 1].
+        std: standard deviation of each channel, likewise.
+        size: height and width of the network's input; ``None`` for those of the images.
+        device: device of the images.
+        channels_last: whether the bytes are N×H×W×C rather than N×C×H×W.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class Normalize:
         self._shape = shape
         self._size = None if size == shape[1:] else size
         self._channels_last = channels_last
-        # One factor and one summand a byte of an image: long vectors are three times as fast as broadcasting three channels.
+        # One factor and one summand per byte of an image: long vectors are three times as fast as
+        # broadcasting over three channels.
         area = shape[1] * shape[2]
 
         def spread(per_channel: Tensor) -> Tensor:
@@ -51,7 +52,10 @@ class Normalize:
         self._summand = spread((-mean / std).float())
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Float32 N×C×H×W (in channels-last memory order if so asked), from uint8 with as many bytes an image."""
+        """Normalize uint8 images to float32 N×C×H×W.
+
+        The result has the channels-last memory format if the bytes are N×H×W×C.
+        """
         channels, height, width = self._shape
         flat = images.reshape(len(images), -1).float().mul_(self._factor).add_(self._summand)
         if self._channels_last:
@@ -64,10 +68,10 @@ class Normalize:
 
 
 def normalize(data: TaskData, wanted: Mapping[str, Any] | None, device: torch.device, channels_last: bool) -> Normalize:
-    """The function from bytes to what a network with these wishes takes; what it does not say is as the data have it.
+    """Create the normalization of a network; its defaults come from the data.
 
     Raises:
-        DataError: mean or deviation are of another number of channels.
+        DataError: mean or standard deviation are given for another number of channels.
     """
     shape = image_shape(data)
     mean, std = mean_and_std(data.statistics, wanted, shape[0])
@@ -93,7 +97,7 @@ def mean_and_std(statistics: Mapping[str, Tensor], wanted: Mapping[str, Any] | N
 
 
 def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:
-    """``mean`` and ``std`` that timm's pretrained weights were trained with; nothing where timm does not say."""
+    """Return the ``mean`` and ``std`` of timm's pretrained weights; empty if unknown."""
     config = timm.get_pretrained_cfg(spec.model, allow_unregistered=True) if ":" not in spec.model else None
     if config is None or config.mean is None or config.std is None:
         return {}
@@ -101,7 +105,7 @@ def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:
 
 
 def image_shape(data: TaskData) -> tuple[int, int, int]:
-    """Channels, height and width of the images of a data set."""
+    """Return channels, height and width of the images of a data set."""
     inputs = data.train.inputs
     assert isinstance(inputs, Tensor)
     channels, height, width = inputs.shape[1:]
@@ -113,6 +117,7 @@ def _per_channel(name: str, values: tuple[float, ...], channels: int) -> Tensor:
         return torch.tensor(values)
     if len(values) == 1:
         return torch.tensor(values * channels)
-    if channels == 1 and len(values) == 3:  # timm sums the first convolution's weights over the channels: grey is their mean
+    if channels == 1 and len(values) == 3:  # timm sums the first convolution's weights over the channels: gray is their mean
         return torch.tensor([sum(values) / len(values)])
-    raise DataError(f"preprocessing gives {name} for {len(values)} channels, and the images have {channels}")
+    has = f"{channels} channel{'s' * (channels != 1)}"
+    raise DataError(f"preprocessing.{name} has {len(values)} values, but the images have {has}")

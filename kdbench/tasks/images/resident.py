@@ -1,7 +1,8 @@
-"""A set of images that lies on the device, and gives whole batches of crops, mirrored on request.
+"""Images that stay on the device, from which batches are cropped and flipped.
 
-Images lie there as uint8 bytes, padded once, in the memory order that batches shall have. A line of a crop is then a run of
-bytes that starts anywhere, so that a batch of crops is one gather of lines: see ``benchmarks/bench_stream.py``.
+Images are stored as uint8, padded once, in the memory format of the batches. A line of a crop is then a
+contiguous run of bytes, so that a batch of crops is a single gather of lines: see
+``benchmarks/bench_stream.py``.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from kdbench.tasks.images.settings import Augmentation
 from kdbench.tasks.stream import Parameters
 
 CHUNK = 4096
-"""Images laid out at a time, which bounds the memory of intermediate results."""
+"""Images padded at a time, which bounds the memory of intermediate results."""
 
 
 class ResidentImages:
     """Training images on the device.
 
     Args:
-        data: the task; its training split is laid out.
-        augmentation: says how images are padded.
-        device: where.
-        channels_last: memory order of batches.
+        data: the data, whose training split is stored.
+        augmentation: the augmentation, which decides the padding.
+        device: device of the images.
+        channels_last: memory format of the batches.
     """
 
     def __init__(self, data: TaskData, augmentation: Augmentation, device: torch.device, channels_last: bool) -> None:
@@ -38,11 +39,11 @@ class ResidentImages:
         self._lines = self._line_starts().to(device)
 
     def draw(self, shape: torch.Size, generator: torch.Generator) -> Parameters:
-        """Draw an epoch's crops and mirroring for samples of a shape K×N.
+        """Draw an epoch's crops and flips for K×N samples.
 
         Returns:
-            Top and left edge of each crop in the padded image (int64, K×N×2; ``None`` without padding), and whether each crop is
-            mirrored left-right (bool, K×N; ``None`` mirrors none).
+            Top and left edge of each crop in the padded image (int64, K×N×2; ``None`` without padding), and
+            whether each crop is flipped left-right (bool, K×N; ``None`` without flips).
         """
         offsets = mirrored = None
         if self.padding:
@@ -52,11 +53,11 @@ class ResidentImages:
         return offsets, mirrored
 
     def batch(self, indices: Tensor, parameters: Parameters) -> Tensor:
-        """Some images, cropped and mirrored.
+        """Crop and flip some images.
 
         Args:
-            indices: which images, int64, N, on the device.
-            parameters: edges of the crops N×2 and mirroring N, as :meth:`draw` gives them.
+            indices: the images, int64, N, on the device.
+            parameters: edges of the crops N×2 and flips N, from :meth:`draw`.
 
         Returns:
             uint8, N×H×W×C with channels last, else N×C×H×W.
@@ -65,7 +66,7 @@ class ResidentImages:
         crops = self.pixels.index_select(0, indices) if offsets is None else self._crop(indices, offsets)
         if mirrored is None:
             return crops
-        # Choosing rows from both copies takes a third of the time of torch.where, which goes byte by byte.
+        # Selecting rows from both copies takes a third of the time of torch.where, which works byte by byte.
         both = torch.cat([crops, crops.flip(2 if self.channels_last else 3)])
         return both.index_select(0, torch.arange(len(crops), device=both.device) + len(crops) * mirrored)
 
@@ -83,7 +84,7 @@ class ResidentImages:
         return out
 
     def _line_starts(self) -> Tensor:
-        """Where the lines of a crop at the top left corner start, in bytes: H of them, or C·H."""
+        """Return the byte offsets of the lines of a top-left crop: H of them, or C·H."""
         across, down = self.width + 2 * self.padding, self.height + 2 * self.padding
         if self.channels_last:
             return torch.arange(self.height) * (across * self.channels)
@@ -95,7 +96,7 @@ class ResidentImages:
         line = self.width * pixel
         across = (self.width + 2 * self.padding) * pixel
         starts = indices * self.pixels[0].numel() + offsets[:, 0] * across + offsets[:, 1] * pixel
-        # Every run of `line` bytes, as the overlapping rows of one matrix: gathering rows copies whole runs.
+        # All runs of `line` bytes, as the overlapping rows of one matrix: gathering rows copies whole runs.
         runs = flat.as_strided((flat.numel() - line + 1, line), (1, 1))
         lines = runs.index_select(0, (starts[:, None] + self._lines).flatten())
         return lines.view(len(indices), *self._crop_shape())
@@ -107,7 +108,7 @@ class ResidentImages:
 
 
 def _reflect(images: Tensor, padding: int) -> Tensor:
-    """Pad N×C×H×W with what lies mirrored inside the edge (torch's own reflection padding takes no bytes)."""
+    """Pad uint8 N×C×H×W by reflection, which torch supports only for floats."""
     for axis in (2, 3):
         last = images.shape[axis] - 1
         position = torch.arange(-padding, last + padding + 1, device=images.device).abs()

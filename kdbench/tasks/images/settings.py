@@ -1,4 +1,4 @@
-"""What a suite may say of images: their augmentation, and how a network wants them."""
+"""A suite's settings for images: augmentation, and preprocessing for a network."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 
 class Settings(BaseModel):
-    """Immutable, strict about unknown keys, and finite."""
+    """Base class: immutable, rejects unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(Settings):
-    """Batched augmentation of training images, parameters drawn per sample.
+    """Augmentation of training images, with parameters drawn per sample.
 
     Args:
-        crop_padding: pad by this many pixels on each side and crop back at a random place; 0 is none.
-        crop_mode: what the padding holds: ``zeros`` (black in the original image) or ``reflect``.
-        flip: mirror left-right with probability 1/2.
+        crop_padding: pad by this many pixels on each side and crop back at a random position; 0 disables
+            crops.
+        crop_mode: content of the padding: ``zeros`` (black in the original image) or ``reflect``.
+        flip: flip left-right with probability 1/2.
     """
 
     crop_padding: NonNegativeInt = 0
@@ -31,12 +32,13 @@ Channels = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
 class Preprocessing(Settings):
-    """How a network wants its images: ``(x / 255 - mean) / std``, resized.
+    """Preprocessing of a network's images: ``(x / 255 - mean) / std``, resized.
 
     Args:
-        mean: of each channel, of images scaled to [0, 1]; that of the training images by default.
+        mean: mean of each channel, for images scaled to [0, 1]; that of the training images by default.
         std: standard deviation of each channel, likewise.
-        size: height and width that images are resized to (bilinear, antialiased); those of the data by default.
+        size: height and width that images are resized to (bilinear, antialiased); those of the data by
+            default.
     """
 
     mean: Channels | None = None

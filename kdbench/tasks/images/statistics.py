@@ -1,4 +1,4 @@
-"""Mean and deviation of the channels of images."""
+"""Mean and standard deviation of the channels of images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 
 def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, of inputs scaled to [0, 1].
+    """Compute each channel's mean and standard deviation, for images in [0, 1].
 
-    The sums are exact integers, so that the result has the same bits everywhere. A constant channel gets a deviation of 1.
+    The sums are exact integers, so that the result has the same bits everywhere. A constant channel gets a
+    standard deviation of 1.
 
     Args:
         inputs: uint8, N×C×H×W.

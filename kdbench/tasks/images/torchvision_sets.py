@@ -1,4 +1,4 @@
-"""Data sets that torchvision knows how to download and read."""
+"""Data sets that torchvision can download and read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from kdbench.data.types import Dataset, RawData, Split
 from kdbench.errors import DataError, Location
 
 NETWORK_TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without an answer after which a download is aborted."""
 
 
 class Mnist(Dataset):
-    """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 images, 1×28×28, as idx files in ``MNIST/raw``."""
+    """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 images, 1×28×28.
+
+    The idx files are in ``MNIST/raw``.
+    """
 
     name: ClassVar[str] = "mnist"
     title: ClassVar[str] = "MNIST"
 
     def load(self, root: Path) -> RawData:
-        """Read the four idx files; where one is absent, download them first."""
+        """Read the four idx files; download them first if one is missing."""
         from torchvision.datasets import MNIST
 
         folder = root / "MNIST" / "raw"
@@ -45,10 +48,10 @@ def _read_idx(folder: Path, prefix: str) -> Split:
     targets = _parse(read_label_file, labels)
     if len(inputs) != len(targets):
         raise DataError(
-            f"holds {len(targets)} labels for the {len(inputs)} images of {images.name}: copy both again", Location(labels)
+            f"has {len(targets)} labels for the {len(inputs)} images of {images.name}: copy both again", Location(labels)
         )
     if len(targets) and int(targets.max()) > 9:
-        raise DataError(f"holds the label {int(targets.max())}, and MNIST's end at 9: copy it again", Location(labels))
+        raise DataError(f"has the label {int(targets.max())}, but MNIST's are 0 to 9: copy it again", Location(labels))
     return Split(inputs, targets)
 
 
@@ -56,14 +59,14 @@ def _parse(read: Callable[[str], Tensor], path: Path) -> Tensor:
     try:
         return read(str(path))
     except Exception as error:  # torchvision checks with asserts, views and table look-ups
-        raise DataError("is truncated, or is no uncompressed idx file: copy it again", Location(path)) from error
+        raise DataError("is truncated or not an uncompressed idx file: copy it again", Location(path)) from error
 
 
 class _Cifar(Dataset):
     source: ClassVar[str]
 
     def load(self, root: Path) -> RawData:
-        """Check the files against torchvision's MD5 sums and read them; where one is absent, download them first."""
+        """Read the files after checking their MD5 sums; download them if one is missing."""
         import torchvision.datasets
 
         source = getattr(torchvision.datasets, self.source)
@@ -72,13 +75,16 @@ class _Cifar(Dataset):
         if not all((folder / name).is_file() for name in sums):
             _download(self.title, folder, list(sums), root, lambda: source(str(root), download=True))
         _check_sums(folder, sums)
-        # The files are pickles, which run code when read; the sums say that they are the published ones.
+        # The files are pickles, which run code when read; the sums prove that they are the published ones.
         train, test = source(str(root), train=True), source(str(root), train=False)
         return RawData(_from_arrays(train), _from_arrays(test), tuple(train.classes))
 
 
 class Cifar10(_Cifar):
-    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 images, 3×32×32, in ``cifar-10-batches-py``."""
+    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 images, 3×32×32.
+
+    The files are in ``cifar-10-batches-py``.
+    """
 
     name: ClassVar[str] = "cifar10"
     title: ClassVar[str] = "CIFAR-10"
@@ -86,7 +92,10 @@ class Cifar10(_Cifar):
 
 
 class Cifar100(_Cifar):
-    """CIFAR-100 (Krizhevsky 2009), 100 fine classes: 50,000 + 10,000 images, 3×32×32, in ``cifar-100-python``."""
+    """CIFAR-100 (Krizhevsky 2009), 100 fine classes: 50,000 + 10,000 images, 3×32×32.
+
+    The files are in ``cifar-100-python``.
+    """
 
     name: ClassVar[str] = "cifar100"
     title: ClassVar[str] = "CIFAR-100"
@@ -108,13 +117,13 @@ def _from_arrays(found: Any) -> Split:
 def _download(title: str, folder: Path, files: Sequence[str], root: Path, download: Callable[[], object]) -> None:
     remedy = f"put {', '.join(files)} into {folder}, or name another data root with --data-root"
     if not writable(root):
-        raise DataError(f"{title} is not in {folder}, and nothing may be written there: {remedy}")
+        raise DataError(f"{title} is not in {folder}, which is read-only: {remedy}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _network_timeout():
             download()
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:  # URLError is an OSError
-        raise DataError(f"{title} is not in {folder}, and cannot be downloaded ({reason(error)}): {remedy}") from error
+        raise DataError(f"{title} is not in {folder} and cannot be downloaded ({reason(error)}): {remedy}") from error
 
 
 @contextmanager

@@ -90,12 +90,12 @@ def damage(root: Path, how: str) -> Path:
     ("how", "words"),
     [
         ("truncated image", "cannot be decoded"),
-        ("no image", "is no image"),
+        ("no image", "is not an image"),
         ("another size", "6×5 pixels and the first has 5×5: set the option size"),
         ("no train", "does not exist"),
         ("no test", "does not exist"),
-        ("empty class", "holds no image"),
-        ("no classes", "holds no folders"),
+        ("empty class", "contains no images"),
+        ("no classes", "contains no folders"),
         ("unknown class", '"beee" has no folder'),
     ],
 )
