@@ -1,6 +1,6 @@
 """kdbench: fair, fast benchmarks of knowledge-distillation methods.
 
-What a plugin author and a notebook import is here; nothing else is public.
+Everything that plugin authors and notebooks import is here; nothing else is public.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ _HOMES = {
     "pydantic": ("NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
-"""Where each public name comes from: it is imported when first used, so that ``kdbench --help`` need not wait for torch."""
+"""The module that each public name comes from.
+
+A name is imported when it is first used, so that ``kdbench --help`` does not wait for torch.
+"""
 
 __all__ = [
     "BuildContext",

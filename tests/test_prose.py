@@ -16,56 +16,6 @@ LINE = 110
 """Most characters in a line of a docstring, or in a line that is a comment."""
 FILES = sorted(path for folder in ("kdbench", "methods") for path in (ROOT / folder).rglob("*.py"))
 
-UNFINISHED = frozenset(
-    {
-        "kdbench/__init__.py",
-        "kdbench/analysis/frame.py",
-        "kdbench/check/__init__.py",
-        "kdbench/check/claim.py",
-        "kdbench/check/declaration.py",
-        "kdbench/check/harness.py",
-        "kdbench/check/loss.py",
-        "kdbench/check/member.py",
-        "kdbench/check/networks.py",
-        "kdbench/check/runner.py",
-        "kdbench/check/state.py",
-        "kdbench/check/task.py",
-        "kdbench/cli/check.py",
-        "kdbench/cli/compare.py",
-        "kdbench/cli/display.py",
-        "kdbench/cli/plan.py",
-        "kdbench/cli/run.py",
-        "kdbench/cli/schema.py",
-        "kdbench/method/base.py",
-        "kdbench/method/needs.py",
-        "kdbench/method/step.py",
-        "kdbench/plan/identity.py",
-        "kdbench/plan/trial.py",
-        "kdbench/plugins/hookspecs.py",
-        "kdbench/plugins/manager.py",
-        "kdbench/results/files.py",
-        "kdbench/results/merge.py",
-        "kdbench/results/migrations.py",
-        "kdbench/results/plans.py",
-        "kdbench/results/record.py",
-        "kdbench/results/renaming.py",
-        "kdbench/results/store.py",
-        "kdbench/run/assembly.py",
-        "kdbench/run/worker.py",
-        "kdbench/suite/docstrings.py",
-        "kdbench/suite/explain.py",
-        "kdbench/suite/load.py",
-        "kdbench/suite/locations.py",
-        "kdbench/suite/resolve.py",
-        "kdbench/suite/schema.py",
-        "kdbench/suite/settings.py",
-        "kdbench/suite/spelling.py",
-        "kdbench/train/member.py",
-        "kdbench/train/networks.py",
-    }
-)
-"""Modules that do not keep these limits yet: shorten their lines and remove them here."""
-
 
 def docstrings(source: str) -> Iterator[ast.Constant]:
     """Docstrings of modules, classes and functions, and the strings that follow an assignment as its documentation."""
@@ -99,6 +49,6 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if name(p) not in UNFINISHED], ids=name)
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_docstrings_and_comments_have_short_lines(path: Path) -> None:
     assert not list(violations(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""All tables of one suite, each computed once, when it is first asked for."""
+"""All tables of one suite, each computed once, on first use."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from kdbench.results.record import Record
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What the records of a suite say.
+    """All tables computed from the records of a suite.
 
-    Tables are shared by everyone who asks for them: copy one before you change it.
+    Tables are shared: copy one before you change it.
 
     Args:
         frame: the records.
@@ -38,7 +38,7 @@ class Analysis:
 
     @property
     def task(self) -> TaskInfo:
-        """What the suite's networks learn."""
+        """The task that the suite's networks learn."""
         return self.frame.task
 
     @property
@@ -87,5 +87,5 @@ class Analysis:
         return boards(self.frame, self.standings)
 
     def slices(self, board: Board) -> list[Grid]:
-        """The grids of a board's methods, as a figure shows them."""
+        """Return the grids of a board's methods, sliced for figures."""
         return grid_slices(self.frame, self.grids, board.pair, board.fingerprint)

@@ -25,8 +25,8 @@ class Board:
     Args:
         frame: the whole suite.
         pair: name of the pair.
-        fingerprint: of the data.
-        name: the pair's; with the fingerprint where the suite holds different data.
+        fingerprint: fingerprint of the data.
+        name: the pair's name, with the fingerprint if the suite's data sets differ.
         table: its rows of the standings.
         baseline: label of the student trained alone.
     """
@@ -43,7 +43,7 @@ class Board:
         return self.table[self.table["role"] == "student"]
 
     def classes(self) -> list[str]:
-        """Names of the classes; their numbers where they have none."""
+        """Names of the classes, or their numbers if they have no names."""
         for record in self.frame.records.values():
             if record.data.get("fingerprint") == self.fingerprint and isinstance(names := record.data.get("classes"), list):
                 return [str(name) for name in names]
@@ -56,9 +56,9 @@ class Predictions:
     """The predictions of a row's seeds.
 
     Args:
-        label: of the row.
-        reason: why it is looked at.
-        trials: those whose predictions are known.
+        label: label of the row.
+        reason: why the row is shown in detail.
+        trials: ids of the trials whose predictions are known.
         targets: classes of the units of the test set, N.
         predicted: predicted classes, S×N.
         confidences: of the predicted classes, S×N, in [0, 1].
@@ -75,7 +75,7 @@ class Predictions:
 
 
 def boards(frame: SuiteFrame, standings: pd.DataFrame) -> list[Board]:
-    """The boards of a suite in its order.
+    """Return the boards of a suite, in its order.
 
     Args:
         frame: the records.
@@ -93,15 +93,15 @@ def boards(frame: SuiteFrame, standings: pd.DataFrame) -> list[Board]:
 
 
 def column(table: pd.DataFrame, name: str) -> pd.Series[float]:
-    """A column of numbers; NaN where there is none."""
+    """Return a column of numbers; NaN if it is missing."""
     values = table[name] if name in table else pd.Series(float("nan"), table.index)
     return pd.to_numeric(values, errors="coerce").astype(float)
 
 
 def closeups(board: Board) -> list[Predictions]:
-    """The rows whose predictions are shown in detail, as far as they are known.
+    """Return the known predictions of the rows that are shown in detail.
 
-    The first teacher, the student trained alone, and the best method on the validation set.
+    These are the first teacher, the student trained alone, and the best method on the validation set.
     """
     students = board.students()
     rows: list[tuple[pd.DataFrame, Reason]] = [
@@ -114,9 +114,9 @@ def closeups(board: Board) -> list[Predictions]:
 
 
 def summary(boards: Sequence[Board]) -> pd.DataFrame:
-    """The rows of each pair that matter most, labelled with the pair.
+    """Return the most important rows of each pair, labelled with the pair.
 
-    The teachers, the student trained alone, and the best method on the validation set.
+    These are the teachers, the student trained alone, and the best method on the validation set.
     """
     parts = []
     for board in boards:
@@ -127,7 +127,7 @@ def summary(boards: Sequence[Board]) -> pd.DataFrame:
 
 
 def _taught(board: Board) -> pd.DataFrame:
-    """Rows of the methods that taught the student, best on the validation set first."""
+    """Return the rows of methods with a teacher, best on the validation set first."""
     students, task = board.students(), board.frame.task
     taught = students[(students["label"] != board.baseline) & (students["finished"] > 0)]
     merit = direction(task) * column(taught, metric_column(task, "validation"))

@@ -16,9 +16,9 @@ def grid_points(frame: SuiteFrame) -> pd.DataFrame:
     """Find all grid points of all students, and which of them is chosen.
 
     The columns are pair, fingerprint, label, point, seeds, finished, the primary metric's means
-    over seeds, and chosen. The choice of a grid falls on the point that finished with the most
-    seeds (one that diverges now and then is no better for the rest); among these, on the best mean
-    of the primary metric on the validation set; among these, on the first. The test set has no say.
+    over seeds, and chosen. The chosen point of a grid is the one that finished with the most seeds
+    (so that a point which sometimes diverges is not preferred); among these, the one with the best mean
+    of the primary metric on the validation set; among these, the first. The test set is not used.
     """
     students = frame.rows[frame.rows["role"] == "student"]
     validation, test = metric_column(frame.task, "validation"), metric_column(frame.task)
@@ -50,7 +50,7 @@ def chosen_rows(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         frame: the records.
-        points: its :func:`grid_points`.
+        points: the frame's :func:`grid_points`.
     """
     if points.empty:
         return frame.rows
@@ -69,7 +69,7 @@ def chosen_rows(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _merit(value: float) -> float:
-    # Sums in another order differ in the last bits: equals are to be equal.
+    # Sums in a different order differ in the last bits; equal means must compare as equal.
     return float("-inf") if pd.isna(value) else round(value, 12)
 
 

@@ -1,4 +1,4 @@
-"""Every class: scores, confusions and calibration of the kept predictions."""
+"""Scores by class, confusions and calibration, from stored predictions."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from kdbench.measure.accuracy import CALIBRATION_BINS, confusion, per_class, rel
 
 CLASS_SCORES = ("precision", "recall", "f1", "support")
 AVERAGE = "macro average"
-"""Named like a class: the plain mean of all classes."""
+"""Name of the row, among those of classes, with the plain mean of all classes."""
 
 
 def classes_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and class.
+    """Return a row for each pair, data, role, label and class.
 
     The columns are ``precision``, ``recall``, ``f1`` (means over ``seeds``) and ``support``. The
     class ``AVERAGE`` is the plain mean of all classes.
 
     Args:
         frame: the records.
-        chosen: its rows without grid points that were not chosen.
+        chosen: its rows, without grid points that were not chosen.
     """
     found: list[dict[str, Any]] = []
     for key, group in rows_by_label(chosen):
@@ -52,9 +52,9 @@ class ClassScores:
 
     Args:
         board: the board.
-        predictions: of the networks.
+        predictions: predictions of the networks.
         classes: names of the C classes.
-        support: units of the test set of each class, C.
+        support: number of units of the test set in each class, C.
         scores: for each network its precision, recall and F1, 3×C, means over seeds.
     """
 
@@ -66,7 +66,7 @@ class ClassScores:
 
 
 def class_scores(boards: Sequence[Board]) -> list[ClassScores]:
-    """Scores of the boards whose predictions are known."""
+    """Return the scores of the boards whose predictions are known."""
     found = []
     for board in boards:
         classes, shown = board.classes(), closeups(board)
@@ -80,7 +80,7 @@ def class_scores(boards: Sequence[Board]) -> list[ClassScores]:
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Which classes are taken for which, means over seeds.
+    """Which classes are confused with which, as means over seeds.
 
     Args:
         counts: true class by row, predicted class by column, C×C.
@@ -94,7 +94,7 @@ class Confusion:
 
 
 def mean_confusion(predictions: Predictions, classes: int) -> Confusion:
-    """Confusions of ``classes`` classes."""
+    """Return the mean confusions of a number of classes."""
     counts = np.asarray(np.mean([confusion(predictions.targets, p, classes) for p in predictions.predicted], axis=0))
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:3]
@@ -119,9 +119,9 @@ class Calibration:
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """The calibration of a row's predictions.
+    """Return the calibration of a row's predictions.
 
-    Its error comes from the bins if it is not known from logits.
+    Its error is computed from the bins if it is not known from logits.
     """
     correct = predictions.predicted == predictions.targets
     bins = reliability(predictions.confidences.flatten(), correct.flatten(), CALIBRATION_BINS)

@@ -1,6 +1,6 @@
 """What changed between two runs of the same suite.
 
-The cause may be another version of a method, another machine, or another torch.
+The cause may be a different version of a method or of torch, or a different machine.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Change:
-    """A fact on data, code, libraries or machines that differs.
+    """A difference in data, code, libraries or machines.
 
     Args:
         name: what differs: ``data``, ``kdbench``, ``processor``, ``device``, ``threads``, or a library.
-        a: what it was in A, all that occur.
-        b: what it is in B.
+        a: all its values in A.
+        b: all its values in B.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Comparison:
     """Two runs, row by row.
 
     Args:
-        task: what is learnt.
+        task: the task that the networks learn.
         rows: a row for each pair, role and label that both have: ``value_a``, ``value_b`` (primary
             metric on the test set), and B against A as in :mod:`kdbench.analysis.contrasts`:
             ``delta`` with its interval, ``p_seeds``, ``p_images`` (of the task's units),
@@ -53,8 +53,8 @@ class Comparison:
             (whether trials of one seed differ in recipe, parameters or teachers).
         only_a: rows that only A has.
         only_b: rows that only B has.
-        other_data: number of rows that both have, of different data; they are not compared.
-        changes: what differs of data, code, libraries and machines.
+        other_data: number of rows that both have on different data, and that are not compared.
+        changes: differences in data, code, libraries and machines.
     """
 
     task: TaskInfo
@@ -75,8 +75,8 @@ class Comparison:
 def compare_runs(a: Analysis, b: Analysis) -> Comparison:
     """Compare two runs of one suite.
 
-    Rows match by pair, role and label, and are paired by seed; different data are not compared. A
-    row of a run that holds several data sets is of the first of them.
+    Rows match by pair, role and label, and are paired by seed; rows on different data are not
+    compared. If a run has a row for several data sets, the first of them counts.
     """
     parts_a, parts_b = _parts(a), _parts(b)
     both = [key for key in parts_a if key in parts_b]

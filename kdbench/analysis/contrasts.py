@@ -25,7 +25,7 @@ from kdbench.analysis.statistics import (
 from kdbench.analysis.task import counts_correct, metric_column
 
 FEW_SEEDS = 5
-"""With fewer seeds, places come from the test set's units: t tests find little."""
+"""With fewer seeds, places come from tests over units: t tests have little power."""
 SEEDS = "seeds"
 """In the column ``significant``: significant over seeds, not only over units."""
 NAN = float("nan")
@@ -38,8 +38,8 @@ class Runs:
 
     Args:
         values: seed → primary metric on the test set.
-        correct: seed → which units of the test set are right, N; empty where predictions were not
-            kept, or where the primary metric is not the share of these.
+        correct: seed → which units of the test set are right, N; empty if predictions were not kept,
+            or if the primary metric is not the share of correct units.
     """
 
     values: Mapping[int, float]
@@ -47,7 +47,7 @@ class Runs:
 
     @classmethod
     def of(cls, frame: SuiteFrame, rows: pd.DataFrame) -> Runs:
-        """The trials of these rows that finished."""
+        """Return the finished trials of some rows."""
         finished = rows[rows["status"] == "finished"]
         correct = {
             int(seed): right
@@ -60,15 +60,15 @@ class Runs:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A row against another.
+    """Comparison of two rows.
 
     Args:
         delta: difference of the primary metric over the seeds that both have.
         effect_size: Cohen's d of the pairs.
-        p_seeds: of the paired t test over seeds.
+        p_seeds: p value of the paired t test over seeds.
         units_low: lower end of the 95 % interval over units of the test set, for these trained networks.
         units_high: upper end.
-        p_units: of the paired test over units of the test set.
+        p_units: p value of the paired test over units of the test set.
     """
 
     delta: Estimate
@@ -111,7 +111,7 @@ def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dic
 
     Args:
         found: key of a row → its comparison.
-        units: name of the task's units in the columns' names; "" where units cannot be compared.
+        units: name of the task's units in the columns' names; "" if units cannot be compared.
     """
     p_seeds = dict(zip(found, holm([c.p_seeds for c in found.values()]), strict=True))
     p_units = dict(zip(found, holm([c.p_units for c in found.values()]), strict=True))
@@ -129,9 +129,9 @@ def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dic
 
 
 def significance(p_seeds: float, p_units: float, units: str) -> str:
-    """What makes a difference significant at the 5 % level.
+    """Return which test finds a difference significant at the 5 % level.
 
-    It is ``seeds``, the name of the units, or "" for nothing.
+    It is ``seeds``, the name of the units, or "" if neither does.
 
     Args:
         p_seeds: corrected p value of the test over seeds; NaN without one.
@@ -142,11 +142,11 @@ def significance(p_seeds: float, p_units: float, units: str) -> str:
 
 
 def shared_places(rows: Sequence[Runs], sign: int) -> list[int]:
-    """Places of rows (:func:`places`); 0 without a finished trial.
+    """Return the places of rows (:func:`places`); 0 without a finished trial.
 
     Args:
         rows: the rows.
-        sign: 1 where a higher value is better, −1 where a lower one is.
+        sign: 1 if higher values are better, −1 if lower ones are.
     """
     p_values = np.full((len(rows), len(rows)), NAN)
     for i, j in itertools.combinations(range(len(rows)), 2):
@@ -167,7 +167,7 @@ def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[
 
 
 def _same_units(own: Runs, other: Runs) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which units are right, S×N each; ``None`` unless all share one test set."""
+    """Return which units are right, S×N each; ``None`` unless all share a test set."""
     seeds = sorted(set(own.correct) & set(other.correct))
     if not seeds or len({len(runs.correct[s]) for runs in (own, other) for s in seeds}) > 1:
         return None

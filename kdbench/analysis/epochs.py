@@ -1,4 +1,4 @@
-"""Every epoch: losses and metrics as training went on."""
+"""Losses and metrics of every epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kdbench.analysis.task import metric_column
 from kdbench.plan.trial import TaskInfo
 
 LOSS = "loss"
-"""Of a split's curves, the one that is not a metric of the task."""
+"""Name of the one curve that is not a metric of the task."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Curve:
     """The curves of a method's seeds.
 
     Args:
-        label: of the method.
+        label: label of the method.
         alone: whether it is the student trained alone.
-        table: a row an epoch: ``validation`` and ``test``, each as mean, min and max over seeds.
+        table: a row for each epoch: ``validation`` and ``test``, each as mean, min and max over seeds.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Curve:
 
 
 def epoch_columns(task: TaskInfo) -> tuple[str, ...]:
-    """Losses and metrics of an epoch, split by split."""
+    """Return the columns of an epoch's losses and metrics, split by split."""
     found = [LOSS, *(metric_column(task, "train", metric) for metric in task.metrics)]
     for split in ("validation", "test"):
         found += [f"{split}_{LOSS}", *(metric_column(task, split, metric) for metric in task.metrics)]
@@ -41,13 +41,13 @@ def epoch_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def epochs_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair, data, role, label and epoch.
+    """Return a row for each pair, data, role, label and epoch.
 
     The columns are losses (nats), metrics and ``train_seconds``, means over ``seeds``.
 
     Args:
         frame: the records.
-        chosen: its rows without grid points that were not chosen.
+        chosen: its rows, without grid points that were not chosen.
     """
     found: list[dict[str, Any]] = []
     for key, group in rows_by_label(chosen):
@@ -60,14 +60,14 @@ def epochs_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows_by_label(chosen: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    """Rows of each pair, data, role and label, each trial once."""
+    """Yield the rows of each pair, data, role and label, each trial once."""
     keys = ["pair", "fingerprint", "role", "label"]
     for values, group in chosen.groupby(keys, sort=False):
         yield dict(zip(keys, map(str, values), strict=True)), group.drop_duplicates("trial")
 
 
 def curves(board: Board, quantity: str) -> list[Curve]:
-    """The curves of a board's students on validation and test set, best first.
+    """Return the curves of a board's students on validation and test set, best first.
 
     Args:
         board: a pair.

@@ -19,7 +19,7 @@ from kdbench.results.store import Store
 
 PROFILE = ("parameters", "macs", "size_mb")
 SCORES = ("nll", "ece", "top5", "macro_precision", "macro_recall", "macro_f1", "agreement", "kl")
-"""Scores that are computed from the kept predictions."""
+"""Scores that are computed from stored predictions."""
 THROUGHPUT = "samples_per_second"
 """A cost whose column is named after the task's unit."""
 NOTHING = float("nan")
@@ -31,16 +31,16 @@ class SuiteFrame:
 
     Args:
         plan: the suite's plan.
-        rows: a row an entry: pair, label, method, family, role, seed, trial, teachers, point (the
+        rows: a row for each entry: pair, label, method, family, role, seed, trial, teachers, point (the
             grid point as JSON, "" without a grid), fingerprint (of the data), status (finished,
             failed, missing), error, the task's metrics (``test_accuracy``), that of its teachers
-            (``teacher_accuracy``, the mean over the test set), ``PROFILE``, uncounted (operators
-            that the MACs leave out), costs, and whatever other metrics the records hold. What is
-            not known is NaN.
-        records: by trial id.
-        profiles: by profile id.
+            (``teacher_accuracy``, the mean over teachers on the test set), ``PROFILE``, uncounted
+            (operators that the MACs leave out), costs, and all other metrics in the records. Unknown
+            values are NaN.
+        records: records by trial id.
+        profiles: profiles by profile id.
         evidence: predictions, curves and scores.
-        latencies: measurements of the profiles' latencies, the oldest first.
+        latencies: measurements of the profiles' latencies, oldest first.
     """
 
     plan: Plan
@@ -52,12 +52,12 @@ class SuiteFrame:
 
     @property
     def task(self) -> TaskInfo:
-        """What the suite's networks learn."""
+        """The task that the suite's networks learn."""
         return self.plan.task
 
     @property
     def archive(self) -> Archive:
-        """What a report folder keeps of it."""
+        """The contents of a report folder's copy of the records."""
         return Archive(self.plan, self.records, self.profiles, self.evidence, self.latencies)
 
 
@@ -84,7 +84,7 @@ def frame_of(
     evidence: Evidence | None = None,
     latencies: tuple[LatencyReport, ...] = (),
 ) -> SuiteFrame:
-    """The frame of a plan and of what was stored of its trials."""
+    """Return the frame of a plan and the stored results of its trials."""
     evidence = evidence or Evidence()
     rows = pd.DataFrame(
         [{**_row(entry, plan, records, profiles), **evidence.scores.get(entry.trial, {})} for entry in plan.entries]
@@ -93,12 +93,12 @@ def frame_of(
 
 
 def frame_of_archive(archive: Archive) -> SuiteFrame:
-    """The frame of what a report folder keeps."""
+    """Return the frame of a report folder's records."""
     return frame_of(archive.plan, archive.records, archive.profiles, archive.evidence, archive.latencies)
 
 
 def cost_columns(task: TaskInfo) -> dict[str, str]:
-    """Costs of a record by the column that holds them."""
+    """Return the cost of a record that each column holds."""
     names = [name for name in Costs.model_fields if name != "peak_memory_scope"]
     return {f"{units(task)}_per_second" if name == THROUGHPUT else name: name for name in names}
 
@@ -129,13 +129,16 @@ def _row(entry: Entry, plan: Plan, records: Mapping[str, Record], profiles: Mapp
         row["uncounted"] = ", ".join(f"{name} ×{calls}" for name, calls in sorted(profile.uncounted.items()))
     own = set(metric_columns(task))
     for name, value in _metrics(record, task):
-        # A plugin's metric may be called anything, "status" too.
+        # A plugin's metric may have any name, even "status".
         row[f"metric_{name}" if (name in row and name not in own) or name in SCORES else name] = value
     return row
 
 
 def _metrics(record: Record, task: TaskInfo) -> Iterator[tuple[str, float]]:
-    """Columns and values of a record's metrics; plugins' metrics of the test set are not called after it."""
+    """Yield the columns and values of a record's metrics.
+
+    Only the task's own metrics and the loss have ``test_`` before their names on the test set.
+    """
     own = (*task.metrics, "loss")
     for split, metrics in record.metrics.items():
         for name, value in metrics.items():
@@ -143,7 +146,7 @@ def _metrics(record: Record, task: TaskInfo) -> Iterator[tuple[str, float]]:
 
 
 def _of_teachers(entry: Entry, task: TaskInfo, records: Mapping[str, Record]) -> float:
-    """Mean primary metric of all teachers on the test set; NaN if one is unknown."""
+    """Return the teachers' mean primary metric on the test set; NaN if one is unknown."""
     column = metric_column(task)
     known = [dict(_metrics(records[t], task)).get(column, NOTHING) for t in entry.teachers if t in records]
     return sum(known) / len(known) if known and len(known) == len(entry.teachers) else NOTHING

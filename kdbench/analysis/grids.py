@@ -17,24 +17,24 @@ from kdbench.analysis.statistics import LEVEL, Estimate, blocked_differences, es
 from kdbench.analysis.task import metric_column
 
 Point = tuple[Any, Any]
-"""Values of the parameters across and down."""
+"""Values of the parameters on the x axis and the y axis."""
 Others = tuple[tuple[str, Any], ...]
 """Further parameters and their values."""
 
 
 def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """All points of all grids against the student trained alone.
+    """Compare all points of all grids with the student trained alone.
 
     Args:
         frame: the records.
-        points: its :func:`kdbench.analysis.choice.grid_points`.
+        points: the frame's :func:`kdbench.analysis.choice.grid_points`.
 
     Returns:
-        Their columns, and ``alone`` (its mean primary metric on the test set), ``delta``,
-        ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value`` (corrected, Holm) and
-        ``significant``, over the seeds that it and at least half of the points finished. A point
-        without one of these seeds, or a grid without a student trained alone or with one seed, has
-        NaN.
+        The columns of ``points``, and ``alone`` (mean primary metric on the test set of the student
+        trained alone), ``delta``, ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value``
+        (corrected, Holm) and ``significant``, over the seeds that the student trained alone and at
+        least half of the points finished. They are NaN for a point that lacks one of these seeds, and
+        for a grid with only one seed or without a student trained alone.
     """
     if points.empty or not (points["point"] != "").any():
         return pd.DataFrame()
@@ -76,15 +76,15 @@ class Grid:
     """A method's grid, or the slice of it with the same values of further parameters.
 
     Args:
-        label: of the method.
+        label: label of the method.
         across: name of the parameter on the x axis.
-        down: name of the one on the y axis; "" for a line.
-        others: what the rest is set to.
+        down: name of the parameter on the y axis; "" for a line.
+        others: the other parameters and their values.
         found: (value across, value down) → primary metric on the test set over the seeds.
         chosen: the point chosen on the validation set, if it is in this slice.
-        alone: mean of the student trained alone; NaN where there is none to compare with.
-        half: half-width of the 95 % interval of a point's difference to it; NaN where there is none.
-        differences: of points to it, where their interval is known.
+        alone: mean of the student trained alone; NaN if there is none.
+        half: half-width of the 95 % interval of a point's difference from it; NaN if unknown.
+        differences: differences of points from it, where the interval is known.
         significant: the points that differ significantly from it.
         scale: lowest and highest mean of the whole grid, which its slices share.
     """
@@ -103,13 +103,13 @@ class Grid:
 
 
 def grid_slices(frame: SuiteFrame, table: pd.DataFrame, pair: str, fingerprint: str) -> list[Grid]:
-    """The grids of a pair's methods.
+    """Return the grids of a pair's methods, in slices.
 
     Args:
         frame: the records.
-        table: its :func:`grid_table`.
+        table: the frame's :func:`grid_table`.
         pair: name of the pair.
-        fingerprint: of the data.
+        fingerprint: fingerprint of the data.
     """
     if table.empty:
         return []
@@ -160,7 +160,7 @@ def _slices(frame: SuiteFrame, table: pd.DataFrame) -> list[Grid]:
 
 
 def _values(frame: SuiteFrame, table: pd.DataFrame) -> dict[str, Estimate]:
-    """The primary metric on the test set of each point of a grid."""
+    """Return the primary metric on the test set of each point of a grid."""
     rows = frame.rows
     mine = rows[(rows["role"] == "student") & (rows["status"] == "finished")]
     for name in ("pair", "fingerprint", "label"):
@@ -170,5 +170,5 @@ def _values(frame: SuiteFrame, table: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def _key(value: Any) -> Any:
-    """A value that can be a key, whatever JSON it is."""
+    """Return a hashable key for any JSON value."""
     return value if isinstance(value, (int, float, str, bool)) and not isinstance(value, bool) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Methods against each other: differences, ranks, and profiles over pairs."""
+"""Comparison of methods: differences, ranks, and profiles over pairs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from kdbench.analysis.statistics import (
 from kdbench.analysis.task import direction, metric_column
 
 BLOCKS, METHODS = 2, 3
-"""Fewer pairs or methods in common have no ranking."""
+"""Least numbers of common pairs and methods that are ranked."""
 THRESHOLDS = 41
 
 
 def differences(board: Board) -> pd.DataFrame:
-    """Differences to the student trained alone, best first.
+    """Return the differences from the student trained alone, best first.
 
-    The standings' rows with ``delta``, ``low`` and ``high``.
+    These are the standings' rows with ``delta``, ``low`` and ``high``.
     """
     names = {"delta": "delta", "delta_low": "low", "delta_high": "high"}
     table = board.students().assign(**{new: column(board.students(), old) for old, new in names.items()})
@@ -37,9 +37,9 @@ def differences(board: Board) -> pd.DataFrame:
 
 
 def common_scores(boards: Sequence[Board]) -> pd.DataFrame:
-    """Mean primary metric on the test set by pair (rows) and method (columns).
+    """Return mean primary metrics on the test set, by pair (row) and method (column).
 
-    The methods are those that all pairs have; the table is empty where there are too few of either.
+    The methods are those that all pairs have. The table is empty if there are too few pairs or methods.
     """
     rows = {b.name: column(b.students().set_index("label"), metric_column(b.frame.task)) for b in boards}
     scores = pd.DataFrame(rows).T.dropna(axis="columns") if rows else pd.DataFrame()
@@ -68,7 +68,7 @@ class Ranking:
 
 
 def ranking(boards: Sequence[Board]) -> Ranking | None:
-    """Mean ranks of the methods that all pairs have; ``None`` where too few."""
+    """Rank the methods that all pairs have; ``None`` if there are too few."""
     scores = common_scores(boards)
     if scores.empty:
         return None
@@ -78,9 +78,9 @@ def ranking(boards: Sequence[Board]) -> Ranking | None:
 
 
 def seed_differences(boards: Sequence[Board], methods: Sequence[str]) -> dict[str, np.ndarray]:
-    """Method → runs × pairs of differences to the student trained alone.
+    """Return differences from the student trained alone, runs × pairs, by method.
 
-    Only seeds that all methods of all pairs finished count.
+    Only seeds that all methods of all pairs finished are used.
     """
     tables = []
     for board in boards:
@@ -100,7 +100,7 @@ def seed_differences(boards: Sequence[Board], methods: Sequence[str]) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class Aggregate:
-    """Differences to the student trained alone over pairs and seeds, taken together.
+    """Differences from the student trained alone, aggregated over pairs and seeds.
 
     Args:
         iqm: method → interquartile mean with the ends of its 95 % interval, best first.
@@ -116,11 +116,11 @@ class Aggregate:
 
 
 def aggregate(boards: Sequence[Board], methods: Sequence[str]) -> Aggregate | None:
-    """Take differences together over pairs and seeds; ``None`` without common seeds.
+    """Aggregate differences over pairs and seeds; ``None`` without common seeds.
 
     Args:
         boards: the pairs.
-        methods: labels, the student trained alone not among them.
+        methods: labels, without the student trained alone.
     """
     deltas = seed_differences(boards, methods)
     if not deltas:

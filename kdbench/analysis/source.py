@@ -1,4 +1,4 @@
-"""Finding a report's records: in a runs folder, or in a report's folder."""
+"""Loading of records for analysis, from a runs folder or a report folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kdbench.results.store import Store
 
 
 def gather(store: Store, suite: str) -> Analysis:
-    """The analysis of a suite that was run, with the evidence behind it.
+    """Analyse a suite that was run, with its predictions and histories.
 
     Raises:
         KdbenchError: no suite of that name was run in the store, or its predictions cannot be read.
@@ -27,7 +27,9 @@ def gather(store: Store, suite: str) -> Analysis:
 
 
 def complete(store: Store, bare: SuiteFrame) -> Analysis:
-    """The analysis of records, with the evidence behind them, which takes a moment to read.
+    """Analyse records, with their predictions and histories.
+
+    Reading these takes a moment.
 
     Raises:
         KdbenchError: the predictions cannot be read.
@@ -37,16 +39,20 @@ def complete(store: Store, bare: SuiteFrame) -> Analysis:
 
 
 def analysis_of_report(folder: Path) -> Analysis:
-    """The analysis of the records that a report folder keeps.
+    """Analyse the records in a report folder.
 
     Raises:
-        KdbenchError: they are missing, incomplete or damaged.
+        KdbenchError: the records are missing, incomplete or damaged.
     """
     return Analysis(frame_of_archive(load_archive(folder)))
 
 
 def find_suite(store: Store, suite: str | None) -> str:
-    """The name of a suite that was run in a store; without a name, the suite is the only one there.
+    """Return the name of a suite that was run in a store.
+
+    Args:
+        store: the store.
+        suite: name of the suite, or its file; ``None`` for the only suite in the store.
 
     Raises:
         KdbenchError: nothing was run there, or there are several suites to choose from.
@@ -64,7 +70,7 @@ def find_suite(store: Store, suite: str | None) -> str:
 
 
 def _fitting(reports: Sequence[LatencyReport], frame: SuiteFrame) -> list[LatencyReport]:
-    """Latencies of this suite's networks, in the order they were measured."""
+    """Return the latencies of this suite's networks, in the order of measurement."""
     fitting = [r for r in reports if any(result.profile in frame.profiles for result in r.results)]
     return sorted(fitting, key=lambda r: (r.started, r.id))
 
@@ -75,10 +81,10 @@ def _evidence(store: Store, frame: SuiteFrame) -> Evidence:
     targets: dict[str, np.ndarray] = {}
     scores: dict[str, dict[str, float]] = {}
     for trial, record in finished.items():
-        if "predictions.npz" not in record.files:  # an executor of a plugin's may keep none
+        if "predictions.npz" not in record.files:  # a plugin's executor may keep none
             continue
         kept = store.predictions(trial)
-        if not {"logits", "targets"} <= set(kept):  # and a task may keep other things than classes
+        if not {"logits", "targets"} <= set(kept):  # a task may predict something other than classes
             continue
         logits[trial] = kept["logits"]
         fingerprint = record.data.get("fingerprint", frame.plan.trials[trial].data.fingerprint)

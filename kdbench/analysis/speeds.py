@@ -19,16 +19,16 @@ UNKNOWN: dict[str, Any] = {
 
 
 def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
-    """Latency of a network, and its speed-up over another timed in turns with it.
+    """Return a network's latency, and its speed-up over one timed in turns with it.
 
-    Of the settings that were measured, the first counts that gave a number: devices, runtimes and
-    batch sizes in the suite's order. Of several measurements, that counts which holds the most of
-    the suite's networks; of these, the latest. An unstable result gives no number, but a note.
+    They are of the first setting that gave a number, with devices, runtimes and batch sizes in the
+    suite's order. Of several measurements, the one with the most of the suite's networks counts; of
+    these, the latest. An unstable result gives a note instead of a number.
 
     Args:
         frame: the records.
         profile: id of the network's profile.
-        reference: id of the other's profile; "" for none.
+        reference: id of the other network's profile; "" for none.
     """
     for report in _by_fit(frame):
         own = [r for r in report.results if r.profile == profile]
@@ -39,18 +39,18 @@ def speed(frame: SuiteFrame, profile: str, reference: str) -> dict[str, Any]:
 
 
 def whole_set(frame: SuiteFrame, profile: str, samples: int) -> dict[str, float]:
-    """Seconds that a network takes for a whole test set.
+    """Return the seconds that a network takes for a whole test set.
 
-    It is run at the largest batch that was measured, on the first device and runtime.
+    They are of the largest batch size that was measured, on the first device and runtime.
 
     Args:
         frame: the records.
         profile: id of the network's profile.
-        samples: samples of the test set.
+        samples: number of samples of the test set.
 
     Returns:
-        ``test_set_seconds``, of the median, and ``test_set_spread``, half of the interquartile
-        range; NaN where unknown.
+        ``test_set_seconds``, from the median latency, and ``test_set_spread``, half of the
+        interquartile range; NaN if unknown.
     """
     for report in _by_fit(frame):
         stable = [r for r in report.results if r.profile == profile and r.stable and r.median_ms and r.iqr_ms is not None]
@@ -83,7 +83,7 @@ def _columns(report: LatencyReport, result: LatencyResult, reference: str) -> di
 
 
 def setting(result: LatencyResult) -> str:
-    """How a latency was measured: device, runtime, batch size, threads."""
+    """Describe how a latency was measured: device, runtime, batch size, threads."""
     threads = f", {result.threads} thread{'s' if result.threads != 1 else ''}" if result.device == "cpu" else ""
     return f"{result.device_name or result.device}, {result.runtime}, batch {result.batch_size}{threads}"
 

@@ -1,4 +1,4 @@
-"""Who stands where: the leaderboard in raw numbers, from records alone."""
+"""The leaderboard in raw numbers, computed from records alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kdbench.plan.trial import TaskInfo
 
 BASELINE = "supervised"
 CLASSIC = "kd"
-"""The method that every newer one is measured against."""
+"""The classic method that newer ones are compared with."""
 COUNTS = ("parameters", "macs", "method_parameters", "place")
 HELPERS = ("teacher", "assistant", "generation")
 OWN = ("pair", "label", "method", "family", "role", "seed", "trial", "teachers", "point", "fingerprint", "status", "error")
@@ -32,7 +32,7 @@ NAN = float("nan")
 
 
 def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair and method, best first, after those of its helpers.
+    """Return a row for each pair and method, best first, after those of its helpers.
 
     Helpers are the teachers, assistants and earlier generations. The task's metrics are means over
     seeds; the primary one (``test_accuracy``) comes with ``test_accuracy_sd`` (n − 1) and a 95 %
@@ -72,9 +72,9 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
-    """Columns that compare a row with others.
+    """Return the columns that compare a row with others.
 
-    Those of tests over units are there only where units can be compared.
+    Columns of tests over units are included only if units can be compared.
     """
     name = units(task)
     tests = (f"delta_{name}_low", f"delta_{name}_high", f"p_{name}") if counts_correct(task) else ()
@@ -85,7 +85,7 @@ def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def _order(line: dict[str, Any], task: TaskInfo) -> tuple[int, float]:
-    """Helpers first; then students, best first, those without a number last."""
+    """Return a sort key: helpers, then students, best first, without a number last."""
     if line["role"] != "student":
         return 0, 0.0
     value = line[metric_column(task)]
@@ -93,7 +93,7 @@ def _order(line: dict[str, Any], task: TaskInfo) -> tuple[int, float]:
 
 
 def _columns(lines: list[dict[str, Any]], task: TaskInfo) -> list[str]:
-    """All columns; comparisons stand beside the primary metric, even if empty."""
+    """Return all columns, with comparisons beside the primary metric, even if empty."""
     comparisons = comparison_columns(task)
     names = list(dict.fromkeys(name for line in lines for name in line if name not in comparisons))
     at = names.index("interval") + 1
@@ -103,7 +103,7 @@ def _columns(lines: list[dict[str, Any]], task: TaskInfo) -> list[str]:
 def _comparisons(
     frame: SuiteFrame, parts: Mapping[tuple[str, str], pd.DataFrame], baseline: pd.DataFrame
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Comparisons of the student's own network, by role and label."""
+    """Return the comparisons of the student's own network, by role and label."""
     runs = {key: Runs.of(frame, part) for key, part in parts.items() if key[0] in ("student", "generation")}
     students = [key for key in runs if key[0] == "student"]
     alone, others = set(baseline["label"]), Runs.of(frame, baseline)
@@ -124,9 +124,9 @@ def _comparisons(
 
 
 def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
-    """Label of the student trained alone among rows of a frame.
+    """Return the label of the student trained alone among rows of a frame.
 
-    Where several entries train it alone, it is the one without options.
+    If several entries train it alone, it is the one without options.
     """
     alone = group[(group["role"] == "student") & (group["method"] == BASELINE)]
     plain = [e for e, t in zip(alone["label"], alone["trial"], strict=True) if not any(frame.plan.trials[t].params.values())]
@@ -134,7 +134,7 @@ def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
 
 
 def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
-    """Finished rows of the student trained alone."""
+    """Return the finished rows of the student trained alone."""
     label = baseline_label(frame, group)
     return group[(group["role"] == "student") & (group["label"] == label) & (group["status"] == "finished")]
 
@@ -169,19 +169,19 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         "error": "; ".join(dict.fromkeys(e for e in group["error"] if e)),
         "trials": " ".join(group["trial"]),
     }
-    taken = {*own, *comparison_columns(task)}  # a plugin's metric may be called anything, "place" too
+    taken = {*own, *comparison_columns(task)}  # a plugin's metric may have any name, even "place"
     return own | {f"metric_{name}" if name in taken else name: value for name, value in others.items()}
 
 
 def _others(frame: SuiteFrame) -> list[str]:
-    """Metrics beside those of the task."""
+    """Return the names of metrics other than the task's."""
     task = frame.task
     known = {*OWN, *metric_columns(task), *PROFILE, *cost_columns(task), "uncounted", teacher_column(task)}
     return [name for name in frame.rows.columns if name not in known]
 
 
 def _primary(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
-    """Mean, deviation and interval of the primary metric on the test set."""
+    """Return mean, deviation and interval of the primary metric on the test set."""
     column = metric_column(frame.task)
     found = estimate(finished[column].tolist())
     low, high, kind = found.low, found.high, "t (seeds)" if found.count else ""
@@ -199,14 +199,14 @@ def _primary(frame: SuiteFrame, finished: pd.DataFrame) -> dict[str, Any]:
 
 
 def _efficiency(task: TaskInfo, means: pd.Series, latency: float) -> float:
-    if direction(task) < 0:  # less of it for less cost: a ratio says nothing
+    if direction(task) < 0:  # for a metric where less is better, the ratio to a cost is meaningless
         return NAN
     scale = 100 if is_percent(task) else 1
     return float(scale * means[metric_column(task)] / (means["size_mb"] * latency))
 
 
 def _profile(frame: SuiteFrame, rows: pd.DataFrame) -> str:
-    """Id of the profile of the first finished trial."""
+    """Return the id of the first finished trial's profile."""
     return next((frame.records[t].profile for t in rows["trial"] if t in frame.records and frame.records[t].profile), "")
 
 
@@ -215,7 +215,7 @@ def _test_samples(frame: SuiteFrame, finished: pd.DataFrame) -> int:
 
 
 def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
-    """Number of units that accuracy is a share of; 0 for another metric."""
+    """Return the number of units behind an accuracy; 0 for another metric."""
     if not counts_correct(frame.task):
         return 0
     right = frame.evidence.correct(finished["trial"].iloc[0], finished["fingerprint"].iloc[0])
@@ -223,7 +223,7 @@ def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
 
 
 def _gap_closed(task: TaskInfo, finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
-    """Share of the gap to better teachers that is closed, over common seeds."""
+    """Return the share of the gap to better teachers that is closed (common seeds)."""
     both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
     alone = float(both[f"{metric_column(task)}_alone"])
     gap = float(both[teacher_column(task)]) - alone

@@ -14,7 +14,7 @@ LEVEL = 0.95
 ROUNDING = 1e-9
 """Differences below this are rounding errors."""
 RESAMPLES = 4000
-"""Bootstrap samples; always the same ones, so that a report is always the same."""
+"""Number of bootstrap samples, always the same ones, for reproducible reports."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Estimate:
     Args:
         mean: the mean.
         deviation: sample standard deviation (n − 1 in the denominator); NaN for one value.
-        low: lower end of the 95 % interval; NaN where none can be given.
+        low: lower end of the 95 % interval; NaN if it is unknown.
         high: upper end.
         count: number of values.
     """
@@ -37,9 +37,9 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, sample standard deviation and Student's t interval.
+    """Return mean, sample standard deviation and Student's t interval.
 
-    The values are taken to be independent and about normal. One value has neither deviation nor
+    The values are assumed to be independent and about normal. A single value has neither deviation nor
     interval.
     """
     numbers = np.asarray(values, dtype=float)
@@ -53,15 +53,15 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
-    """The difference of values paired by seed, with the paired t test's interval.
+    """Return the difference of values paired by seed, with the paired t interval.
 
-    Where all seeds have the same difference there is no deviation to judge by, and no interval
-    (accuracies are multiples of 1/N, so that happens by chance); only of no difference at all the
-    interval is 0 to 0.
+    If all seeds have the same difference, there is no deviation and hence no interval (this happens by
+    chance, because accuracies are multiples of 1/N). Only if all differences are 0, the interval is 0 to
+    0.
 
     Args:
-        values: a method's, one a seed.
-        baseline: what it is measured against, the same seeds in the same order.
+        values: a method's values, one per seed.
+        baseline: the values to compare with, of the same seeds in the same order.
 
     Raises:
         ValueError: the lengths differ.
@@ -75,13 +75,13 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Est
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of the share that one trained network gets right.
+    """Return Wilson's 95 % interval of the share that one trained network gets right.
 
-    It speaks of units like those of the test set.
+    It applies to units like those of the test set.
 
     Args:
-        share: share of the units that are right, in [0, 1].
-        samples: number of units tested; without any there is no interval (NaN).
+        share: share of units that are right, in [0, 1].
+        samples: number of units tested; the interval of 0 units is NaN.
     """
     if samples == 0:
         return float("nan"), float("nan")
@@ -90,7 +90,7 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
 
 
 def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test (:func:`paired_difference`).
+    """Return the two-sided p value of the paired t test (:func:`paired_difference`).
 
     It is NaN for fewer than two pairs, and for equal differences other than 0.
 
@@ -107,16 +107,16 @@ def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
 
 
 def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Cohen's d of paired values: mean difference over its standard deviation.
+    """Return Cohen's d of paired values: mean difference over its standard deviation.
 
-    It is NaN for fewer than two pairs or no deviation.
+    It is NaN for fewer than two pairs, or if the differences do not vary.
     """
     difference = paired_difference(values, baseline)
     return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > ROUNDING else float("nan")
 
 
 def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[list[Estimate], list[float]]:
-    """Differences of many rows to one baseline where all share their seeds.
+    """Return differences of several rows from one baseline with the same seeds.
 
     This is a randomised complete block design, seeds being the blocks. The model is y = row + seed
     + ε with ε of one variance for all (two-way analysis of variance without interaction;
@@ -125,13 +125,13 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
     differences that paired t tests, with S − 1 degrees of freedom each, cannot.
 
     Args:
-        values: P×S, a row for each of what is compared, a column a seed.
+        values: P×S, a row for each thing compared, a column for each seed.
         baseline: S values, of the same seeds in the same order.
 
     Returns:
-        For each row its difference, whose deviation is that of one seed's difference by the model,
-        with the 95 % interval of Student's t; and the two-sided p values, not corrected for their
-        number. NaN for fewer than two seeds, or where nothing varies.
+        For each row the difference with the 95 % interval of Student's t (its deviation is that of one
+        seed's difference by the model); and the two-sided p values, not corrected for their number. They
+        are NaN for fewer than two seeds, or if nothing varies.
 
     Raises:
         ValueError: the lengths differ.
@@ -152,12 +152,12 @@ def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number; same order.
+    """Correct p values for their number, in the same order.
 
     Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The smallest of m is
-    multiplied by m, the next by m − 1, and so on; none becomes smaller than one before it. NaN
-    stay, and do not count. (statsmodels has it too, and collects garbage at every call: a fifth of
-    a second where torch is loaded.)
+    multiplied by m, the next by m − 1, and so on; none becomes smaller than the one before it.
+    NaN values stay, and do not count. (statsmodels' version collects garbage at every call, which takes
+    a fifth of a second with torch loaded.)
     """
     numbers = np.asarray(p_values, dtype=float)
     ascending = np.argsort(numbers)[: int((~np.isnan(numbers)).sum())]
@@ -167,17 +167,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def units_test(correct: np.ndarray, baseline: np.ndarray) -> float:
-    """Two-sided p value that two networks, or sets of them, are right equally often.
+    """Return the two-sided p value that two sets of networks are right equally often.
 
-    It speaks of units like those of the test set. With one seed this is McNemar's exact test
-    (Dietterich 1998). With several, a unit counts with its mean difference over seeds, whose sign
-    is random if there is no difference; the test is that of the sum over its standard deviation
-    under random signs (McNemar's without continuity correction, were there one seed). It speaks of
-    these trained networks, not of other seeds.
+    It applies to units like those of the test set. With one seed this is McNemar's exact test
+    (Dietterich 1998). With several, each unit has a mean difference over seeds, whose sign is random
+    under the null hypothesis; the statistic is the sum of these over its standard deviation under random
+    signs (for one seed this would be McNemar's without continuity correction). It applies to these
+    trained networks, not to other seeds.
 
     Args:
         correct: which units are right, S×N, bool.
-        baseline: the same of what it is compared with.
+        baseline: the same for the networks to compare with.
     """
     if len(correct) == 1:
         gained, lost = int((correct[0] & ~baseline[0]).sum()), int((~correct[0] & baseline[0]).sum())
@@ -188,33 +188,33 @@ def units_test(correct: np.ndarray, baseline: np.ndarray) -> float:
 
 
 def units_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
-    """Bootstrap interval, 95 %, of the difference of accuracies.
+    """Return the 95 % bootstrap interval of a difference of accuracies.
 
-    It is over units like those of the test set, by percentiles, paired by unit.
+    It applies to units like those of the test set. It is a percentile interval, paired by unit.
 
     Args:
         correct: which units are right, S×N, bool.
-        baseline: the same of what it is compared with.
+        baseline: the same for the networks to compare with.
     """
     difference = correct.mean(0) - baseline.mean(0)
     values, counts = np.unique(difference.round(12), return_counts=True)
-    # Drawing N units with replacement is drawing how often each of the few different values comes.
+    # To draw N units with replacement, draw the counts of the few different values.
     drawn = np.random.default_rng(0).multinomial(len(difference), counts / len(difference), size=RESAMPLES)
     low, high = np.percentile(drawn @ values / len(difference), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
 
 
 def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
-    """Places that the data support.
+    """Return the places that the data support.
 
-    From the best downward, what does not differ significantly from the first of a place shares it.
+    From the best downwards, all that do not differ significantly from the first of a place share it.
 
     Args:
-        means: M, the higher the better; NaN for what has no place.
-        p_values: M×M, of each pair, not corrected yet; Holm's correction over all pairs is made here.
+        means: M means, the higher the better; NaN for an item without a place.
+        p_values: M×M, of each pair, not yet corrected; Holm's correction over all pairs is made here.
 
     Returns:
-        M places; what follows n others has place n + 1. 0 for what has none.
+        M places: n + 1 for an item with n others before its place, and 0 for an item without a place.
     """
     rows, columns = np.triu_indices(len(means), 1)
     corrected = np.full(p_values.shape, float("nan"))
@@ -232,31 +232,31 @@ def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
-    """Mean rank of each method, 1 the best; equals share.
+    """Return the mean rank of each method, 1 being the best; equal scores share ranks.
 
     Args:
-        scores: a row a block (a pair on a data set), a column a method, the higher the better,
-            nothing missing.
+        scores: a row for each block (a pair on a data set), a column for each method, the higher the
+            better; no value may be missing.
     """
     return scores.rank(axis=1, ascending=False).mean()
 
 
 def friedman(scores: pd.DataFrame) -> tuple[float, float]:
-    """Friedman's χ² and p value that methods do not differ.
+    """Return Friedman's χ² and the p value that methods do not differ.
 
     Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets".
 
     Args:
-        scores: a row a block, a column a method; at least two blocks and three methods.
+        scores: a row for each block, a column for each method; at least two blocks and three methods.
     """
     statistic, p = stats.friedmanchisquare(*(scores[name] for name in scores.columns))
     return float(statistic), float(p)
 
 
 def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
-    """The p values of all pairs of methods after Friedman's test, M×M.
+    """Return p values of all pairs of methods after Friedman's test, M×M.
 
-    Nemenyi 1963, by scikit-posthocs.
+    The test is that of Nemenyi 1963, as scikit-posthocs implements it.
     """
     import scikit_posthocs
 
@@ -266,16 +266,16 @@ def nemenyi(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def critical_difference(methods: int, blocks: int) -> float:
-    """The least significant difference of mean ranks at the 5 % level.
+    """Return the least significant difference of mean ranks at the 5 % level.
 
-    Demšar 2006, section 3.2.2.
+    See Demšar 2006, section 3.2.2.
     """
     q = float(stats.studentized_range.ppf(LEVEL, methods, np.inf)) / 2**0.5
     return float(q * (methods * (methods + 1) / (6 * blocks)) ** 0.5)
 
 
 def iqm_interval(scores: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
-    """Interquartile mean of each method, with a 95 % stratified bootstrap interval.
+    """Return interquartile means by method, with 95 % stratified bootstrap intervals.
 
     Agarwal, Schwarzer, Castro, Courville, Bellemare 2021, "Deep Reinforcement Learning at the Edge
     of the Statistical Precipice", arXiv:2108.13264, section 4.3.
@@ -289,13 +289,13 @@ def iqm_interval(scores: Mapping[str, np.ndarray]) -> dict[str, tuple[float, flo
 def performance_profile(
     scores: Mapping[str, np.ndarray], thresholds: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Share of runs above each threshold, with 95 % bootstrap bands.
+    """Return the share of runs above each threshold, with 95 % bootstrap bands.
 
-    The bands are pointwise, the bootstrap is stratified (Agarwal et al. 2021, section 4.2).
+    The bands are pointwise, and the bootstrap is stratified (Agarwal et al. 2021, section 4.2).
 
     Args:
         scores: method → runs × tasks.
-        thresholds: T.
+        thresholds: T thresholds.
 
     Returns:
         method → share, low and high, each T.
@@ -310,7 +310,7 @@ def performance_profile(
 
 
 def _bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
-    """A statistic of runs × tasks and its percentile interval.
+    """Return a statistic of runs × tasks and its percentile interval.
 
     Runs are drawn with replacement within each task.
     """

@@ -1,4 +1,4 @@
-"""What a network costs against how good it is, and the Pareto front."""
+"""Trade-off of a network's metric against its cost, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Point:
     """A network.
 
     Args:
-        label: of its row.
-        family: of its method; the role, for teachers and assistants.
-        cost: what it costs, > 0.
+        label: label of its row.
+        family: family of its method; the role, for teachers and assistants.
+        cost: its cost, > 0.
         value: mean primary metric on the test set.
     """
 
@@ -34,13 +34,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Networks by one cost.
+    """Networks compared by one cost.
 
     Args:
         cost: one of ``COSTS``.
         setting: how a latency was measured; "" for other costs.
         points: the networks.
-        front: those that no other beats in both, the cheapest first.
+        front: the networks that no other beats in both cost and metric, cheapest first.
     """
 
     cost: str
@@ -50,11 +50,11 @@ class Tradeoff:
 
 
 def tradeoff(rows: pd.DataFrame, cost: str, task: TaskInfo) -> Tradeoff:
-    """Networks of these rows of standings whose cost and primary metric are known."""
+    """Return the networks of standings whose cost and primary metric are known."""
     table, setting = rows[rows["role"] != "generation"], ""
     if cost == "latency_ms" and "latency_setting" in table:
         settings = table.loc[column(table, cost).notna(), "latency_setting"].astype(str)
-        if len(settings):  # latencies of other settings cannot be compared
+        if len(settings):  # latencies of different settings cannot be compared
             setting = str(settings.mode().iloc[0])
             table = table[table["latency_setting"].astype(str) == setting]
     families = table["family"].where(table["role"] == "student", table["role"])
@@ -65,11 +65,13 @@ def tradeoff(rows: pd.DataFrame, cost: str, task: TaskInfo) -> Tradeoff:
 
 
 def pareto(found: Sequence[Point], sign: int = 1) -> list[Point]:
-    """Those that none beats in both, the cheapest first; of equals the first.
+    """Return the networks that no other beats in both cost and value, cheapest first.
+
+    Of equal networks it keeps the first.
 
     Args:
         found: networks.
-        sign: 1 where a higher value is better, −1 where a lower one is.
+        sign: 1 if higher values are better, −1 if lower ones are.
     """
     front: list[Point] = []
     for point in sorted(found, key=lambda p: (p.cost, -sign * p.value)):

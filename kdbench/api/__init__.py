@@ -1,1 +1,4 @@
-"""What a notebook and the command line call: run a suite, load what was run, use a trained student."""
+"""The Python interface: run a suite, load its results, use a trained student.
+
+Notebooks and the command line both call it.
+"""

@@ -1,7 +1,8 @@
 """Handling of Ctrl-C that never loses it.
 
-Python raises ``KeyboardInterrupt`` wherever it happens to be; in a finalizer, or in a library's import that
-swallows every exception, it is lost. So the signal is stored, and the displays check for it at every batch.
+Python raises ``KeyboardInterrupt`` wherever it happens to be. Raised in a finalizer, or in a library's
+import that swallows every exception, it is lost. So the signal is stored, and the displays check for it
+at every batch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def install() -> None:
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Remember SIGINT while a block runs, where Python would raise ``KeyboardInterrupt`` itself; a program's own handler stays."""
+    """Remember SIGINT while a block runs.
+
+    This applies only in the main thread, and only where Python's default handler is installed; a
+    program's own handler is left in place.
+    """
     global _wanted  # noqa: PLW0603
     usual = (
         threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler

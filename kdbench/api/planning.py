@@ -1,4 +1,4 @@
-"""What a run would do."""
+"""Preview of a run, without training anything."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Preview:
 
     Args:
         prepared: the suite; ``prepared.plan`` holds its trials and cohorts.
-        states: how far each trial is, by id.
+        states: state of each trial, by id.
         work: estimated work.
-        latency: how many networks are timed (0 for none), and whether they have been already.
+        latency: number of networks to be timed (0 for none), and whether their latency is known already.
     """
 
     prepared: Prepared
@@ -38,12 +38,12 @@ class Preview:
 def preview(
     loaded: LoadedSuite, *, plugins: tuple[Path, ...] = (), data_root: Path | None = None, runs: Path, cohorts: bool = True
 ) -> Preview:
-    """Work out what a run would do; nothing is trained or written.
+    """Work out what a run would do, without training or writing anything.
 
     Args:
         loaded: the suite.
         plugins: plugin files.
-        data_root: where data are.
+        data_root: folder of the data.
         runs: the runs folder; it need not exist.
         cohorts: whether trials would train together.
 

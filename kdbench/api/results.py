@@ -1,4 +1,4 @@
-"""What a run left, as tables, figures and networks."""
+"""Results of a run, as tables, figures and networks."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ FORMATS = ("md", "csv")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """The results of a suite. Tables and figures are made when they are first asked for.
+    """The results of a suite.
 
-    Made by :func:`kdbench.run` and :func:`kdbench.load_results`. A notebook shows it as the leaderboard.
+    :func:`kdbench.run` and :func:`kdbench.load_results` return it. Tables and figures are made on first
+    use. In a notebook it is displayed as the leaderboard.
 
     Args:
         shown: the records.
         registry: all plugins.
-        folder: the runs folder or the report folder that they are in.
+        folder: the runs folder or report folder that holds the records.
         store: the runs folder; ``None`` for a report, which keeps no weights.
-        asked: ids of the trials that the run was about; those of the plan where nothing was run.
-        done_before: ids of those of them that were finished before the run.
-        stale: records made by another version of their method's source than the one at hand; ``fresh=True`` makes them again.
+        asked: ids of the trials that the run covered; all trials of the plan if nothing was run.
+        done_before: ids of those among them that were finished before the run.
+        stale: records made by a different version of their method's source than the present one;
+            ``fresh=True`` makes them again.
     """
 
     shown: SuiteFrame
@@ -70,7 +72,7 @@ class Results:
 
     @cached_property
     def analysis(self) -> Analysis:
-        """All tables, shared by everyone who asks: copy one before you change it.
+        """All tables. They are shared: copy one before you change it.
 
         Raises:
             KdbenchError: the predictions cannot be read.
@@ -79,22 +81,27 @@ class Results:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row for each trial that the suite asks for, with its metrics and costs: see :mod:`kdbench.analysis.frame`."""
+        """A row for each trial that the suite asks for, with its metrics and costs.
+
+        See :class:`kdbench.analysis.frame.SuiteFrame`.
+        """
         return self.analysis.rows.copy()
 
     @property
     def standings(self) -> pd.DataFrame:
-        """A row for each pair and method, best first: means over seeds, intervals, differences, places.
+        """A row for each pair and method, best first.
 
-        See :func:`kdbench.analysis.standings.standings`.
+        The columns are means over seeds, intervals, differences and places: see
+        :func:`kdbench.analysis.standings.standings`.
         """
         return self.analysis.standings.copy()
 
     def leaderboard(self, columns: Sequence[str] = (), sort: str | None = None) -> str:
-        """The leaderboard in markdown, a table a pair.
+        """Return the leaderboard in markdown, with one table per pair.
 
         Args:
-            columns: names of columns, in order; those of the suite by default (``kdbench list columns`` shows all).
+            columns: names of columns, in order; the suite's by default. ``kdbench list columns`` lists
+                all.
             sort: name of the column that students are sorted by; a leading ``-`` reverses the order.
 
         Raises:
@@ -105,15 +112,17 @@ class Results:
         return leaderboard_tables(with_view(self.analysis, columns, sort))
 
     def plot(self, kind: str = "tradeoff", pair: str | None = None) -> Figure:
-        """A figure, made anew each time: change it as you like.
+        """Draw a figure.
+
+        Every call draws a new one, which you may change freely.
 
         Args:
-            kind: ``tradeoff``, ``ranking``, ``difference``, ``curves``, ``grid``, ``confusion`` or ``reliability``; or the name
-                of one figure of a report, such as ``"curves-loss-digits"``.
-            pair: whose figure, where there is one for each pair; the first by default.
+            kind: ``tradeoff``, ``ranking``, ``difference``, ``curves``, ``grid``, ``confusion`` or
+                ``reliability``; or the name of one figure of a report, such as ``"curves-loss-digits"``.
+            pair: name of the pair, if each pair has its own figure; the first by default.
 
         Raises:
-            KdbenchError: there is no such kind, or nothing of that kind to draw.
+            KdbenchError: the kind is unknown, or these results have no data for it.
         """
         from kdbench.report.figures.charts import SECTIONS, charts
         from kdbench.report.text import flat
@@ -139,16 +148,20 @@ class Results:
         columns: Sequence[str] = (),
         sort: str | None = None,
     ) -> list[Path]:
-        """Write a report, and beside it a copy of its records from which any machine can make it again.
+        """Write a report and a copy of its records.
+
+        From that copy any machine can write the report again.
 
         Args:
-            folder: where it goes; ``RUNS/reports/SUITE`` by default, or the report's own folder.
-            formats: of ``md``, ``html``, ``csv``, ``json``, ``latex``, ``svg``, ``png`` and what plugins offer.
-            columns: columns of the leaderboard, likewise.
-            sort: the column that students are sorted by.
+            folder: where to write; by default ``RUNS/reports/SUITE``, or the folder of the loaded
+                report.
+            formats: any of ``md``, ``html``, ``csv``, ``json``, ``latex``, ``svg``, ``png`` and the
+                formats of plugins; as a list, or as a string with commas.
+            columns: names of the leaderboard's columns, as in :meth:`leaderboard`.
+            sort: the column that students are sorted by, as in :meth:`leaderboard`.
 
         Returns:
-            The files.
+            The paths of the files written.
 
         Raises:
             KdbenchError: a format or a column is unknown, or the folder cannot be written.
@@ -163,11 +176,11 @@ class Results:
 
     @property
     def report_folder(self) -> Path:
-        """Where :meth:`report` writes by default."""
+        """Folder that :meth:`report` writes to by default."""
         return self.folder if self.store is None else self.folder / "reports" / self.plan.suite
 
     def student(self, **selection: Any) -> nn.Module:
-        """A trained network: :func:`kdbench.load_student` of these results, which see."""
+        """Load a trained network of these results; see :func:`kdbench.load_student`."""
         from kdbench.api.students import load_student
 
         return load_student(self, **selection)
@@ -192,15 +205,15 @@ def _unknown(what: str, given: str, known: Sequence[str]) -> KdbenchError:
 
 
 def load_results(folder: Path | str, suite: str | None = None, *, plugins: Iterable[Any] = ()) -> Results:
-    """The results in a runs folder, or in a report folder.
+    """Load the results in a runs folder or a report folder.
 
     Args:
         folder: the folder.
-        suite: which, where a runs folder holds several suites.
-        plugins: plugin files and objects: report formats, or what networks are made of.
+        suite: name of the suite, if a runs folder holds several.
+        plugins: plugin files and objects: report formats, and the methods and models of the networks.
 
     Raises:
-        KdbenchError: nothing is there, several suites are, or what is there is damaged.
+        KdbenchError: the folder has no results, or results of several suites, or they are damaged.
     """
 
     def warn(message: str) -> None:
@@ -210,7 +223,17 @@ def load_results(folder: Path | str, suite: str | None = None, *, plugins: Itera
 
 
 def open_results(folder: Path, suite: str | None, registry: Registry, warn: Callable[[str], None]) -> Results:
-    """The same, with all plugins at hand; ``warn`` is told of what is damaged."""
+    """Load the results in a folder, with a registry of plugins.
+
+    Args:
+        folder: a runs folder or a report folder.
+        suite: name of the suite, if a runs folder holds several.
+        registry: all plugins.
+        warn: called with a message about each damaged file.
+
+    Raises:
+        KdbenchError: as in :func:`load_results`.
+    """
     if is_archive(folder):
         frame = frame_of_archive(load_archive(folder))
         return Results(frame, registry, folder, None, tuple(frame.plan.trials))
@@ -219,16 +242,17 @@ def open_results(folder: Path, suite: str | None, registry: Registry, warn: Call
 
 
 def find_results(what: str | None, runs: Path, registry: Registry, warn: Callable[[str], None]) -> Results:
-    """The results that a command line means.
+    """Load the results that a command line names.
 
     Args:
-        what: a report folder, a runs folder, or a suite that was run in ``runs``; the only one there by default.
+        what: a report folder, a runs folder, or a suite that was run in ``runs``; by default the only
+            suite there.
         runs: the runs folder.
         registry: all plugins.
-        warn: is told of what is damaged.
+        warn: called with a message about each damaged file.
 
     Raises:
-        KdbenchError: nothing is there, or several suites are.
+        KdbenchError: there are no results, or results of several suites.
     """
     if what is not None and (is_archive(Path(what)) or (Path(what) / "suites").is_dir()):
         return open_results(Path(what), None, registry, warn)
@@ -236,19 +260,19 @@ def find_results(what: str | None, runs: Path, registry: Registry, warn: Callabl
 
 
 def results_in(store: Store, suite: str, registry: Registry) -> Results:
-    """The results of a suite that was run."""
+    """Load the results of a suite that was run."""
     frame = suite_frame(store, suite)
     return Results(frame, registry, store.root, store, tuple(frame.plan.trials))
 
 
 def registry_of(plugins: Iterable[Any]) -> Registry:
-    """The registry with plugin files (strings and paths) and objects."""
+    """Return a registry with plugin files (strings and paths) and plugin objects."""
     files, objects = files_and_objects(plugins)
     return load_registry(files, objects=objects)
 
 
 def files_and_objects(plugins: Iterable[Any]) -> tuple[tuple[Path, ...], tuple[Any, ...]]:
-    """Plugins that are files, and those that are objects."""
+    """Split plugins into files and objects."""
     given = [plugins] if isinstance(plugins, str | Path) else list(plugins)
     files = tuple(Path(p) for p in given if isinstance(p, str | Path))
     return files, tuple(p for p in given if not isinstance(p, str | Path))

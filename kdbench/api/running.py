@@ -1,4 +1,4 @@
-"""Running a suite from Python; the command line does the same."""
+"""Running a suite, from Python or from the command line."""
 
 from __future__ import annotations
 
@@ -46,34 +46,44 @@ def run(
     fresh: bool = False,
     progress: bool | Progress = True,
 ) -> Results:
-    """Train what a suite asks for, and measure it; what is finished already is not done again.
+    """Train and measure the networks of a suite, except those that are finished.
 
-    In a suite that is a dict, objects may stand where names do: a Method, Dataset or Task class, or a function (or class) that makes
-    a model. The weights are those of ``kdbench run``, to the bit. Nothing is printed to standard output.
+    In a suite given as a dict, objects may stand in for names: a Method, Dataset or Task class, or a
+    function (or class) that makes a model. The weights are bit for bit those of ``kdbench run``. Nothing
+    is printed to standard output.
 
     Args:
-        suite: the name of a suite that comes with kdbench (``"digits"``), a file, a dict of the same keys, or a suite.
-        methods: method entries in place of the suite's: names, dicts as in a suite, Method classes.
-        models: functions that make models, by the names that the suite calls them by, or a list of functions with such names.
+        suite: the name of a suite that comes with kdbench (``"digits"``), a file, a dict with the keys
+            of such a file, or a :class:`kdbench.Suite`.
+        methods: method entries to use instead of the suite's: names, dicts as in a suite, Method
+            classes.
+        models: functions that make models, by the names that the suite uses; or a list of functions that
+            have these names themselves.
         datasets: Dataset classes that the suite names.
         plugins: further plugins: files, classes, objects with hooks.
-        data_root: where data are, or are downloaded to; ``$KDBENCH_DATA`` or ``./data`` by default.
+        data_root: folder of the data, also for downloads; ``$KDBENCH_DATA`` or ``./data`` by default.
         runs: the folder of records and checkpoints.
-        jobs: worker processes that train at the same time; with ``"auto"`` as many as suit the machine.
-        threads: threads of torch on the CPU, of each worker; torch's own number with one job, else the cores are shared out.
+        jobs: number of worker processes that train at the same time; ``"auto"`` chooses one for the
+            machine.
+        threads: torch's CPU threads per worker; by default torch's own number with one job, and an equal
+            share of the cores with several.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         seeds: a number of seeds, or a list of them.
-        epochs: epochs of every network.
-        settings: values of the suite to replace, by keys joined by dots: ``{"recipe.lr": 0.1}``.
-        fresh: whether to forget the suite's finished trials and run them again.
-        progress: whether to show progress (in the notebook's cell, or on standard error), or a display of your own.
+        epochs: number of epochs of every network.
+        settings: values of the suite to replace, by keys joined with dots: ``{"recipe.lr": 0.1}``.
+        fresh: whether to discard the suite's finished trials and run them again.
+        progress: whether to show progress (in the notebook's cell, or on standard error); or a display
+            of your own.
 
     Returns:
-        The results. A trial that failed does not raise: ``results.failed`` says which, and why.
+        The results. A failed trial does not raise; ``results.failed`` lists these trials with their
+        errors.
 
     Raises:
-        KdbenchError: the suite, a plugin, the data or the runs folder is not as it should be; nothing was trained.
-        KeyboardInterrupt: on Ctrl-C; what is finished is stored, and the next run goes on from the last epoch.
+        KdbenchError: there is a problem with the suite, a plugin, the data or the runs folder; nothing
+            was trained.
+        KeyboardInterrupt: on Ctrl-C; finished trials are stored, and the next run resumes after the last
+            finished epoch.
     """
     loaded, objects = open_suite(suite, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
     files, more = files_and_objects(plugins)
@@ -115,28 +125,30 @@ def execute(
     command: str,
     verbose: bool = False,
 ) -> Results:
-    """Run a suite that was loaded, as both :func:`run` and the command line do.
+    """Run a loaded suite, for both :func:`run` and the command line.
 
     Args:
         loaded: the suite.
         plugins: plugin files.
         objects: plugins that are objects.
-        data_root: where data are.
+        data_root: folder of the data.
         runs: the runs folder.
-        jobs: how many jobs run at the same time; ``None`` leaves it open.
-        executor: where they run; by default what suits their number.
-        threads: threads of torch, of each worker.
+        jobs: number of jobs that run at the same time; ``None`` chooses it automatically.
+        executor: name of the executor; by default one that suits the number of jobs.
+        threads: torch's CPU threads per worker.
         device: where networks train.
         cohorts: whether trials train together.
-        fresh: whether to forget finished trials.
-        formats: of the report that is to follow, separated by commas: checked before anything trains.
+        fresh: whether to discard finished trials.
+        formats: formats of the report to be written afterwards, separated by commas; checked before
+            training.
         progress: the display.
-        command: what was called, for provenance.
-        verbose: whether to say how workers are set up.
+        command: the command or call, for provenance.
+        verbose: whether to report how workers are set up.
 
     Raises:
-        KdbenchError: something is not as it should be; nothing was trained.
-        KeyboardInterrupt: as it came; what is finished is stored.
+        KdbenchError: there is a problem with the arguments, the suite, a plugin, the data or the runs
+            folder; nothing was trained.
+        KeyboardInterrupt: the run was interrupted; finished trials are stored.
     """
     for name, number in (("jobs", jobs), ("threads", threads)):
         if number is not None and (not isinstance(number, int) or number < 1):
@@ -169,7 +181,7 @@ def execute(
 
 
 def stale_text(results: Results, remedy: str) -> str:
-    """Whose records were made by other versions of their methods, in a sentence."""
+    """Return a sentence that names the methods whose records are out of date."""
     names = sorted({record.trial.method for record in results.stale})
     return f"{len(results.stale)} records were made by other versions of {', '.join(names)}; {remedy}"
 
@@ -194,7 +206,7 @@ def _path(given: Path | str | None) -> Path | None:
 
 @contextmanager
 def _as_a_library() -> Iterator[None]:
-    """Leave the process as it was: threads of torch, filters of warnings, the handler of Ctrl-C."""
+    """Restore torch's threads, the warning filters and the Ctrl-C handler afterwards."""
     threads = torch.get_num_threads()
     with interrupt.remembered(), warnings.catch_warnings():
         ignore_notes_to_developers()

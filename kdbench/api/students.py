@@ -1,4 +1,7 @@
-"""Trained networks, ready for use: made from a record, without the data that they were trained on."""
+"""Trained networks, ready for use.
+
+They are restored from records and weights, without the training data.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,12 @@ def load_student(
     suite: str | None = None,
     plugins: Iterable[Any] = (),
 ) -> nn.Module:
-    """A trained network in evaluation mode on the CPU: what its method deploys, a plain module.
+    """Load a trained network, in evaluation mode on the CPU.
 
-    Without a selection it is the one behind the first row of the leaderboard (of its seeds, the best on the validation split).
-    ``network.pretrained_cfg`` says what its inputs and classes are; for images ``timm.data.resolve_model_data_config(network)``
-    gives the preprocessing that it was trained with.
+    It is the plain module that its method deploys. Without a selection it is the network of the
+    leaderboard's first row, of the seed that is best on the validation split. ``network.pretrained_cfg``
+    describes its inputs and classes; for images, ``timm.data.resolve_model_data_config(network)`` gives
+    the preprocessing that it was trained with.
 
     Args:
         results: results, or a runs folder.
@@ -49,12 +53,12 @@ def load_student(
         pair: name of the pair.
         seed: the seed.
         role: ``student``, ``teacher``, ``assistant`` or ``generation``.
-        suite: which suite, where a runs folder holds several.
-        plugins: plugin files and objects that the network is made of, where ``results`` is a folder.
+        suite: name of the suite, if ``results`` is a folder that holds several.
+        plugins: plugin files and objects that define the network, if ``results`` is a folder.
 
     Raises:
-        KdbenchError: no trial fits or several do (the sentence lists the choices), it failed, or the folder is a report, which
-            keeps no weights.
+        KdbenchError: no trial matches, or several do (the message lists the choices); the trial failed;
+            or the folder is a report, which keeps no weights.
     """
     if not isinstance(results, Results):
         results = load_results(results, suite, plugins=plugins)
@@ -69,26 +73,26 @@ def load_student(
 
 
 def restored(record: Record, trials: Mapping[str, Trial], store: Store, registry: Registry) -> nn.Module:
-    """The network of a finished trial, from records and weights alone.
+    """Restore the network of a finished trial from records and weights alone.
 
     Args:
-        record: of the trial.
-        trials: all that it was taught by, by id: what a method deploys may depend on them.
-        store: where the weights are.
+        record: the trial's record.
+        trials: trials by id, its teachers included: the deployed network may depend on them.
+        store: the runs folder with the weights.
         registry: all plugins.
 
     Raises:
-        KdbenchError: it cannot be made, or the weights do not fit it.
+        KdbenchError: the network cannot be made, or the weights do not fit it.
     """
     own = record.trial
-    if own.method not in registry.methods:  # a notebook's of another day, perhaps: most methods leave the student as it is
+    if own.method not in registry.methods:  # perhaps from an earlier notebook; most methods deploy the student unchanged
         own = own.model_copy(update={"method": BASELINE, "params": {}})
 
     def interface(trial: Trial) -> Interface:
         return _interface(record if trial is own else store.record(trial.id), trial, store, registry)
 
     classes = _classes(record)
-    labels = torch.arange(int(record.data.get("train", 0))) % len(classes)  # what the data held does not decide any shape
+    labels = torch.arange(int(record.data.get("train", 0))) % len(classes)  # no shape depends on the actual labels
     try:
         network = trained_network(own, trials, interface, labels, registry, store.student(record.trial.id))
     except RuntimeError as error:
@@ -96,7 +100,7 @@ def restored(record: Record, trials: Mapping[str, Trial], store: Store, registry
             f'the weights of trial {record.trial.id} do not fit "{own.model.model}": the model, or the method "{record.trial.method}",'
             " is another than the one that it was trained with; give the right one in plugins"
         ) from error
-    if "statistics" in record.data:  # records of version 1 do not say
+    if "statistics" in record.data:  # missing in records of version 1
         statistics = {name: torch.tensor(values) for name, values in record.data["statistics"].items()}
         known = interface(own)
         config = known.task.network_config(known.spec, own.preprocessing, statistics, classes)
@@ -105,7 +109,7 @@ def restored(record: Record, trials: Mapping[str, Trial], store: Store, registry
 
 
 def _interface(record: Record | None, trial: Trial, store: Store, registry: Registry) -> Interface:
-    """What a network takes and gives, as its record or its profile has it."""
+    """Return the inputs and outputs of a network, from its record or its profile."""
     inputs = record.data.get("inputs") if record is not None else None
     if inputs is None and record is not None:
         profile = store.profile(record.profile)
@@ -120,7 +124,7 @@ def _classes(record: Record) -> list[str]:
 
 
 def _choose(results: Results, *, trial: str | None, method: str | None, pair: str | None, seed: int | None, role: str) -> str:
-    """Id of the trial that is meant."""
+    """Return the id of the selected trial."""
     if trial is not None:
         found = [i for i in results.plan.trials if i.startswith(trial)]
         if len(found) != 1:
@@ -145,7 +149,7 @@ def _choose(results: Results, *, trial: str | None, method: str | None, pair: st
 
 
 def _first(results: Results) -> str:
-    """The trial behind the first row of the first table: of its seeds, the best on the validation split."""
+    """Return the trial of the leaderboard's first row that is best on validation data."""
     table = results.analysis.standings
     if not len(table) or not len(students := table[(table["role"] == "student") & (table["finished"] > 0)]):
         raise KdbenchError(f"no student of suite {results.plan.suite} has finished")
@@ -160,7 +164,7 @@ def _first(results: Results) -> str:
 
 
 def _known(what: str, given: T, known: Iterable[T]) -> T:
-    """What was given, if it is known."""
+    """Return a value if it is among the known ones; raise otherwise."""
     values = list(dict.fromkeys(known))
     if given not in values:
         hint = did_you_mean(str(given), map(str, values)) or f"; there are {_listed(map(str, values)) or 'none'}"

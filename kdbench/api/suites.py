@@ -1,4 +1,4 @@
-"""Suites as a caller gives them: names, files, dicts, and objects where names stand."""
+"""Suites given as names, files or dicts, with objects in place of names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kdbench.suite.resolve import anchored
 from kdbench.suite.schema import Suite
 
 Source: TypeAlias = str | Path | Mapping[str, Any] | Suite | LoadedSuite
-"""A suite that comes with kdbench, by name; a file; a dict of the same keys; or a suite as it was loaded."""
+"""A suite: a packaged suite's name, a file, a dict of its keys, or a loaded suite."""
 Settings: TypeAlias = Mapping[str, Any] | Sequence[str]
-"""``{"recipe.lr": 0.1}``, or ``["recipe.lr=0.1"]``."""
+"""Values to replace: ``{"recipe.lr": 0.1}`` or ``["recipe.lr=0.1"]``."""
 PLAIN = frozenset({"kwargs", "params", "grid", "options", "recipe", "preprocessing"})
-"""Keys of a suite in which nothing is a name of a plugin's."""
+"""Keys of a suite whose values never name plugins."""
 
 
 def load_suite(
@@ -31,20 +31,22 @@ def load_suite(
     seeds: int | Iterable[int] | None = None,
     epochs: int | None = None,
 ) -> Suite:
-    """Load a suite, and check it as far as that takes no plugins and no data.
+    """Load a suite, and check it as far as possible without plugins and data.
 
-    Relative paths of plugins and weights in a file are made absolute. Objects in it are replaced by their names: hand them to
-    :func:`kdbench.run` as ``plugins``, or hand it the dict itself.
+    In a file, relative paths of plugins and weights become absolute. In a dict, objects are replaced by
+    their names: pass these objects to :func:`kdbench.run` as ``plugins``, or pass it the dict itself.
 
     Args:
-        source: the name of a suite that comes with kdbench, a file, or a dict of the same keys.
-        methods: method entries, as a suite spells them, in place of its own.
-        settings: values to replace, by keys joined by dots.
+        source: the name of a suite that comes with kdbench, a file, or a dict with the keys of such a
+            file.
+        methods: method entries, as in a suite, to use instead of the suite's.
+        settings: values to replace, by keys joined with dots.
         seeds: a number of seeds, or a list of them.
-        epochs: epochs of every network.
+        epochs: number of epochs of every network.
 
     Raises:
-        KdbenchError: the suite is missing or wrong; the sentence says where, and gives the nearest valid spelling.
+        KdbenchError: the suite is missing or invalid; the message gives the place and the nearest valid
+            spelling.
     """
     loaded, _ = open_suite(source, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
     return anchored(loaded)
@@ -59,18 +61,21 @@ def open_suite(
     seeds: int | str | Iterable[int] | None = None,
     epochs: int | None = None,
 ) -> tuple[LoadedSuite, tuple[Any, ...]]:
-    """A suite with names alone, and the objects that stood where some of the names stand now.
+    """Load a suite, and replace objects in it by their names.
 
     Args:
         source: the suite.
-        methods: method entries in place of its own: names, dicts, Method classes.
+        methods: method entries to use instead of the suite's: names, dicts, Method classes.
         settings: values to replace.
-        only: keep only the method entries of these names.
-        seeds: a number of seeds, or a list of them; as text, in the spelling of the command line.
-        epochs: epochs of every network.
+        only: names of the method entries to keep; all by default.
+        seeds: a number of seeds, or a list of them; as text, spelled as on the command line.
+        epochs: number of epochs of every network.
+
+    Returns:
+        The suite, which holds names only, and the objects that it named.
 
     Raises:
-        KdbenchError: the suite is missing or wrong.
+        KdbenchError: the suite is missing or invalid.
     """
     named = Named()
     given: Any = source
@@ -94,29 +99,32 @@ def open_suite(
 
 
 def listed(given: Any) -> list[Any]:
-    """Several things, or one of them alone, as a list."""
+    """Return several values, or a single one, as a list."""
     alone = isinstance(given, str | Mapping | type) or callable(given) or not isinstance(given, Iterable)
     return [given] if alone else list(given)
 
 
 def model_plugins(models: Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Model factories by name: as given, else by their own names.
+    """Return model factories by name: the given name, or the factory's own.
 
     Raises:
-        KdbenchError: a factory has no name of its own.
+        KdbenchError: a factory has no name.
     """
     return dict(models) if isinstance(models, Mapping) else {_name_of(factory): factory for factory in listed(models)}
 
 
 @dataclass
 class Named:
-    """Replaces objects by their names, and keeps them: Method, Dataset and Task classes, and model factories."""
+    """Replaces objects by their names, and keeps them.
+
+    The objects are Method, Dataset and Task classes, and model factories.
+    """
 
     _classes: list[type] = field(default_factory=list)
     _models: list[dict[str, Callable[..., Any]]] = field(default_factory=list)
 
     def replaced(self, value: Any) -> Any:
-        """A copy with names in place of objects."""
+        """Return a copy with names in place of objects."""
         if isinstance(value, type) and getattr(value, "plugin_hook", None) in CLASS_HOOKS:
             self._classes.append(value)
             return value.name  # type: ignore[attr-defined]
@@ -133,7 +141,7 @@ class Named:
 
     @property
     def objects(self) -> tuple[Any, ...]:
-        """Plugins for the registry."""
+        """The objects that were replaced, as plugins for the registry."""
         return (*dict.fromkeys(self._classes), *self._models)
 
 

@@ -1,6 +1,6 @@
-"""The conformance suite: does a method keep the contract of :class:`kdbench.Method`?
+"""Conformance tests of the contract of :class:`kdbench.Method`.
 
-``kdbench check my_method.py`` runs it. In an author's own tests::
+``kdbench check my_method.py`` runs them. In the tests of a plugin::
 
     from kdbench.check import CLAIMS
 
@@ -8,7 +8,7 @@
     def test_contract(claim):
         claim(MyMethod)
 
-Everything runs on small made-up networks, in a second or so; no data and no timm model is needed.
+Everything runs on small synthetic networks, in about a second, without data sets or timm models.
 """
 
 from kdbench.check.claim import Broken, Claim, Finding

@@ -15,7 +15,10 @@ from kdbench.errors import KdbenchError
 from kdbench.method import Method
 
 Claim = Callable[[type[Method]], str]
-"""A function whose docstring's first line is the claim; it returns a remark (mostly empty) or raises :class:`Broken`."""
+"""A test of one claim, which its docstring's first line states.
+
+It returns a remark, usually empty, or raises :class:`Broken`.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Finding:
     """Result of testing one claim.
 
     Args:
-        claim: what is claimed, one sentence.
+        claim: the claim, in one sentence.
         passed: whether it holds.
-        detail: what is wrong, or a warning about a claim that holds; mostly empty.
+        detail: what is wrong, or a remark on a claim that holds; usually empty.
     """
 
     claim: str
@@ -34,11 +37,14 @@ class Finding:
 
 
 class Broken(AssertionError):
-    """A claim does not hold; the message says how, and what to do."""
+    """A claim does not hold; the message says why, and what to do."""
 
 
 def claim(function: Callable[[type[Method]], str | None]) -> Claim:
-    """Make a function a claim, which leaves random states as they were and returns a remark even where there is none."""
+    """Turn a function into a claim.
+
+    The claim restores random states afterwards, and returns "" where the function returns ``None``.
+    """
 
     @functools.wraps(function)
     def isolated(cls: type[Method]) -> str:
@@ -61,11 +67,11 @@ def isolated_random_numbers() -> Iterator[None]:
 
 
 def sentence(function: Claim) -> str:
-    """First line of a claim's docstring, without the full stop."""
+    """Return the first line of a claim's docstring, without the full stop."""
     return (function.__doc__ or function.__name__).strip().partition("\n")[0].rstrip(".")
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception in one line: kdbench's own are sentences, others are named."""
+    """Return an exception as one line, with its type unless it is kdbench's own."""
     text = str(error) if isinstance(error, KdbenchError) else f"{type(error).__name__}: {error}".rstrip(": ")
     return " ".join(text.split("\n"))

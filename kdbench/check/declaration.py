@@ -1,4 +1,4 @@
-"""Claims about what a method says of itself."""
+"""Claims about what a method declares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kdbench.seeding import canonical_json
 
 @claim
 def defaults_make_an_instance(cls: type[Method]) -> None:
-    """It can be made without arguments, and its parameters survive JSON."""
+    """It can be created without arguments, and its parameters survive JSON."""
     try:
         method = cls()
         plain = method.params.model_dump(mode="json")
@@ -78,12 +78,12 @@ def reads_only_what_it_declares(cls: type[Method]) -> None:
     except Undeclared as error:
         raise Broken(str(error)) from error
     except Exception:
-        return  # another claim is about errors
+        return  # errors are tested by another claim
 
 
 @claim
 def declares_only_what_it_reads(cls: type[Method]) -> str:
-    """It declares only what it reads (a warning: the rest is computed for nothing)."""
+    """It reads everything that it declares (a warning: the rest is computed in vain)."""
     harness = Harness(cls)
     harness.train()
     needs = harness.member.needs
@@ -102,14 +102,14 @@ def declares_only_what_it_reads(cls: type[Method]) -> str:
 
 @claim
 def works_or_refuses(cls: type[Method]) -> str:
-    """For other shapes of features it works, or refuses with a MethodError that says why."""
+    """It works for other feature shapes, or raises a MethodError that says why not."""
     refused = []
     for geometry in OTHERS:
         try:
             Harness(cls, geometry, epochs=1).train()
         except Undeclared as error:
             raise Broken(f"for {geometry.name} {error}") from error
-        except KdbenchError as error:  # a network may lack every stage that is read, which is not for the method to say
+        except KdbenchError as error:  # not always a MethodError: a network may lack every stage that is read
             if not str(error).strip():
                 raise Broken(f"for {geometry.name} it raises a MethodError without a message") from error
             refused.append(geometry.name)
@@ -122,7 +122,10 @@ def works_or_refuses(cls: type[Method]) -> str:
 
 @claim
 def takes_units(cls: type[Method]) -> str:
-    """It takes M×C logits of M units that are not whole samples, such as tokens (a warning; features are left out)."""
+    """It works for units that are not whole samples, such as tokens (a warning).
+
+    Logits are M×C then, of M units. Methods that read features, past logits or indices are not tested.
+    """
     needs: Needs = cls().needs
     reads_samples = needs.past_logits or needs.indices or needs.sampler != "shuffle"
     if reads_samples or needs.student_features != () or (needs.teachers and needs.teacher_features != ()):
@@ -138,7 +141,7 @@ def takes_units(cls: type[Method]) -> str:
 
 @claim
 def takes_more_teachers(cls: type[Method]) -> None:
-    """Where it declares more_teachers, it takes one more than it needs."""
+    """If it declares more_teachers, it works with one more than it needs."""
     needs: Needs = cls().needs
     if not needs.more_teachers:
         return

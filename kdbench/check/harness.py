@@ -1,4 +1,7 @@
-"""A method in training on made-up networks and data: all that trains it is what trains every trial."""
+"""Training of a method on synthetic networks and data.
+
+The code that trains it is the code that trains every trial.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ CPU = torch.device("cpu")
 EPOCHS = 2
 STEPS_PER_EPOCH = 2
 LEARNING_RATE = 1e-3
-"""Low enough that nothing explodes, and high enough that each step changes bits of the next."""
+"""Low enough to keep training stable, high enough that each step affects the next."""
 
 
 class Harness:
@@ -40,19 +43,19 @@ class Harness:
         cls: the method.
         geometry: shapes of the networks' features.
         classes: number of classes.
-        batch_size: samples a step (anchors, where the sampler gives pairs); by default such that an epoch has
-            :data:`STEPS_PER_EPOCH`.
-        more_teachers: teachers beyond those that the method needs.
+        batch_size: samples per step (anchors, if the sampler yields pairs); by default such that an
+            epoch has :data:`STEPS_PER_EPOCH` steps.
+        more_teachers: number of teachers beyond those that the method needs.
         equal: whether all samples are the same.
-        epochs: epochs to train.
+        epochs: number of epochs to train.
         lr: learning rate.
-        seed: of the trial: of the student's weights and of the method's random numbers. Teachers and batches
-            are always the same.
-        random_seed: of the method's random numbers, if the trial does not decide them.
-        member: what trains.
+        seed: seed of the trial, for the student's weights and the method's random numbers. Teachers and
+            batches are always the same.
+        random_seed: seed of the method's random numbers; the trial's by default.
+        member: class of the member.
 
     Raises:
-        KdbenchError: the method refuses the networks.
+        KdbenchError: the method does not support the networks.
     """
 
     def __init__(
@@ -96,17 +99,17 @@ class Harness:
 
     @property
     def method(self) -> Method:
-        """The method, built."""
+        """The method, after ``build``."""
         return self.member.method
 
     def train(self, epoch_end: Callable[[Member], None] = lambda member: None) -> None:
-        """Train the member from its epoch to the last one.
+        """Train the member from its current epoch to the last one.
 
         Args:
-            epoch_end: called after each epoch.
+            epoch_end: called with the member after each epoch.
 
         Raises:
-            Exception: whatever the member failed of.
+            Exception: the error that the member failed with.
         """
         train([self.member], self, epoch_end)
 
@@ -143,7 +146,16 @@ class Harness:
 
 
 def train(members: Sequence[Member], harness: Harness, epoch_end: Callable[[Member], None] = lambda member: None) -> None:
-    """Train members as a cohort, on the batches and with the teachers of a harness; raise whatever one of them fails of."""
+    """Train members as a cohort, with the batches and teachers of a harness.
+
+    Args:
+        members: the members.
+        harness: provides batches and teachers.
+        epoch_end: called with each member after each epoch.
+
+    Raises:
+        Exception: the error that a member failed with.
+    """
     for event in train_cohort(list(members), harness.teachers, harness.stream, CPU):
         match event:
             case Left(error=error):
@@ -154,13 +166,13 @@ def train(members: Sequence[Member], harness: Harness, epoch_end: Callable[[Memb
 
 
 class Untaught(Method):
-    """What the teachers' trials name as their method; they are not trained."""
+    """The method that the teachers' trials name; teachers are not trained."""
 
     name = "check.untaught"
 
 
 def _registry(cls: type[Method]) -> Registry:
-    """The method, the task and the networks, and no plugin beside."""
+    """Return a registry of only the method, the task and the networks."""
     manager = pluggy.PluginManager("kdbench")
     manager.add_hookspecs(hookspecs)
     provided = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Claims about the loss: its values, its gradients, and what it copes with."""
+"""Claims about the loss: values, gradients and unusual inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def terms_are_finite_scalars(cls: type[Method]) -> None:
     try:
         harness.train()
     except NonFiniteLoss:
-        pass  # the log tells which term it is
+        pass  # the log shows which term it is
     except Exception as error:
         raise Broken(f"loss(step) fails in epoch {harness.member.epoch + 1}: {describe_error(error)}") from error
     for step in harness.member.log:
@@ -67,14 +67,14 @@ def half_precision_outputs(cls: type[Method]) -> None:
 
 @claim
 def any_batch_size(cls: type[Method]) -> None:
-    """Batches of 2 and of odd sizes work."""
+    """It works for batches of 2 and of odd sizes."""
     for size in (2, 7):
         _train(Harness(cls, batch_size=size, epochs=1), f"on {size} samples")
 
 
 @claim
 def any_number_of_classes(cls: type[Method]) -> None:
-    """2 and 100 classes work."""
+    """It works for 2 and for 100 classes."""
     for classes in (2, 100):
         try:
             harness = Harness(cls, classes=classes, epochs=1)
@@ -85,8 +85,8 @@ def any_number_of_classes(cls: type[Method]) -> None:
 
 @claim
 def sure_networks(cls: type[Method]) -> None:
-    """Loss and gradient stay finite when student and teachers are very sure, and disagree."""
-    harness = Harness(cls, lr=1e-9)  # gradients are huge, and the networks shall stay as they are
+    """Loss and gradient are finite for very confident networks that disagree."""
+    harness = Harness(cls, lr=1e-9)  # gradients are huge, and must not change the networks
     logits = (harness.data.num_classes,)
 
     def sharpen(t: Tensor, owner: str) -> Tensor:
@@ -98,13 +98,13 @@ def sure_networks(cls: type[Method]) -> None:
 
 @claim
 def equal_samples(cls: type[Method]) -> None:
-    """Loss and gradient stay finite when all samples of a batch are the same."""
+    """Loss and gradient are finite when all samples of a batch are the same."""
     _train(Harness(cls, equal=True), "where all samples are the same")
 
 
 @claim
 def deploys_a_classifier(cls: type[Method]) -> None:
-    """deploy(student) returns a network that gives N×C logits."""
+    """deploy(student) returns a network whose output is N×C logits."""
     harness = Harness(cls)
     member, recipe, test = harness.member, harness.trial.recipe, harness.data.test
     batches = harness.task.batches(test, batch_size=len(test), device=member.device, channels_last=recipe.channels_last)
@@ -125,11 +125,11 @@ def deploys_a_classifier(cls: type[Method]) -> None:
 
 
 def _train(harness: Harness, where: str) -> None:
-    """Train, and hold the loss and gradients of each step to what is claimed of them."""
+    """Train, and check the loss and the gradients of each step."""
     try:
         harness.train()
     except NonFiniteLoss:
-        pass  # the log tells which term it is
+        pass  # the log shows which term it is
     except Exception as error:
         raise Broken(f"{where} it fails: {describe_error(error)}") from error
     for step in harness.member.log:

@@ -1,4 +1,4 @@
-"""A member that logs its steps, and what the method reads of them."""
+"""A member that logs its steps, and what the method reads in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from kdbench.train.member import Member
 
 T = TypeVar("T")
 Change = Callable[[Tensor, str], Tensor]
-"""From a tensor that a network gave, and ``"student"`` or ``"teacher"``, to the one that the method sees in its place."""
+"""Replaces a network's output, before the method sees it.
+
+The second argument is the network's role, ``"student"`` or ``"teacher"``.
+"""
 
 
 class Undeclared(MethodError):
@@ -28,14 +31,14 @@ class Undeclared(MethodError):
 
 @dataclass
 class LoggedStep:
-    """What one step of training came to.
+    """Result of one training step.
 
     Args:
         epoch: number of the epoch, from 0.
         terms: the terms of the loss.
-        reached: names of parameters with a gradient, whatever its value.
-        moved: names of parameters whose gradient is not zero everywhere.
-        not_finite: names of parameters whose gradient is NaN or infinite somewhere.
+        reached: names of parameters that have a gradient, even if it is zero.
+        moved: names of parameters whose gradient is not all zeros.
+        not_finite: names of parameters whose gradient has NaN or infinite values.
     """
 
     epoch: int
@@ -46,11 +49,12 @@ class LoggedStep:
 
 
 class LoggingMember(Member):
-    """A member that trains as every member does.
+    """A member that logs its training.
 
-    Beside that it logs each step in ``log``, what the method reads in ``read``, and in ``drew`` the random
-    numbers that it draws from Python or numpy. Where ``change`` is set, the method sees changed outputs of
-    the networks; with ``autocast`` its loss is computed in an autocast region.
+    It trains like every other member, and logs each step in ``log``, what the method reads in ``read``,
+    and in ``drew`` which of Python's and numpy's generators the method uses. If ``change`` is set, the
+    method sees outputs of the networks that are changed by it; with ``autocast`` the loss is computed
+    under autocast.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -63,12 +67,12 @@ class LoggingMember(Member):
             super().__init__(*args, **kwargs)
 
     def trained_parameters(self) -> dict[str, Tensor]:
-        """Trained parameters of the student and of the method, by name."""
+        """Return the trained parameters of the student and the method, by name."""
         named = [*self.student.named_parameters(prefix="student"), *self.method.named_parameters(prefix="method")]
         return {n: p for n, p in named if p.requires_grad}
 
     def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
-        """Take the step, and log its gradients."""
+        """Train on a batch, and log the gradients."""
         super().train_step(batch, teachers, step)
         taken = self.log[-1]
         for name, parameter in self.trained_parameters().items():
@@ -80,7 +84,7 @@ class LoggingMember(Member):
                     taken.not_finite.append(name)
 
     def step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
-        """The step, with outputs that are changed, and log what is read."""
+        """Return the step, with changed outputs that log what is read."""
         if (change := self.change) is not None:
             student = student.map(lambda t: change(t, "student"))
             teachers = tuple(outputs.map(lambda t: change(t, "teacher")) for outputs in teachers)
@@ -91,14 +95,14 @@ class LoggingMember(Member):
         return LoggingStep(**given, read=self.read)
 
     def loss(self, step: Step) -> tuple[Any, Tensor]:
-        """The loss, whose terms are logged."""
+        """Compute the loss, and log its terms."""
         with reseeded(len(self.log), self.drew), torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
             terms, total = super().loss(step)
         self.log.append(LoggedStep(self.epoch, {n: v.detach() for n, v in terms.items()}))
         return terms, total
 
     def update(self, total: Tensor) -> None:
-        """Update, if the loss has a gradient: a claim of its own is about that."""
+        """Update the parameters if the loss has a gradient, which another claim tests."""
         if total.requires_grad:
             super().update(total)
 
@@ -107,9 +111,9 @@ class LoggingOutputs(Outputs):
     """Outputs that log what is read.
 
     Args:
-        outputs: what the method asked for.
+        outputs: the outputs that the method asked for.
         owner: ``"student"`` or ``"teacher"``.
-        read: the log, in which ``"teacher_features"`` stands for a teacher's features.
+        read: the log: names such as ``"teacher_features"``.
     """
 
     def __init__(self, outputs: Outputs, owner: str, read: set[str]) -> None:
@@ -118,25 +122,28 @@ class LoggingOutputs(Outputs):
 
     @property
     def logits(self) -> Tensor:
-        """Logits."""
+        """The logits; logged."""
         return _logged(lambda: super(LoggingOutputs, self).logits, f"{self._owner}_logits", self._read)
 
     @property
     def features(self) -> tuple[Tensor, ...]:
-        """Features."""
+        """The features; logged."""
         return _logged(lambda: super(LoggingOutputs, self).features, f"{self._owner}_features", self._read)
 
     @property
     def embedding(self) -> Tensor:
-        """Embedding."""
+        """The embedding; logged."""
         return _logged(lambda: super(LoggingOutputs, self).embedding, f"{self._owner}_embedding", self._read)
 
 
 class LoggingTeachers(tuple[Outputs, ...]):
-    """Outputs of the teachers; to reach for one more than was asked for is a breach, not an IndexError."""
+    """Outputs of the teachers.
+
+    Reading one beyond the declared number raises :class:`Undeclared`, not an IndexError.
+    """
 
     def __getitem__(self, key: SupportsIndex | slice) -> Any:
-        """One of them, or a slice."""
+        """Return the outputs of one teacher, or of a slice of them."""
         if not isinstance(key, slice) and not -len(self) <= key.__index__() < len(self):
             raise Undeclared(f"it reads teacher number {key.__index__() + 1} and declares {len(self)}: set Needs(teachers=…)")
         return super().__getitem__(key)
@@ -150,18 +157,23 @@ class LoggingStep(Step):
 
     @property
     def indices(self) -> Tensor:
-        """Indices."""
+        """The indices; logged."""
         return _logged(lambda: super(LoggingStep, self).indices, "indices", self.read)
 
     @property
     def past_logits(self) -> Tensor:
-        """Past logits."""
+        """The past logits; logged."""
         return _logged(lambda: super(LoggingStep, self).past_logits, "past_logits", self.read)
 
 
 @contextmanager
 def reseeded(seed: int, drew: set[str]) -> Iterator[None]:
-    """Seed the generators of Python and numpy, and note which of them were used: a claim of its own is about that."""
+    """Seed Python's and numpy's generators, and note which of them are used.
+
+    Args:
+        seed: the seed.
+        drew: receives the names of the generators that are used; another claim tests it.
+    """
     random.seed(seed)
     np.random.seed(seed)
     before = _states()

@@ -1,4 +1,4 @@
-"""Small made-up networks whose features have given shapes."""
+"""Small synthetic networks whose features have given shapes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from torch import Tensor, nn
 from kdbench.suite.schema import ModelSpec
 
 NAME = "check.network"
-"""What the trials call the factory; no plugin's model has a dot in its name."""
+"""Name of the factory in trials; no plugin's model has a dot in its name."""
 INPUT_SHAPE = (3, 8, 8)
 WIDTH = 24
-"""Of a student's embedding; each teacher's is wider by 8 than that of the one before it."""
+"""Width of a student's embedding; that of the k-th teacher is wider by 8 k."""
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Shapes of the features of a student and its teachers, stage by stage, without the batch.
+    """Shapes of the features of a student and its teachers.
+
+    There is one shape per stage, without the batch dimension.
 
     Args:
-        name: for messages.
+        name: name for messages.
         student: (C, H, W) or (L, D) of each stage.
-        teacher: the same of every teacher.
-        units: units of a sample, where it has many: logits are N×L×C then.
+        teacher: the same, for every teacher.
+        units: number L of units per sample, if it has several: logits are N×L×C then.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Geometry:
     units: int | None = None
 
     def network(self, teacher: int | None = None) -> ModelSpec:
-        """The student, or a teacher by its number from 1."""
+        """Return the model of the student, or of a teacher by its number from 1."""
         stages = self.student if teacher is None else self.teacher
         kwargs = {"stages": stages, "width": WIDTH + 8 * (teacher or 0), "units": self.units}
         return ModelSpec(model=NAME, kwargs=kwargs)
@@ -47,7 +49,7 @@ class Geometry:
 COMMON = Geometry(
     "two convolutional networks of three stages", ((8, 16, 16), (16, 8, 8), (32, 4, 4)), ((12, 16, 16), (24, 8, 8), (48, 4, 4))
 )
-"""What every method must cope with."""
+"""Networks that every method must support."""
 
 OTHERS = (
     Geometry(
@@ -66,14 +68,14 @@ OTHERS = (
     Geometry("a transformer that teaches a convolutional network", ((8, 16, 16), (16, 8, 8), (32, 4, 4)), ((16, 24),) * 3),
     Geometry("a convolutional network that teaches a transformer", ((16, 16),) * 3, ((12, 16, 16), (24, 8, 8), (48, 4, 4))),
 )
-"""What a method may refuse, with a sentence."""
+"""Networks that a method may refuse, with a MethodError."""
 
 TOKENS = Geometry("samples of many units", ((6, 16),) * 2, ((6, 24),) * 2, units=6)
 """Networks that predict a class for each of six tokens."""
 
 
 class Stage(nn.Module):
-    """Features of a given shape.
+    """Layer whose features have a given shape.
 
     Args:
         shape: (C, H, W) or (L, D).
@@ -85,7 +87,7 @@ class Stage(nn.Module):
         self.projection = nn.Linear(INPUT_SHAPE[0], _channels(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """N×C×H×W or N×L×D."""
+        """Return features, N×C×H×W or N×L×D."""
         if len(self.shape) == 3:
             positions = F.adaptive_avg_pool2d(inputs, self.shape[1:]).permute(0, 2, 3, 1)
             return F.relu(self.projection(positions)).permute(0, 3, 1, 2)
@@ -98,8 +100,8 @@ class FakeNet(nn.Module):
     Args:
         num_classes: C.
         stages: shapes of the features.
-        width: of the embedding.
-        units: L, where each sample has many units.
+        width: width of the embedding.
+        units: L, if each sample has several units.
     """
 
     def __init__(self, num_classes: int, stages: Sequence[Sequence[int]], width: int, units: int | None = None) -> None:
@@ -113,11 +115,11 @@ class FakeNet(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def get_classifier(self) -> nn.Module:
-        """The module whose input is the embedding."""
+        """Return the module whose input is the embedding."""
         return self.head
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits, N×C or N×L×C."""
+        """Return logits, N×C or N×L×C."""
         features = [stage(inputs) for stage in self.stages]
         pooled = [f.mean(dim=(2, 3) if f.ndim == 4 else 1) for f in features]
         seen = torch.cat([inputs.flatten(1), *pooled], dim=1)

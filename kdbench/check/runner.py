@@ -1,4 +1,4 @@
-"""All claims, and testing a method against them."""
+"""All claims, and testing of a method against them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASIC: tuple[Claim, ...] = (
     declaration.reads_only_what_it_declares,
     loss.terms_are_finite_scalars,
 )
-"""Claims that the others build on: when one of them fails, the others are not tested."""
+"""Claims that the others build on: if one of them fails, testing stops."""
 
 CLAIMS: tuple[Claim, ...] = (
     *BASIC,
@@ -37,18 +37,18 @@ CLAIMS: tuple[Claim, ...] = (
     state.is_the_same_in_company,
     state.owns_no_network_of_others,
 )
-"""Everything that is claimed of a method. Each is a function of the class that raises :class:`Broken` when it does not hold."""
+"""All claims about a method, in the order of testing."""
 
 
 def check_method(cls: type[Method]) -> list[Finding]:
-    """Test every claim on a method, with its default parameters.
+    """Test every claim about a method, with its default parameters.
 
     Args:
         cls: the method.
 
     Returns:
-        A finding for each claim, in the order of :data:`CLAIMS`; after the first of :data:`BASIC` that fails
-        there are no more.
+        A finding for each claim, in the order of :data:`CLAIMS`. They end with the first claim of
+        :data:`BASIC` that fails.
     """
     findings = []
     for claim in CLAIMS:

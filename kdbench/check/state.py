@@ -1,4 +1,4 @@
-"""Claims about what a method keeps and touches: shared tensors, random numbers, state, networks."""
+"""Claims about shared tensors, random numbers, state and networks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NOT_JUDGED = "not judged: it does not repeat itself"
 
 @claim
 def leaves_shared_tensors_alone(cls: type[Method]) -> None:
-    """Teachers' outputs, inputs and targets are as they were, and it keeps none of them."""
+    """It neither changes nor keeps inputs, targets and teachers' outputs."""
     guard = Harness(cls, member=_Guard)
     member = guard.member
     assert isinstance(member, _Guard)
-    with suppress(Exception):  # another claim is about errors
+    with suppress(Exception):  # errors are tested by another claim
         guard.train()
     if member.breach:
         raise Broken(member.breach)
@@ -42,7 +42,7 @@ def leaves_shared_tensors_alone(cls: type[Method]) -> None:
 
 @claim
 def repeats_itself(cls: type[Method]) -> None:
-    """From the same state of torch's generator it gives the same bits."""
+    """It gives the same bits from the same state of torch's generator."""
     first, second = _trained(Harness(cls)), _trained(Harness(cls))
     if (number := _first_difference(first, second)) is None:
         return
@@ -68,7 +68,7 @@ def draws_from_torch_only(cls: type[Method]) -> None:
 
 @claim
 def goes_on_after_an_interruption(cls: type[Method]) -> str:
-    """Saved after any epoch and loaded into a new instance, it goes on bit for bit: all state is in state_dict()."""
+    """It resumes from state_dict() bit for bit, after any epoch, in a new instance."""
     epochs = 3
     with TemporaryDirectory() as folder:
 
@@ -84,7 +84,7 @@ def goes_on_after_an_interruption(cls: type[Method]) -> str:
         whole = Harness(cls, epochs=epochs)
         whole.train(epoch_end=save)
         for stop in range(1, epochs):
-            # With other random numbers: nothing that build draws may count after loading.
+            # Other random numbers: nothing that build draws may have an effect after loading.
             resumed = Harness(cls, epochs=epochs, random_seed=stop)
             try:
                 load_checkpoint(resumed.member, checkpoint(stop))
@@ -104,7 +104,7 @@ def goes_on_after_an_interruption(cls: type[Method]) -> str:
 
 @claim
 def is_the_same_in_company(cls: type[Method]) -> str:
-    """Trained beside another member of its kind, it gives the bits that it gives alone."""
+    """It gives the same bits alone and beside another member of the same method."""
     alone = _trained(Harness(cls))
     harness, other = Harness(cls), Harness(cls, seed=1)
     train([other.member, harness.member], harness)
@@ -132,7 +132,7 @@ def owns_no_network_of_others(cls: type[Method]) -> None:
 
 
 class _Guard(LoggingMember):
-    """Notes what the method does to tensors that members share."""
+    """A member that notes what the method does to shared tensors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.breach = ""
@@ -140,7 +140,7 @@ class _Guard(LoggingMember):
         super().__init__(*args, **kwargs)
 
     def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
-        """Compare the tensors with what they were before the step."""
+        """Train on a batch, and check that shared tensors are unchanged."""
         shared = _shared(batch, teachers)
         self.shared += shared
         before = [(versions([t]), t.clone()) for _, t in shared]
@@ -171,12 +171,15 @@ def _trained(harness: Harness) -> LoggingMember:
 
 
 def _repeats(member: LoggingMember, cls: type[Method], epochs: int = EPOCHS) -> bool:
-    """Whether another member, trained alike, has the same bits."""
+    """Return whether another member, trained alike, has the same bits."""
     return _first_difference(member, _trained(Harness(cls, epochs=epochs))) is None
 
 
 def _first_difference(one: LoggingMember, other: LoggingMember) -> int | None:
-    """Number of the first step, from 1, whose terms differ; one more than the last, where only weights do."""
+    """Return the number of the first step, from 1, whose terms differ.
+
+    It is one more than the last step if only weights differ, and ``None`` if nothing does.
+    """
     for number, (a, b) in enumerate(zip(one.log, other.log, strict=True), 1):
         if _bits(a.terms) != _bits(b.terms):
             return number

@@ -1,4 +1,4 @@
-"""A task of the suite's own, with made-up data."""
+"""A task for the conformance tests, with synthetic data."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ class CheckTask(Task):
     name = "check.task"
 
     def input_spec(self, data: TaskData, preprocessing: Mapping[str, Any] | None = None) -> list[int]:
-        """Shape of a sample."""
+        """Return the shape of a sample."""
         return list(INPUT_SHAPE)
 
     def example(self, spec: Any, batch_size: int = 1, generator: torch.Generator | None = None) -> Tensor:
-        """Zeros or noise."""
+        """Return zeros, or noise from a generator."""
         shape = (batch_size, *spec)
         return torch.zeros(shape) if generator is None else torch.randn(shape, generator=generator)
 
     def model_arguments(self, spec: Any, num_classes: int) -> dict[str, Any]:
-        """The networks know the shape."""
+        """Return the number of classes; the networks know the input shape."""
         return {"num_classes": num_classes}
 
     def preprocess(
         self, data: TaskData, preprocessing: Mapping[str, Any] | None, *, device: torch.device, channels_last: bool
     ) -> Preprocess:
-        """Lay inputs out in memory as a recipe asks: what is a view of the one layout is not one of the other."""
+        """Lay inputs out in memory as the recipe asks.
+
+        Methods are thus tested on the memory layout that they train on: some views exist in one only.
+        """
         layout = torch.channels_last if channels_last else torch.contiguous_format
 
         def lay_out(inputs: Inputs) -> Inputs:
@@ -48,12 +51,12 @@ class CheckTask(Task):
 
 
 def made_up_data(classes: int, *, equal: bool = False, units: int | None = None) -> TaskData:
-    """Two samples a class, and twenty at least.
+    """Make two samples per class, and at least twenty.
 
     Args:
         classes: C.
         equal: whether all inputs are the same.
-        units: targets are N×L with padding at the end of some samples, L being this number.
+        units: number L of units per sample: targets are N×L, with padding at the end of some samples.
     """
     count = max(20, 2 * classes)
     generator = named_generator("check", "data", classes)

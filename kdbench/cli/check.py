@@ -1,4 +1,4 @@
-"""``kdbench check``: does a method keep the contract?"""
+"""``kdbench check``: test methods against the contract."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ def check(
         list[str], typer.Argument(metavar="FILE.py|METHOD…", help="A plugin file, or the name of an installed method.")
     ],
 ) -> None:
-    """Check methods against the contract: what they read, gradients, precision, determinism, saving and resuming."""
+    """Check methods against the contract.
+
+    This covers what they read, gradients, precision, determinism, saving and resuming.
+    """
     classes = list(_methods(target))
-    from kdbench.check import check_method  # it loads the trainer, which a misspelt name need not wait for
+    from kdbench.check import check_method  # loads the trainer, so only after names are known to be right
 
     broken = 0
     for cls in classes:
@@ -41,10 +44,10 @@ def check(
 
 
 def _methods(targets: list[str]) -> Iterator[type[Method]]:
-    """The methods that are named, and those of each file.
+    """Yield the named methods, and those of each file.
 
     Raises:
-        PluginError: there is no such method, or a file defines none.
+        PluginError: a method does not exist, or a file defines none.
     """
     from kdbench.errors import PluginError
     from kdbench.plugins.manager import load_registry

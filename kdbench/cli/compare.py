@@ -15,13 +15,16 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     a: Annotated[Path, typer.Argument(metavar="RUNS_A", help="A runs folder, or a report's folder.")],
-    b: Annotated[Path, typer.Argument(metavar="RUNS_B", help="Another.")],
-    suite: Annotated[str | None, typer.Option("--suite", help="The suite, where a runs folder holds several.")] = None,
+    b: Annotated[Path, typer.Argument(metavar="RUNS_B", help="The folder to compare it with.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="The suite, if a runs folder holds several.")] = None,
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit 1 when a row of B is significantly worse.")
+        bool, typer.Option("--fail-on-regression", help="Exit with status 1 if a row of B is significantly worse.")
     ] = False,
 ) -> None:
-    """Print what changed from A to B (results, paired by seed, with intervals; time; data, code, libraries, machine)."""
+    """Print what changed from one run to another.
+
+    This covers results (paired by seed, with intervals), time, data, code, libraries and machine.
+    """
     from kdbench.analysis.compare import compare_runs
     from kdbench.api.results import open_results, registry_of
     from kdbench.report.compare import comparison_text, regressions_text

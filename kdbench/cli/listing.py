@@ -30,9 +30,9 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.methods,
     plugin: options.Plugin = None,
 ) -> None:
-    """List what a suite may name: methods, models, data sets and leaderboard columns.
+    """List what a suite may name: methods, models, data sets, leaderboard columns.
 
-    Or list the suites that come with kdbench.
+    It also lists the suites that come with kdbench.
     """
     from kdbench.plugins.manager import load_registry
 

@@ -47,15 +47,15 @@ def _options(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit status: 0 success; 1 a trial or a check failed; 2 the input is wrong; 130 stopped by Ctrl-C; 143
-    stopped by SIGTERM; 70 a bug in kdbench or in a plugin.
+    The exit status is 0 on success, 1 if a trial or a check failed, 2 if the input is invalid, 130 if
+    stopped by Ctrl-C, 143 if stopped by SIGTERM, and 70 for a bug in kdbench or in a plugin.
     """
     interrupt.install()
     ignore_notes_to_developers()
     sys.exit(_run())
 
 
-def _run() -> int:  # noqa: PLR0911 (a status for each way to end)
+def _run() -> int:  # noqa: PLR0911 (one return per exit status)
     try:
         code = app(standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""``kdbench plan``: what would run; runs nothing."""
+"""``kdbench plan``: print what would run, without running it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def plan(
     plugin: options.Plugin = None,
     no_cohorts: options.NoCohorts = False,
 ) -> None:
-    """Print what `kdbench run` would do (trials, cohorts, estimated work, what is done already), and run nothing."""
+    """Print what `kdbench run` would do, and run nothing.
+
+    This covers trials, cohorts, estimated work, and what is finished already.
+    """
     from kdbench.api.planning import preview
     from kdbench.api.suites import open_suite
 
@@ -54,7 +57,7 @@ def plan(
 
 
 def _table(found: Preview) -> str:
-    """A row for each trial, in the order of training."""
+    """Return a table with a row for each trial, in the order of training."""
     plan = found.prepared.plan
     labels: dict[str, list[str]] = {}
     for entry in plan.entries:

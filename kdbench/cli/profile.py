@@ -30,7 +30,7 @@ def profile(
     runtime: Annotated[
         str, typer.Option("--runtime", help="eager, channels_last, bf16, compile, onnxruntime, separated by commas.")
     ] = "eager",
-    batch_size: Annotated[str, typer.Option("--batch-size", help="Samples a pass, separated by commas.")] = "1,64",
+    batch_size: Annotated[str, typer.Option("--batch-size", help="Samples per pass, separated by commas.")] = "1,64",
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, or both.  [default: those of this machine]", show_default=False)
     ] = None,
@@ -40,18 +40,21 @@ def profile(
     stem: Annotated[
         str, typer.Option(help="small: 3×3, stride 1, for images of 28–32 pixels, where a model allows it.")
     ] = "default",
-    min_seconds: Annotated[float, typer.Option("--min-seconds", help="Least time of timing for a model and setting.")] = 1.0,
-    min_rounds: Annotated[int, typer.Option("--min-rounds", help="Least number of timed passes of a model and setting.")] = 20,
-    blocks: Annotated[int, typer.Option(min=2, help="Turns that the models take.")] = 12,
+    min_seconds: Annotated[
+        float, typer.Option("--min-seconds", help="Least measured time per model and setting, in seconds.")
+    ] = 1.0,
+    min_rounds: Annotated[int, typer.Option("--min-rounds", help="Least number of timed passes per model and setting.")] = 20,
+    blocks: Annotated[int, typer.Option(min=2, help="Number of turns that the models take.")] = 12,
     plugin: options.Plugin = None,
     json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Keep results here, pytest-benchmark's data beside it.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write results to this file, and pytest-benchmark's data beside it."),
     ] = None,
 ) -> None:
     """Print parameters, MACs, memory and latency of models.
 
     Speed-ups are relative to the first model. The models are timed in turns, in separate processes, with
-    random weights: speed does not depend on them.
+    random weights, because speed does not depend on weights.
     """
     from kdbench.measure.latency import measure_latency
 

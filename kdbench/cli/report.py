@@ -1,4 +1,4 @@
-"""``kdbench report``: tables, figures and pages from records; trains nothing."""
+"""``kdbench report``: write tables, figures and pages from records."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def report(
         Path | None, typer.Option("--readme", help="A markdown file whose leaderboard (between its markers) is updated.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="With --readme: change nothing, exit 1 when it is out of date.")
+        bool, typer.Option("--check", help="With --readme: change nothing, and exit with status 1 if it is out of date.")
     ] = False,
     plugin: options.Plugin = None,
 ) -> None:
-    """Make the report again from the records alone."""
+    """Write the report again, from the records alone."""
     from kdbench.api.results import find_results, registry_of
     from kdbench.errors import KdbenchError
     from kdbench.report.formats import parse_formats

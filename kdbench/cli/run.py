@@ -32,7 +32,7 @@ def run(
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
     set_: options.Set = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget this suite's finished trials and run them again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard this suite's finished trials and run them again.")] = False,
     plugin: options.Plugin = None,
     no_cohorts: options.NoCohorts = False,
     jobs: Annotated[str, typer.Option(metavar="N|auto", help="Worker processes that train at the same time.")] = "1",
@@ -46,7 +46,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="Threads of torch on the CPU, of each worker.  [default: torch's own; with --jobs the cores are shared out]",
+            help="Torch's CPU threads per worker.  [default: torch's own; with --jobs an equal share of the cores]",
             show_default=False,
         ),
     ] = None,
@@ -54,15 +54,16 @@ def run(
         Path | None, typer.Option("--report", help="Folder of the report.  [default: RUNS/reports/SUITE]", show_default=False)
     ] = None,
     formats: options.Formats = options.FORMATS,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Say how workers are set up.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print how workers are set up.")] = False,
 ) -> None:
     """Train what a suite asks for, measure it, and write the report.
 
-    What is finished is never done again; a run that was stopped or killed goes on from the last finished epoch.
+    Finished trials are not run again. A run that was stopped or killed resumes after its last finished
+    epoch.
     """
     from kdbench.engine.allocator import keep_freed_memory
 
-    keep_freed_memory()  # before torch makes its first tensor
+    keep_freed_memory()  # before torch creates its first tensor
     from kdbench.api.progress import make_display
     from kdbench.api.running import execute
     from kdbench.api.suites import open_suite
@@ -95,7 +96,7 @@ def run(
 
 
 def _number_of_jobs(text: str) -> int | None:
-    """The number of jobs, ``None`` for ``auto``."""
+    """Return the number of jobs; ``None`` for ``auto``."""
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
@@ -104,12 +105,12 @@ def _number_of_jobs(text: str) -> int | None:
 
 
 def command_line() -> str:
-    """The command as a person would type it again."""
+    """Return the command line as the user typed it, quoted for a shell."""
     return shlex.join([os.path.basename(sys.argv[0]) if sys.argv[0] else "kdbench", *sys.argv[1:]])
 
 
 def _conclude(results: Results, folder: Path | None, formats: str) -> None:
-    """Write the report, print the leaderboard, say what is not well."""
+    """Write the report, and print the leaderboard, failures and paths."""
     from kdbench.api.running import stale_text
     from kdbench.report.leaderboard import leaderboard_text
 

@@ -1,4 +1,4 @@
-"""``kdbench schema``: what a suite may say, for editors."""
+"""``kdbench schema``: the JSON Schema of suites, for editors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def register(app: typer.Typer) -> None:
 
 
 def schema() -> None:
-    """Print a JSON Schema (draft 2020-12) of suites. Editors complete and check a suite's keys with it.
+    """Print a JSON Schema of suites (draft 2020-12), for editors.
 
-    Save it beside a suite as schema.json, and begin the suite with: # yaml-language-server:
-    $schema=schema.json
+    Editors use it to complete and check the keys of a suite. Save it beside a suite as schema.json, and
+    begin the suite with: # yaml-language-server: $schema=schema.json
     """
     from kdbench.suite.schema import json_schema
 

@@ -1,6 +1,6 @@
-"""What a worker assembles from trials and data: stream, members, teachers; and the evaluation of members.
+"""Assembly of a worker's stream, members and teachers; evaluation of members.
 
-All that a job knows of inputs, targets and scores is in this module.
+Everything about a job that depends on inputs, targets and scores is in this module.
 """
 
 from __future__ import annotations
@@ -39,15 +39,21 @@ from kdbench.train.teacher import Teacher
 
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 EVALUATION_BATCH = 500
-"""Largest batch in evaluation: larger ones gain nothing on a CPU, and little on a GPU at 32 px."""
+"""Largest batch in evaluation, in samples.
+
+Larger batches are not faster on a CPU, and hardly faster on a GPU with images of 32 pixels.
+"""
 EVALUATION_MEMORY = 256_000_000
-"""Bytes that a batch of evaluation may take, inputs and activations together."""
+"""Most bytes that a batch in evaluation may take, for inputs and activations."""
 ALIVE_AT_ONCE = 4
-"""Evaluation frees activations on the way: about a quarter of what training keeps is alive at once."""
+"""Activations that training keeps, divided by those that evaluation keeps.
+
+Evaluation frees activations on the way, so that only about a quarter is in memory at the same time.
+"""
 
 
 def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
-    """The batches of a cohort that a trial is in."""
+    """Create the training stream of the cohort that a trial is in."""
     recipe = trial.recipe
     settings = StreamSettings(
         batch_size=recipe.batch_size,
@@ -62,7 +68,7 @@ def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
 
 
 def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: int) -> Member:
-    """A trial's member as it is before its first epoch."""
+    """Create a trial's member in its state before the first epoch."""
     data, registry = resources.data, resources.registry
     method = make_method(trial, registry)
     interfaces, labels = interfaces_of(data, registry), data.train.targets
@@ -75,7 +81,7 @@ def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: i
 
 
 def load_teachers(job: Job, resources: Resources, members: Sequence[Member]) -> dict[str, Teacher]:
-    """The teachers of all members, by id of the trial that they come from."""
+    """Load the teachers of all members; return them by the id of their trial."""
     data, registry, store = resources.data, resources.registry, resources.store
     device, interfaces = torch.device(job.device), interfaces_of(data, registry)
     found: dict[str, Teacher] = {}
@@ -94,9 +100,10 @@ def load_teachers(job: Job, resources: Resources, members: Sequence[Member]) -> 
 
 
 def evaluation_batch(network: nn.Module, example: Inputs) -> int:
-    """Samples of a batch in evaluation, so that it stays within :data:`EVALUATION_MEMORY`.
+    """Return a batch size for evaluation that stays within :data:`EVALUATION_MEMORY`.
 
-    It depends on the network alone, never on what else is evaluated beside it: the bits of logits may depend on it.
+    It depends only on the network, not on what else is evaluated at the same time, because the bits of the
+    logits may depend on the batch size.
 
     Args:
         network: the network.
@@ -105,7 +112,7 @@ def evaluation_batch(network: nn.Module, example: Inputs) -> int:
     inputs = sum(t.nbytes for t in tensors(example).values())
     try:
         kept = activation_bytes(network, placed(example, network))
-    except Exception:  # whatever is wrong with the network shows, and is reported, in its evaluation
+    except Exception:  # the same error occurs, and is reported, when the network is evaluated
         kept = 0
     batch = EVALUATION_BATCH
     while batch > 1 and batch * (inputs + kept / ALIVE_AT_ONCE) > EVALUATION_MEMORY:
@@ -119,13 +126,13 @@ def evaluate(
     batch_sizes: dict[str, int],
     failed: Callable[[Member, Exception], None],
 ) -> dict[str, dict[str, Tensor]]:
-    """Logits of members on each of :data:`SPLITS`, by trial id.
+    """Compute the logits of members on each of :data:`SPLITS`, by trial id.
 
     Args:
-        resources: hold the data.
-        members: whose deployed networks are meant; of one recipe.
-        batch_sizes: :func:`evaluation_batch` by trial id; added to where one is missing.
-        failed: receives members that cannot be evaluated, which are left out, and why.
+        resources: resources of the job, with the data.
+        members: members whose deployed networks are evaluated; they have the same recipe.
+        batch_sizes: results of :func:`evaluation_batch` by trial id; missing ones are added.
+        failed: receives members that cannot be evaluated, and the error; they are left out.
     """
     networks: dict[str, nn.Module] = {}
     groups: dict[int, list[Member]] = {}
@@ -146,12 +153,12 @@ def evaluate(
 
 
 def split_scores(resources: Resources, logits: Mapping[str, Tensor]) -> dict[SplitName, dict[str, float]]:
-    """The task's scores of logits, by split: one of :data:`SPLITS`."""
+    """Compute the task's scores of logits on each of :data:`SPLITS`."""
     return {name: resources.task.scores(logits[name], unit_targets(getattr(resources.data, name))) for name in SPLITS}
 
 
 def extra_metrics(resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None]) -> dict[str, float]:
-    """Plugins' metrics on the test split; ``failed`` receives those that raise."""
+    """Compute plugins' metrics of the test split; ``failed`` gets those that raise."""
     found: dict[str, float] = {}
     for name, metric in resources.registry.metrics.items():
         try:
@@ -169,7 +176,7 @@ def _predict(
     batch_size: int,
     failed: Callable[[Member, Exception], None],
 ) -> dict[str, Tensor]:
-    """Logits on one split; members that fail are removed from ``networks``."""
+    """Compute logits on one split; remove members that fail from ``networks``."""
     recipe, split = members[0].trial.recipe, getattr(resources.data, name)
 
     def batches() -> Iterator[Batch]:
@@ -181,7 +188,7 @@ def _predict(
     presentations = {m.trial.id: m.presentation for m in members}
     try:
         return predict(wanted, batches(), presentations, recipe.precision)[0]
-    except Exception:  # find out whose fault it is
+    except Exception:  # find out which member failed
         found: dict[str, Tensor] = {}
         for member in (m for m in members if m.trial.id in wanted):
             key = member.trial.id

@@ -19,11 +19,11 @@ class _Event(Frozen):
 
 
 class TrialStarted(_Event):
-    """A trial begins, or goes on after an interruption.
+    """A trial began, or resumed after an interruption.
 
     Args:
         trial: its id.
-        epoch: epochs that it has had before.
+        epoch: number of epochs that it has completed.
     """
 
     kind: Literal["trial_started"] = "trial_started"
@@ -47,11 +47,11 @@ class BatchTrained(_Event):
 
 
 class EpochFinished(_Event):
-    """An epoch of a trial is trained, evaluated and checkpointed.
+    """An epoch of a trial was trained, evaluated and checkpointed.
 
     Args:
         trial: its id.
-        epoch: epochs that it has had.
+        epoch: number of epochs that it has completed.
         metrics: the epoch's row of the history.
     """
 
@@ -62,7 +62,7 @@ class EpochFinished(_Event):
 
 
 class TrialEnded(_Event):
-    """A trial ended, well or not, and its record is stored.
+    """A trial finished or failed, and its record is stored.
 
     Args:
         record: the record.
@@ -84,7 +84,9 @@ class Warned(_Event):
 
 
 class WorkerLost(_Event):
-    """A worker process ended in the middle of a job, which is given to another.
+    """A worker process died during a job.
+
+    Another process continues the job, or it is given up.
 
     Args:
         message: a sentence.
@@ -95,12 +97,12 @@ class WorkerLost(_Event):
 
 
 class JobEnded(_Event):
-    """The last word of a worker on a job, for its executor.
+    """A job ended; the last message of a worker to its executor about that job.
 
     Args:
-        error: class of the exception that ended it, ``None`` when all is well.
-        message: its text.
-        traceback: where it came from.
+        error: class of the exception that ended the job; ``None`` if there was none.
+        message: text of the exception.
+        traceback: traceback of the exception.
     """
 
     kind: Literal["job_ended"] = "job_ended"

@@ -14,20 +14,20 @@ class Job(Frozen):
     """One cohort to be trained.
 
     Args:
-        version: of this format.
+        version: version of this format.
         suite: name of the suite, for provenance.
-        trials: id → trial: the cohort's, and all that they were taught by, directly or not.
-        cohort: what is to be trained; a member that has a finished record is left alone.
+        trials: the cohort's trials and all their direct and indirect teachers, by id.
+        cohort: the cohort to be trained; members that have a finished record are skipped.
         dataset: the data, with the options that say where they are.
-        data_root: where data lie.
-        data_file: the data as :func:`kdbench.engine.resources.save_data` wrote them; without it they are
+        data_root: the data root.
+        data_file: file of the data that :func:`kdbench.engine.resources.save_data` wrote; without it they are
             read from ``data_root``.
         runs: the runs folder that records and checkpoints go to.
         plugins: plugin files.
-        objects: plugins that are objects, as :func:`kdbench.plugins.carry.pack` makes them; set by an executor for workers that it
-            starts itself, and unpickled by nobody else.
-        device: where networks train: ``cpu``, ``cuda``, ``cuda:1``.
-        threads: of torch on the CPU; ``None`` leaves the worker's own.
+        objects: plugins that are objects, as text from :func:`kdbench.plugins.carry.pack`; an executor sets
+            it for workers that it starts itself, and only these unpickle it.
+        device: device that networks train on: ``cpu``, ``cuda``, ``cuda:1``.
+        threads: number of torch's CPU threads; ``None`` leaves the worker's number unchanged.
         command: the command line, for provenance.
         started: when the run began, ISO 8601, for provenance.
     """

@@ -60,7 +60,7 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
         prepared: the suite.
         store: stores the latency reports.
         progress: the display.
-        again: whether to measure again what was measured before.
+        again: whether to repeat measurements that the store already has.
 
     Raises:
         KeyboardInterrupt: passed on.
@@ -92,7 +92,7 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
 
 
 def _left_out(report: LatencyReport) -> list[str]:
-    """Say what was not measured: a sentence per absent device, and per reason."""
+    """Return a sentence per absent device, and one per other reason for a gap."""
     absent = {d: why for d in report.settings.devices if (why := unavailable(d))}
     found = [f"latency on {device} was not measured: {why}" for device, why in absent.items()]
     reasons: dict[str, dict[str, None]] = {}

@@ -17,7 +17,7 @@ from kdbench.plugins.manager import Registry
 
 
 class Inbox:
-    """Takes events from any thread, and handles them in the thread that made it.
+    """Takes events from any thread, and handles them in the thread that created it.
 
     Args:
         handle: handles an event.
@@ -29,7 +29,7 @@ class Inbox:
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def __call__(self, event: Event) -> None:
-        """Report an event; one of the owner's thread is handled at once."""
+        """Report an event; one from the owner's thread is handled at once."""
         if threading.get_ident() == self._owner:
             self._handle(event)
         else:
@@ -56,11 +56,11 @@ class Monitor:
 
     Args:
         plan: the plan whose trials the events are about.
-        registry: whose plugins are notified.
+        registry: all plugins, which are notified.
         progress: the display.
-        work: trial → work a training sample, as :mod:`kdbench.engine.estimate` has it.
-        samples: trial → training samples of an epoch.
-        lost: called when a worker process was lost, to clear away what it left.
+        work: work per training sample, by trial id, as :mod:`kdbench.engine.estimate` computes it.
+        samples: training samples per epoch, by trial id.
+        lost: called when a worker process was lost, to remove the files that it left.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Monitor:
         self.ended: set[str] = set()
         """Ids of the trials that have ended."""
         self._seen = dict.fromkeys(plan.trials, 0)
-        """Training samples that each trial has had, or will not have."""
+        """Training samples of each trial that were trained or skipped."""
 
     def __call__(self, event: Event) -> None:
         """Handle one event."""
@@ -111,7 +111,7 @@ class Monitor:
                 self._lost()
 
     def _move(self, trial_id: str, samples: int) -> None:
-        """Set a trial's position; skipped samples are not trained, or trained again."""
+        """Set a trial's position, and report the work that is skipped or repeated."""
         if skipped := samples - self._seen[trial_id]:
             self._progress.skipped(skipped * self._work[trial_id])
         self._seen[trial_id] = samples

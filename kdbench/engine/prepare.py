@@ -32,16 +32,16 @@ from kdbench.train.optim import check_recipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """A suite that was found to be runnable: everything is known, nothing was trained.
+    """A suite that was checked and can be run; nothing has been trained.
 
     Args:
-        loaded: the suite and where its parts stand in its file.
+        loaded: the suite, with the locations of its parts in its file.
         registry: all plugins.
-        task: what is learnt.
-        data: the data, loaded.
-        data_root: where they lie.
-        plan: what is to be done.
-        profiles: id → cost of every network that the plan trains, except those that a method changes; empty
+        task: the task.
+        data: the loaded data.
+        data_root: the data root.
+        plan: the plan.
+        profiles: cost of every network that the plan trains, by id, except those that a method changes; empty
             without ``measure.cost``.
         plugins: plugin files, the suite's and others.
         objects: plugins that are objects.
@@ -58,18 +58,18 @@ class Prepared:
     objects: tuple[Any, ...] = ()
 
     def interface_of(self, trial: Trial) -> Interface:
-        """What a trial's network takes and gives."""
+        """Return the interface of a trial's network."""
         return interface_of(trial, self.data, self.registry)
 
     def profile_of(self, trial: Trial) -> Profile | None:
-        """Cost of a trial's network, if it is known before training."""
+        """Return the cost of a trial's network, if it is known before training."""
         return self.profiles.get(profile_id(trial, self.interface_of(trial), self.registry))
 
 
 def suitable_jobs(prepared: Prepared, store: Store, device: torch.device) -> int:
     """Choose how many jobs run at the same time on this machine."""
     plan = prepared.plan
-    level: dict[str, int] = {}  # of what is left to do: trials of one level can train at the same time
+    level: dict[str, int] = {}  # of unfinished trials: those of one level can train at the same time
     for i, trial in plan.trials.items():  # teachers come first
         record = store.record(i)
         if record is None or record.status != "finished":
@@ -92,8 +92,8 @@ def prepare(
 
     Args:
         loaded: the suite.
-        data_root: where data lie, or are downloaded to.
-        plugins: plugin files beside those that the suite names.
+        data_root: folder that data are in, or are downloaded to.
+        plugins: plugin files in addition to those that the suite names.
         objects: plugins that are objects: classes, model factories, objects with hooks.
         cohorts: whether trials train together.
         progress: the display.
@@ -120,10 +120,10 @@ def prepare(
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one.
+    """Return the device of a given name; ``auto`` is CUDA if it is available.
 
     Raises:
-        KdbenchError: this machine has no such device.
+        KdbenchError: this machine does not have the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

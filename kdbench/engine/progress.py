@@ -1,4 +1,4 @@
-"""What a run reports while it goes on; by default nobody listens."""
+"""Receiver of a run's progress; by default it ignores everything."""
 
 from __future__ import annotations
 
@@ -15,50 +15,55 @@ class Progress:
     """
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
-        """A run begins.
+        """Called when a run begins.
 
-        ``done`` trials are finished already; ``work`` remains, in a unit of the caller's.
+        ``done`` lists the trials that are already finished; ``work`` is what remains, in any unit.
         """
 
     def preparing(self, what: str) -> None:
-        """Something other than training goes on, such as reading data or profiling."""
+        """Called when something other than training begins, such as reading data."""
 
     def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """A cohort begins, or a part of one; others may be training beside it.
+        """Called when a cohort, or a part of one, begins.
+
+        Others may be training at the same time.
 
         Args:
-            name: what to call it: ``"cohort 2/9"``.
-            cohort: its trials.
-            labels: names of those that are to be trained.
-            epochs: how many.
+            name: its name for display, such as ``"cohort 2/9"``.
+            cohort: the cohort.
+            labels: names of the trials that are to be trained.
+            epochs: number of epochs.
         """
 
     def tick(self) -> None:
-        """Jobs are running; called about twice a second, even when no worker reports anything."""
+        """Called about twice a second while jobs run, even if no worker reports."""
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Trials of one cohort were trained on a batch of ``samples``, costing ``work``."""
+        """Called when trials of a cohort were trained on a batch.
+
+        The batch has ``samples`` samples, and cost ``work`` for all these trials together.
+        """
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
-        """A trial finished an epoch."""
+        """Called when a trial has finished an epoch."""
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
-        """A trial ended and its record is stored; it may have failed."""
+        """Called when a trial has finished or failed, and its record is stored."""
 
     def cohort_finished(self, cohort: Cohort) -> None:
-        """All trials of a cohort (or of the part of it that was started) ended."""
+        """Called when all trials of a cohort, or of the part that was started, have ended."""
 
     def skipped(self, work: float) -> None:
-        """Work is not needed after all, because a trial failed or resumes.
+        """Called when work is not needed after all, because a trial failed or resumes.
 
-        Negative work is done again.
+        Negative work is work that must be repeated.
         """
 
     def note(self, message: str) -> None:
-        """Something worth knowing that is not an error."""
+        """Called with something worth knowing that is not a problem."""
 
     def warn(self, message: str) -> None:
-        """Something that the user should look at."""
+        """Called with something that the user should look at."""
 
     def suite_finished(self) -> None:
-        """The run ended, in whatever way; may be called twice."""
+        """Called when the run ends, for any reason; may be called twice."""

@@ -28,13 +28,13 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Resources:
-    """What jobs of one run have in common.
+    """Resources that the jobs of one run share.
 
     Args:
         registry: all plugins.
-        task: what is learnt.
-        data: the data, loaded.
-        store: where records go.
+        task: the task.
+        data: the loaded data.
+        store: the store of the records.
         objects: plugins that are objects; an executor has to send them to workers in other processes.
     """
 
@@ -48,15 +48,15 @@ class Resources:
 def open_resources(
     job: Job, warn: Callable[[str], None] = lambda message: None, objects: Sequence[Any] | None = None
 ) -> Resources:
-    """Open what a job names.
+    """Open the resources that a job names.
 
     Args:
         job: the job.
-        warn: receives warnings about the runs folder, a sentence each.
-        objects: the plugins that ``job.objects`` stands for; this function unpickles nothing.
+        warn: receives warnings about the runs folder, one sentence each.
+        objects: the plugins that ``job.objects`` contains, since this function unpickles nothing.
 
     Raises:
-        KdbenchError: a plugin or the data cannot be read, or the data are not those that the job is about.
+        KdbenchError: a plugin or the data cannot be read, or the data have changed since planning.
     """
     if job.objects and objects is None:
         raise PluginError("the job carries pickled plugins, which only a worker that kdbench started itself may open")
@@ -92,7 +92,7 @@ def save_data(data: TaskData, path: Path) -> None:
 
 
 def load_saved(path: Path) -> TaskData:
-    """Data as :func:`save_data` wrote them, mapped into memory rather than read.
+    """Map data that :func:`save_data` wrote into memory, without reading them.
 
     Raises:
         DataError: the file cannot be read.
@@ -118,5 +118,5 @@ def _part(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _inputs(named: dict[str, Tensor]) -> Inputs:
-    """A single tensor has the empty name."""
+    """Return inputs; a single tensor has the empty name."""
     return named[""] if list(named) == [""] else named

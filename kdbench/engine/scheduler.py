@@ -26,15 +26,15 @@ class Scheduler:
 
     Args:
         plan: the plan.
-        executor: its slots take the jobs.
-        make_job: makes the job of a cohort, or of a part of one.
-        load: estimated work of a cohort or a part.
+        executor: runs the jobs in its slots.
+        make_job: creates the job of a cohort, or of a part of one.
+        load: estimates the work of a cohort or a part.
         inbox: takes the workers' events.
-        started: called when a job is about to be submitted, with the number of its cohort (from 1), and the
+        started: called when a job is about to be submitted, with the number of its cohort (from 1) and the
             job.
-        ended: called when a job has ended, with the job and its error (or ``None``); what it raises ends the
-            run.
-        tick: called about twice a second while jobs run; what it raises ends the run.
+        ended: called when a job has ended, with the job and its error (or ``None``); an exception that it
+            raises ends the run.
+        tick: called about twice a second while jobs run; an exception that it raises ends the run.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ def next_parts(ready: Sequence[Cohort], free: int, limit: float, load: Load, pla
 
     Cohorts are split where slots would otherwise be idle, now or at the end.
 
-    The cohort that a trial is in changes none of its bits, so cohorts may be split at will; but teachers run
-    in every part.
+    A trial's results do not depend on its cohort, to the bit, so cohorts may be split freely; but
+    teachers run in every part.
 
     Args:
         ready: cohorts whose teachers have finished, in the order of the plan.
         free: number of free slots.
-        limit: most work of a part: a slot that takes more than its share of the remaining work keeps the
+        limit: largest work of a part: a slot that takes more than its share of the remaining work keeps the
             others waiting.
-        load: estimated work of a cohort.
+        load: estimates the work of a cohort.
         plan: the plan.
     """
     parts = list(ready)
@@ -115,7 +115,7 @@ def next_parts(ready: Sequence[Cohort], free: int, limit: float, load: Load, pla
 
 
 def halve(cohort: Cohort, load: Load, plan: Plan) -> tuple[Cohort, Cohort]:
-    """Two parts of about equal work; members keep their order."""
+    """Split a cohort into two parts of about equal work; members keep their order."""
     own = {t: load(part_of(cohort, [t], plan)) for t in cohort.trials}
     sides: tuple[list[str], list[str]] = ([], [])
     for trial in sorted(cohort.trials, key=lambda t: -own[t]):
@@ -125,6 +125,6 @@ def halve(cohort: Cohort, load: Load, plan: Plan) -> tuple[Cohort, Cohort]:
 
 
 def _without(cohorts: Iterable[Cohort], gone: Callable[[str], bool], plan: Plan) -> list[Cohort]:
-    """Cohorts without some of their trials; those that are empty then are left out."""
+    """Return cohorts without the trials that are gone; leave out empty cohorts."""
     left = ((c, [t for t in c.trials if not gone(t)]) for c in cohorts)
     return [part_of(c, trials, plan) for c, trials in left if trials]

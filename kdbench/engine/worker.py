@@ -1,4 +1,4 @@
-"""A worker: opens what a job names, makes the cohort's members, trains, evaluates and stores them."""
+"""The worker, which trains, evaluates and stores the members of a job's cohort."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from kdbench.train.networks import interface_of, profile_id
 
 
 def ignore(event: Event) -> None:
-    """Report to nobody."""
+    """Ignore an event."""
 
 
 def work(job: Job, report: Report = ignore, resources: Resources | None = None) -> None:
-    """Train all members of a job's cohort that have no finished record, in this process.
+    """Train the members of a job's cohort that have no finished record.
 
-    When it returns, every trial of the cohort has a record: a member that fails leaves one that says why.
+    They train in this process. When it returns, every trial of the cohort has a record; that of a member that
+    failed gives the reason.
 
     Args:
         job: the job.
         report: receives events.
-        resources: what the job names, where it is open already.
+        resources: the job's resources, if they are already open.
 
     Raises:
         StoreError: the runs folder cannot be read or written.
@@ -61,7 +62,7 @@ class _Worker:
         self.batch_sizes: dict[str, int] = {}
 
     def run(self) -> None:
-        """Open, make, train, evaluate, store."""
+        """Create, train, evaluate and store the members."""
         trials = [t for t in self.job.members if not self._is_finished(t.id) and self._has_teachers(t)]
         if not trials:
             return
@@ -77,7 +78,7 @@ class _Worker:
             return
         self.training = [m for m in members if m.epoch < m.trial.recipe.epochs]
         for member in members:
-            if member not in self.training:  # interrupted between its last epoch and its record, or never to be trained at all
+            if member not in self.training:  # interrupted between its last epoch and its record, or has no epochs at all
                 self._finish_untrained(member, stream)
         for event in train_cohort(self.training, teachers, stream, self.device):
             match event:
@@ -93,7 +94,7 @@ class _Worker:
         return record is not None and record.status == "finished"
 
     def _has_teachers(self, trial: Trial) -> bool:
-        """Whether all teachers of a trial are finished; if not, its failure is recorded."""
+        """Return whether all teachers of a trial are finished; record a failure if not."""
         for teacher in trial.teachers:
             if not self._is_finished(teacher):
                 model = self.job.trials[teacher].model.model
@@ -103,7 +104,10 @@ class _Worker:
         return True
 
     def _make(self, trial: Trial, stream: TrainStream) -> Member | None:
-        """Make the member of a trial, at the epoch where it stopped; ``None`` when it cannot be made (which is recorded)."""
+        """Create the member of a trial, at the epoch where it stopped.
+
+        If that fails, record the failure and return ``None``.
+        """
         path = self.store.checkpoint_path(trial.id)
         self.timings[trial.id] = Timings()
         try:
@@ -124,7 +128,7 @@ class _Worker:
         return member
 
     def _fail(self, member: Member, error: Exception) -> None:
-        """Record a member's failure; it trains no more."""
+        """Record a member's failure, and stop training it."""
         if member in self.training:
             self.training.remove(member)
         record = save_failure(self.job, self.resources, member.trial, failure_of(error, member.epoch))
@@ -132,7 +136,10 @@ class _Worker:
         self._announce(record)
 
     def _end_epoch(self, end: EpochEnd, stream: TrainStream) -> None:
-        """Evaluate, add a row to the history, checkpoint; store the record after the last epoch."""
+        """Evaluate members, extend their histories and write checkpoints.
+
+        After the last epoch, store the record.
+        """
         logits = self._evaluate([m for m, _ in end.members])
         for member, means in end.members:
             trial = member.trial
@@ -154,7 +161,7 @@ class _Worker:
                 self._finish(member, logits[trial.id], stream)
 
     def _finish_untrained(self, member: Member, stream: TrainStream) -> None:
-        """Evaluate and store a member that has no epoch left to train."""
+        """Evaluate and store a member that has no epochs left to train."""
         logits = self._evaluate([member])
         if member.trial.id in logits:
             self._finish(member, logits[member.trial.id], stream)
@@ -168,7 +175,7 @@ class _Worker:
         return logits
 
     def _finish(self, member: Member, logits: Mapping[str, Tensor], stream: TrainStream) -> None:
-        """Store the record of a member that has had all its epochs."""
+        """Store the record of a member that has completed all its epochs."""
         trial = member.trial
         last = member.history[-1] if member.history else {}
         task, test = self.resources.task, unit_targets(self.resources.data.test)
@@ -209,5 +216,5 @@ class _Worker:
 
 
 def _columns(scores: Mapping[SplitName, Mapping[str, float]]) -> dict[str, float]:
-    """Scores by split as columns of the history: ``validation_accuracy``, ``test_loss`` and so on."""
+    """Return scores as columns of the history, such as ``validation_accuracy``."""
     return {f"{split}_{name}": value for split, found in scores.items() for name, value in found.items()}

@@ -134,7 +134,7 @@ def run_processes(
 
 
 def _needed(objects: Sequence[Any]) -> list[Any]:
-    """Objects that the networks may come from: not methods, nor data sets."""
+    """Return the objects that networks may come from: not methods or data sets."""
     return [o for o in objects if getattr(o, "plugin_hook", None) not in ("kdbench_methods", "kdbench_datasets")]
 
 

@@ -1,4 +1,4 @@
-"""The contract of a distillation method: all that a plugin author has to know.
+"""The contract of a distillation method: everything that a plugin author needs.
 
 A method is an ``nn.Module`` that turns the outputs of student and teachers into named loss terms. It says
 in :class:`Needs` what it reads; nothing else is computed for it. It never owns the student or the teachers.

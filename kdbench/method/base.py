@@ -18,10 +18,11 @@ from kdbench.method.step import Step
 class Method(nn.Module):
     """Base class of every distillation method.
 
-    Subclasses set ``family`` and ``needs``, may declare ``Params``, and implement :meth:`loss`. ``name`` defaults to
-    the class name in lower case. Hyper-parameters default to the values of the paper or its reference implementation.
+    Subclasses set ``family`` and ``needs``, may declare ``Params``, and implement :meth:`loss`. ``name``
+    defaults to the class name in lower case. Hyper-parameters default to the values of the paper or its
+    reference implementation.
 
-    ``needs`` may be a property where it depends on ``self.params``.
+    ``needs`` may be a property if it depends on ``self.params``.
     """
 
     plugin_hook: ClassVar[str] = "kdbench_methods"
@@ -38,7 +39,10 @@ class Method(nn.Module):
         needs = Needs()
 
     class Params(BaseModel):
-        """Hyper-parameters: a pydantic model, so that a suite's values are checked before anything trains."""
+        """Hyper-parameters of the method.
+
+        They are a pydantic model, so that a suite's values are checked before anything trains.
+        """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,33 +60,45 @@ class Method(nn.Module):
         self.params = params if params is not None else self.Params()
 
     def build(self, context: BuildContext) -> None:
-        """Make adapters, memory banks and peers. Called once, before the first step; the default makes none."""
+        """Create adapters, memory banks and peers.
+
+        It is called once, before the first step. By default it creates nothing.
+        """
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return named scalar terms, already weighted; their sum is minimised and each is logged."""
+        """Return named scalar loss terms, already weighted.
+
+        Their sum is minimised, and each is logged.
+        """
         raise MethodError(f'method "{self.name}" does not implement loss(step)')
 
     def deploy(self, student: nn.Module) -> nn.Module:
-        """Return the network that is evaluated and profiled: the student, unless the method changes it."""
+        """Return the network that is evaluated and profiled.
+
+        By default it is the student; a method that changes the student overrides this.
+        """
         return student
 
     @classmethod
     def describe(cls) -> str:
-        """First line of the docstring."""
+        """Return the first line of the docstring."""
         return (inspect.getdoc(cls) or "").partition("\n")[0]
 
     @classmethod
     def source(cls) -> str | None:
-        """Text that defines the method: its module, or its statement in a notebook; ``None`` where there is none."""
+        """Return the source that defines the method, or ``None`` if it is not available.
+
+        It is the module of a class from a file, or the class statement of one from a notebook.
+        """
         return cls._source_text if "_source_text" in cls.__dict__ else source.text_of(cls)
 
     @classmethod
     def source_digest(cls) -> str:
-        """Digest of the source of the method, its bases and its helper modules.
+        """Return a digest of the source of the method, its bases and its helper modules.
 
-        It covers the modules that these classes come from, and all that they import from the same package (or, for a single
-        file, the same folder), or the definitions of a notebook. Of files it is taken once: one that is edited later does
-        not change what was imported.
+        It covers the modules that these classes come from and everything that they import from the same
+        package (or, for a single file, the same folder), or the definitions of a notebook. The digest of
+        files is computed only once, because editing a file later does not change what was imported.
         """
         if "_source_digest" in cls.__dict__:
             return cls._source_digest
@@ -93,12 +109,18 @@ class Method(nn.Module):
 
     @classmethod
     def keep_source(cls, text: str | None, digest: str) -> None:
-        """Set what :meth:`source` and :meth:`source_digest` return: those of the process that a class was sent from."""
+        """Set what :meth:`source` and :meth:`source_digest` return.
+
+        The values come from the process that sent the class.
+        """
         cls._source_text, cls._source_digest = text, digest
 
     @classmethod
     def has_source(cls, recorded: str) -> bool:
-        """Whether a digest that a record holds may be of this source; digests of an unknown scheme may be of any."""
+        """Return whether a recorded digest may belong to this source.
+
+        A digest of an unknown scheme may belong to any source.
+        """
         scheme = source.scheme_of(recorded)
         if scheme == "1":
             return recorded == source.first_digest_of([k for k in cls._own_classes() if issubclass(k, Method)])
@@ -106,11 +128,17 @@ class Method(nn.Module):
 
     @classmethod
     def is_installed(cls) -> bool:
-        """Whether it comes from an installed distribution, as the built-in methods do, and not from a file or a notebook."""
+        """Return whether the method comes from an installed distribution.
+
+        The built-in methods do; methods from a file or a notebook do not.
+        """
         return source.is_installed(cls)
 
     @classmethod
     def _own_classes(cls) -> list[type]:
-        """The class and its bases below :class:`Method`; mixins of installed packages are left out."""
+        """Return the class and its bases below :class:`Method`.
+
+        Mixins from installed packages are left out.
+        """
         bases = [k for k in cls.__mro__ if k not in Method.__mro__]
         return [k for k in bases if issubclass(k, Method) or not source.is_installed(k)]

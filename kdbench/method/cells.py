@@ -2,8 +2,8 @@
 
 A session is a notebook's cells, a prompt, or ``exec``.
 
-Its text is found through ``linecache``, where IPython and the prompts of newer Pythons keep what they ran.
-Where there is none, :mod:`kdbench.method.fingerprint` takes its place.
+The source is read from ``linecache``, where IPython and the prompts of newer Pythons keep what they ran.
+If it is not there, :mod:`kdbench.method.fingerprint` takes its place.
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ def functions_of(value: Any) -> list[FunctionType]:
 
 
 def is_constant(value: Any) -> bool:
-    """Whether ``repr`` says all about a value."""
+    """Return whether ``repr`` describes a value completely."""
     return isinstance(value, CONSTANTS) or (isinstance(value, tuple) and all(is_constant(v) for v in value))
 
 
 def definitions(thing: type | FunctionType, seen: set[int]) -> Iterator[tuple[str, str | None, Any]]:
-    """Collect a session's definitions that a class or function uses, then itself.
+    """Yield the session's definitions that a class or function uses, then itself.
 
     Args:
         thing: the class or function.
-        seen: identities of what was met before; added to.
+        seen: ids of the objects visited so far; the function adds to it.
 
     Yields:
-        Name, text (``None`` where there is none) and the object itself, for each definition of the session
-        that is used; and name, ``None`` and module for what comes from a module's file.
+        Name, source (``None`` if it is not available) and the object itself for each definition of the
+        session that is used; name, ``None`` and the module for anything that comes from a module's file.
     """
     if id(thing) in seen:
         return
@@ -101,7 +101,7 @@ def statement(thing: type | FunctionType) -> str | None:
     """Return the source of a class or function with its decorators, or ``None``."""
     own = codes(thing)
     files = [f for f in dict.fromkeys(code.co_filename for code in own) if linecache.getlines(f)]
-    if not own or hasattr(thing, "__dataclass_fields__"):  # none of its functions says where it was written
+    if not own or hasattr(thing, "__dataclass_fields__"):  # its functions do not tell where it was written
         own, files = [], files or _cells()
     kinds = ast.ClassDef if isinstance(thing, type) else (ast.FunctionDef, ast.AsyncFunctionDef)
     for file in files:
@@ -123,7 +123,7 @@ def _cells() -> list[str]:
 
 
 def _names(thing: type | FunctionType, text: str | None) -> set[str]:
-    """Names that a definition reads."""
+    """Return the names that a definition reads."""
     if text is not None:
         return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     pending, names = codes(thing), set[str]()
@@ -135,7 +135,7 @@ def _names(thing: type | FunctionType, text: str | None) -> set[str]:
 
 
 def _scope(thing: type | FunctionType) -> dict[str, Any]:
-    """The session's variables."""
+    """Return the session's variables."""
     functions = [thing] if isinstance(thing, FunctionType) else [f for v in vars(thing).values() for f in functions_of(v)]
     for function in functions:
         return inspect.unwrap(function).__globals__  # type: ignore[no-any-return]

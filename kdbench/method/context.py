@@ -1,4 +1,4 @@
-"""What a method knows when it is built."""
+"""What a method receives when it is built."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of what one network gives for one sample.
+    """Shapes of one network's outputs for one sample.
 
     Args:
-        features: a shape per stage asked for: (C, H, W) or (L, D).
-        embedding: D, the width of the classifier's input; 0 when it was not asked for.
+        features: the shape of each requested stage: (C, H, W) or (L, D).
+        embedding: D, the width of the classifier's input; 0 if it was not requested.
     """
 
     features: tuple[tuple[int, ...], ...] = ()
@@ -23,16 +23,16 @@ class Shapes:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What :meth:`Method.build` may know.
+    """Information for :meth:`Method.build`.
 
     Args:
-        student: shapes of what was asked of the student.
+        student: shapes of the requested outputs of the student.
         teachers: the same for each teacher.
         num_classes: C.
         labels: classes of the training set, int64, on the CPU; ``len(labels)`` is the training set's size.
-        epochs: epochs to train.
-        steps_per_epoch: batches in an epoch.
-        new_student: makes one more network of the student's architecture, with weights of its own (online
+        epochs: number of epochs to train.
+        steps_per_epoch: number of batches in an epoch.
+        new_student: creates another network of the student's architecture, with its own weights (for online
             methods).
     """
 
@@ -51,5 +51,5 @@ class BuildContext:
 
     @property
     def total_steps(self) -> int:
-        """Optimiser steps in the whole training."""
+        """Number of optimiser steps in the whole training."""
         return self.epochs * self.steps_per_epoch

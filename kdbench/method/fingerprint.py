@@ -23,7 +23,7 @@ def fingerprint(thing: type | FunctionType) -> str:
 
 
 def _plain(value: Any, seen: set[int]) -> Any:
-    """Any object as plain data that does not depend on the process."""
+    """Convert any object to plain data that do not depend on the process."""
     if is_constant(value):
         return repr(value)
     if id(value) in seen:
@@ -57,7 +57,7 @@ def _plain_code(code: CodeType, seen: set[int]) -> Any:
 
 def _plain_function(function: FunctionType, seen: set[int]) -> Any:
     wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None:  # the decorator by name, so that a release of its library changes nothing
+    if wrapped is not None:  # the decorator by name, so that a new release of its library changes nothing
         return [function.__code__.co_qualname, _plain(wrapped, seen)]
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     closure = [[name, _plain(_contents(cell), seen)] for name, cell in cells if name != "__class__"]

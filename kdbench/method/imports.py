@@ -1,4 +1,4 @@
-"""The helper modules that a module imports, found without running anything."""
+"""Helper modules that a module imports, found without running anything."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Home:
 
     Args:
         package: name of the top-level package; empty for a single file.
-        folders: of the package, or of the file.
+        folders: folders of the package, or the folder of the file.
     """
 
     package: str
     folders: tuple[Path, ...]
 
     def locate(self, name: str) -> Path | None:
-        """The file of a module by its dotted name, if it lives here."""
+        """Return the file of a module by its dotted name, or ``None`` if it is not here."""
         top, *rest = name.split(".")
         if self.package:
             if top != self.package:
@@ -44,7 +44,7 @@ class Home:
         return None
 
     def _is_ours(self, top: str) -> bool:
-        """Whether an imported name comes from this folder, not from elsewhere on the path."""
+        """Return whether an imported name comes from this folder, not from elsewhere."""
         loaded = getattr(sys.modules.get(top), "__file__", None)
         return loaded is None or any(Path(loaded).resolve().is_relative_to(f.resolve()) for f in self.folders)
 
@@ -52,8 +52,9 @@ class Home:
 def module_sources(module: ModuleType) -> dict[str, str]:
     """Collect the source of a module and, transitively, of its helpers, by name.
 
-    Names do not depend on where the files lie: dotted for packages, the stem for a single file. Packages that
-    merely lie on the way to a module do not count. A module without readable source is left out.
+    Names do not depend on where the files are: they are dotted for packages, and the stem for a single
+    file. Packages that merely contain an imported module do not count. A module without readable source
+    is left out.
     """
     name, home = _name(module), home_of(module)
     file = Path(module.__file__ or "")
@@ -74,17 +75,20 @@ def module_sources(module: ModuleType) -> dict[str, str]:
 
 
 def home_of(module: ModuleType) -> Home:
-    """Where the helpers of a module may live."""
+    """Return where the helpers of a module may be."""
     if module.__package__:
         top = module.__package__.partition(".")[0]
         return Home(top, tuple(Path(p) for p in getattr(sys.modules.get(top), "__path__", ())))
     folder = Path(module.__file__ or "").parent
-    shared = any(folder.glob("*.dist-info"))  # a folder of installed packages: what lies beside the file is a stranger
+    shared = any(folder.glob("*.dist-info"))  # a folder of installed packages: the files beside it are unrelated
     return Home("", () if shared else (folder,))
 
 
 def read(path: Path, module: ModuleType | None = None) -> str | None:
-    """Read a Python file, or ``None``; a module in an archive is read by its loader."""
+    """Return the text of a Python file, or ``None`` if it cannot be read.
+
+    A module in an archive is read by its loader.
+    """
     try:
         with tokenize.open(path) as file:
             return file.read()
@@ -103,10 +107,10 @@ def _name(module: ModuleType) -> str:
 
 
 def _imported(text: str, package: str, home: Home) -> Iterator[str]:
-    """List the modules that a source imports anywhere; relative names are resolved."""
+    """Yield the modules that a source imports anywhere; relative names are resolved."""
     try:
         tree = ast.parse(text)
-    except SyntaxError:  # not imported yet, so its fault is not ours
+    except SyntaxError:  # not imported yet, so the error does not matter here
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

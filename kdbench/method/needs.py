@@ -1,4 +1,4 @@
-"""What a method declares that it reads."""
+"""Declaration of what a method reads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
 """A number in [0, 1]."""
 
 Sampler = Literal["shuffle", "class_pairs"]
-"""How training batches are drawn: ``shuffle`` is an ordinary epoch without replacement; ``class_pairs``
-appends to the N anchors of each batch N partners, each of its anchor's class (so batches hold 2N samples)."""
+"""How training batches are drawn.
+
+``shuffle`` draws an ordinary epoch without replacement. ``class_pairs`` appends N partners to the N
+anchors of each batch, each partner from its anchor's class, so that batches have 2N samples.
+"""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method reads. What is not asked for is not computed, and reading it raises :class:`MethodError`.
+    """What a method reads.
+
+    Outputs that are not requested here are not computed, and reading them raises :class:`MethodError`.
 
     Args:
-        teachers: how many teachers it takes. A pair that lists more gives the first ones.
-        more_teachers: whether it takes every teacher that the pair lists, ``teachers`` being the minimum.
+        teachers: number of teachers. If a pair lists more, the method gets the first ones.
+        more_teachers: whether it takes every teacher that the pair lists; ``teachers`` is then the minimum.
         teacher_logits: whether teachers' logits are read; without them a teacher runs only as deep as its
             features need.
         teacher_features: stages read from each teacher.

@@ -1,4 +1,4 @@
-"""Losses in full precision, whatever the forward pass is computed in."""
+"""Losses in full precision, regardless of the precision of the forward pass."""
 
 from __future__ import annotations
 

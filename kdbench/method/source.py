@@ -1,11 +1,11 @@
 """The source of a method: its text, and a digest to compare with records.
 
-A digest has a scheme, which is written before it (``2:…``), so that digests of another scheme count as
-unknown, or are compared by their own scheme, rather than as different:
+A digest is prefixed with its scheme (``2:…``). Digests of another scheme are compared by their own scheme or
+count as unknown, rather than as different. The schemes cover:
 
 1. (no prefix) the modules of the class and of the methods that it inherits from;
-2. these, the modules of the same package or folder that they import, and the definitions of an interactive
-   session.
+2. these modules, the modules of the same package or folder that they import, and the definitions of an
+   interactive session.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SCHEME = "2"
 
 
 def text_of(cls: type) -> str | None:
-    """The text to keep with a record.
+    """Return the source to keep with a record.
 
     Args:
         cls: the class of a method.
 
     Returns:
-        The whole module for a class from a file; for one from an interactive session its statement, after the
-        definitions of the session that it uses; ``None`` where no text is available.
+        The whole module for a class from a file; for one from an interactive session, the definitions of the
+        session that it uses, followed by its own statement; ``None`` if no text is available.
     """
     module = cells.module_of(cls)
     if module is not None:
@@ -44,7 +44,7 @@ def text_of(cls: type) -> str | None:
 
 
 def digest_of(classes: Sequence[type]) -> str:
-    """Digest of all source that defines these classes, with its scheme."""
+    """Return a digest of all source that defines these classes, with its scheme."""
     sources: dict[str, str] = {}
     for cls in classes:
         sources |= _sources(cls)
@@ -52,31 +52,31 @@ def digest_of(classes: Sequence[type]) -> str:
 
 
 def first_digest_of(classes: Sequence[type]) -> str:
-    """The same by the first scheme."""
+    """Return the digest of these classes by the first scheme."""
     return digest({cls.__module__: _module_text(cls) for cls in classes})
 
 
 def scheme_of(recorded: str) -> str:
-    """Scheme of a digest."""
+    """Return the scheme of a digest."""
     return recorded.rpartition(":")[0] or "1"
 
 
 def sources_differ(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether two collections of digests are certainly of different sources.
+    """Return whether two collections of digests certainly belong to different sources.
 
-    Digests of different schemes say nothing.
+    Digests of different schemes cannot be compared.
     """
     by_scheme = [_by_scheme(some), _by_scheme(others)]
     return any(by_scheme[0][s] != by_scheme[1][s] for s in by_scheme[0].keys() & by_scheme[1].keys())
 
 
 def is_from_file(cls: type) -> bool:
-    """Whether a module's file defines a class, rather than an interactive session."""
+    """Return whether a file, not an interactive session, defines a class."""
     return cells.module_of(cls) is not None
 
 
 def is_installed(thing: Any) -> bool:
-    """Whether a class, function or module belongs to an installed distribution.
+    """Return whether a class, function or module is part of an installed distribution.
 
     The standard library and editable installations count too.
     """
@@ -121,7 +121,7 @@ def _by_scheme(digests: Iterable[str]) -> dict[str, set[str]]:
 
 @functools.cache
 def _packages() -> Mapping[str, list[str]]:
-    """Names of distributions by top-level package; reading them takes a moment."""
+    """Return distribution names by top-level package; cached because reading is slow."""
     return packages_distributions()
 
 
@@ -134,9 +134,9 @@ def _distributions(top: str) -> Iterator[Distribution]:
 
 
 def _holds(found: Distribution, file: Path) -> bool:
-    """Whether a file is where a distribution was installed.
+    """Return whether a file is where a distribution was installed.
 
-    The name alone could be that of another module in the working folder.
+    The name alone is not enough: a module in the working folder may have the same name.
     """
     if '"editable": true' in (found.read_text("direct_url.json") or "").replace('"editable":true', '"editable": true'):
         return True

@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Outputs:
-    """What one network gave for one batch, in float32.
+    """Outputs of one network for one batch, in float32.
 
-    Attributes are those that :class:`Needs` asked for; the others raise :class:`MethodError`.
+    Only what :class:`Needs` requests is available; other attributes raise :class:`MethodError`.
     """
 
     def __init__(
@@ -36,7 +36,10 @@ class Outputs:
 
     @property
     def features(self) -> tuple[Tensor, ...]:
-        """One tensor a stage, N×C×H×W (or N×L×D for networks without a grid), first stage first."""
+        """One tensor per stage, first stage first.
+
+        Each is N×C×H×W, or N×L×D for networks without a grid.
+        """
         return _required(self._features, "features")
 
     @property
@@ -45,10 +48,12 @@ class Outputs:
         return _required(self._embedding, "embedding")
 
     def units(self, mask: Tensor | None) -> Outputs:
-        """The same with a row of logits and embedding for each unit that counts; features stay as they are.
+        """Return outputs with one row of logits and embedding per unit that counts.
+
+        Features stay as they are.
 
         Args:
-            mask: which units count, bool, N×L; ``None`` where a sample is one unit.
+            mask: which units count, bool, N×L; ``None`` if a sample is one unit.
         """
         logits, embedding = self._logits, self._embedding
         if mask is not None:
@@ -57,7 +62,7 @@ class Outputs:
         return Outputs(logits, self._features, None if embedding is None else embedding.flatten(1))
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Every tensor that is present."""
+        """Return every tensor that is present."""
         found = (self._logits, *(self._features or ()), self._embedding)
         return tuple(t for t in found if t is not None)
 
@@ -81,11 +86,11 @@ class Step:
         inputs: the batch as the student saw it (augmented and normalised), N×…, or a mapping of such tensors
             by the names of the network's arguments; never change it in place. :meth:`run` runs a network on
             it.
-        targets: classes, int64, M, where M counts units: samples, or tokens with padding left out.
+        targets: classes, int64, M, where M is the number of units: samples, or tokens without padding.
         epoch: current epoch, from 0.
         progress: share of the training that is done, in [0, 1].
-        mask: which units count, bool, N×L; ``None`` where a sample is one unit.
-        extras: by name, the tensors that not every method asks for: ``indices``, ``past_logits``.
+        mask: which units count, bool, N×L; ``None`` if a sample is one unit.
+        extras: tensors by name that only some methods request: ``indices``, ``past_logits``.
     """
 
     student: Outputs
@@ -103,21 +108,29 @@ class Step:
         return self.teachers[0]
 
     def run(self, network: nn.Module) -> Tensor:
-        """Logits that a network of the method's own gives for this batch, M×C, in its own precision."""
+        """Run one of the method's own networks on this batch.
+
+        Returns:
+            Logits, M×C, in the network's precision.
+        """
         inputs = self.inputs
         logits: Tensor = network(**inputs) if isinstance(inputs, Mapping) else network(inputs)
         return logits if self.mask is None else logits[self.mask]
 
     @property
     def indices(self) -> Tensor:
-        """Positions of the samples in the training set, int64, N (``Needs(indices=True)``)."""
+        """Positions of the samples in the training set, int64, N.
+
+        They require ``Needs(indices=True)``.
+        """
         return _required(self.extras.get("indices"), "indices")
 
     @property
     def past_logits(self) -> Tensor:
-        """The student's logits for these samples in the previous epoch, N×C, without gradients (``Needs(past_logits=True)``).
+        """The student's logits for these samples in the previous epoch, N×C.
 
-        Rows are NaN for samples that had no previous epoch (the whole first epoch).
+        They have no gradients, and require ``Needs(past_logits=True)``. Rows are NaN for samples without a
+        previous epoch (all samples in the first epoch).
         """
         return _required(self.extras.get("past_logits"), "past_logits")
 

@@ -1,4 +1,4 @@
-"""The loss terms of a method: what they must be, and their sum."""
+"""The loss terms of a method: their validation and their sum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def checked_terms(terms: Any, name: str) -> dict[str, Tensor]:
 
     Args:
         terms: what ``loss(step)`` returned.
-        name: of the method, for the message.
+        name: name of the method, for the message.
 
     Raises:
         MethodError: it is something else.
@@ -35,7 +35,7 @@ def total_of(terms: Any, name: str) -> Tensor:
 
     Args:
         terms: what ``loss(step)`` returned.
-        name: of the method, for the message.
+        name: name of the method, for the message.
 
     Raises:
         MethodError: the terms are not a non-empty dict of scalar tensors.

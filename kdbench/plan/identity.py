@@ -3,11 +3,11 @@
 Their digests survive new keys in the schema.
 
 Ids and seeds are digests. If they covered whatever keys the schema happens to have, a key added with a
-default would change every id, and finished records would be lost. So the canonical form of a model holds
+default would change every id, and finished records would be lost. So the canonical form of a model has
 
 - always: the keys of version 1, listed below and frozen;
-- a key added later: only where its value differs from its default (a required key: always);
-- never: labels, options and paths, which say how things are called and where they lie.
+- a key added later: only if its value differs from its default (a required key: always);
+- never: labels, options and paths, which only say how things are called and where they are.
 
 Adding a field with a default to a schema therefore needs no edit here, on one condition: **the default means
 what training did before the field existed, and never changes afterwards**.
@@ -45,14 +45,17 @@ VERSION_1: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""Keys of version 1 by class name, which subclasses share. Frozen: a key that is added later does not belong here."""
+"""Keys of version 1 by class name, which subclasses share.
+
+The table is frozen: do not add new keys to it.
+"""
 
 IGNORED: Mapping[str, Mapping[str, Any]] = {"DatasetSpec": {"options": {}, "label": None}}
-"""Keys of version 1 that never count, with the value that replaces all of theirs."""
+"""Keys of version 1 that never count, with the value that replaces theirs."""
 
 
 def canonical(model: BaseModel) -> dict[str, Any]:
-    """Plain data that say what a model is, as described above."""
+    """Return the canonical form of a model, as described above, as plain data."""
     always = _by_class(VERSION_1, model) or frozenset()
     dumped = model.model_dump(mode="json")
     found: dict[str, Any] = {}
@@ -80,12 +83,12 @@ def student_identity(trial: Trial) -> dict[str, Any]:
 
 
 def architecture_identity(spec: ModelSpec) -> dict[str, Any]:
-    """What decides the cost of a network: all but its weights."""
+    """Return what decides the cost of a network: everything but its weights."""
     return {name: value for name, value in canonical(spec).items() if name != "weights"}
 
 
 def data_side(recipe: Recipe) -> dict[str, Any]:
-    """What decides the batch stream: the keys that :meth:`Recipe.data_side` names."""
+    """Return what decides the batch stream: the keys in :meth:`Recipe.data_side`."""
     named = recipe.data_side()
     return {name: value for name, value in canonical(recipe).items() if name in named}
 
@@ -95,7 +98,7 @@ def _by_class(table: Mapping[str, Any], model: BaseModel) -> Any:
 
 
 def _counts(field: FieldInfo, value: Any, plain: Any) -> bool:
-    """Whether the value of a key added later differs from its default."""
+    """Return whether the value of a key added later differs from its default."""
     if field.is_required():
         return True
     default = field.get_default(call_default_factory=True)

@@ -1,6 +1,6 @@
 """The planner: expands a suite into trials and cohorts.
 
-It expands grids, seeds, teachers, generations and assistants, as a fast pure function.
+It expands grids, seeds, teachers, generations and assistants. It is fast and has no side effects.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def make_plan(
     max_members: int = 32,
     folder: Path | None = None,
 ) -> Plan:
-    """Expand a suite into everything that it asks for, in an order that can be run.
+    """Expand a suite into everything that it requests, in an order that can be run.
 
     Args:
         suite: a suite that :func:`kdbench.suite.resolve.resolve` has checked.
-        registry: its methods.
-        fingerprint: of the data's content.
-        cohorts: whether trials train together; otherwise each is a cohort of its own.
+        registry: all plugins, which include the suite's methods.
+        fingerprint: digest of the content of the data.
+        cohorts: whether trials train together; otherwise each has its own cohort.
         max_members: largest number of trials in a cohort.
-        folder: what relative paths of weights are relative to.
+        folder: folder that paths of weights are relative to.
     """
     task = registry.find("task", registry.tasks, suite.task)()
     key = DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint)
@@ -61,7 +61,7 @@ def make_plan(
 
 
 def needs_of(method: str, params: Mapping[str, Any], registry: Registry) -> Needs:
-    """What a method with these parameters reads."""
+    """Return what a method with these parameters reads."""
     cls = registry.methods[method]
     needs: Needs = cls(cls.Params(**params)).needs
     return needs
@@ -114,13 +114,13 @@ class _Builder:
         self.row(pair, label, self.trial(student, entry.method, params, teachers, seed), "student", point)
 
     def network(self, network: Network, seed: int) -> Trial:
-        """The trial of a network that serves as teacher; its own teachers first."""
+        """Return the trial of a teacher network; create its own teachers first."""
         own = seed if network.seed == "same" else network.seed
         teachers = [self.network(self.suite.networks[name], own) for name in network.teachers]
         return self.trial(network, network.method, network.params, teachers, own)
 
     def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:
-        """Make a trial, or return the one that is identical."""
+        """Create a trial, or return an identical one that exists."""
         cls = self.registry.methods[method]
         full = cls.Params(**params)
         needs: Needs = cls(full).needs
@@ -143,7 +143,7 @@ class _Builder:
         return self.trials.setdefault(trial.id, trial)
 
     def row(self, pair: Pair, label: str, trial: Trial, role: Role, point: Mapping[str, Any] | None = None) -> None:
-        """Add a row: the reason why the trial is in the suite."""
+        """Add a row, which says why the trial is in the suite."""
         self.entries.append(
             Entry(
                 pair=pair_name(pair),
@@ -159,7 +159,7 @@ class _Builder:
         )
 
     def _weights(self, network: Network) -> tuple[str, str | None]:
-        """Where the weights come from, and the digest of the file when they come from one."""
+        """Return where the weights come from, and the SHA-256 of the file if it is one."""
         if network.weights in ("scratch", "pretrained"):
             return network.weights, None
         path = ((self.folder or Path()) / network.weights).resolve()
@@ -172,7 +172,7 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def _stream(trial: Trial, needs: Needs) -> str:
-    """What decides the batches, and the precision of the teachers' pass on them."""
+    """Return what decides the batches and the precision of the teachers' pass."""
     recipe = trial.recipe
     stream = [trial.task, identity.canonical(trial.data), trial.seed, identity.data_side(recipe), recipe.epochs, needs.sampler]
     return canonical_json([*stream, recipe.precision, recipe.channels_last])
@@ -188,7 +188,7 @@ def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> 
     teaching = {t for trial in trials.values() for t in trial.teachers}
     for i, trial in trials.items():
         if not trial.teachers and i not in teaching:
-            # No trial waits for it: let it train beside those that have teachers.
+            # No trial waits for it, so it can train beside those that have teachers.
             level[i] = min((level[j] for j, t in trials.items() if t.teachers and streams[j] == streams[i]), default=0)
     groups: dict[tuple[int, str], list[str]] = {}
     for i in trials:

@@ -12,7 +12,7 @@ from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportS
 
 
 class DataKey(Frozen):
-    """The data of a trial, by what they are and not by where they lie.
+    """Identity of the data of a trial, independent of where they are stored.
 
     Args:
         spec: the data set as the suite describes it, without ``options`` (paths differ between machines).
@@ -28,10 +28,10 @@ class Trial(Frozen):
 
     Args:
         task: name of the task.
-        data: what it learns.
+        data: the data that it learns from.
         model: the architecture and its initial weights.
-        weights_digest: SHA-256 of the weights' file, where ``model.weights`` names one.
-        preprocessing: how it wants its inputs, as the task describes it; ``None`` where it goes by the data.
+        weights_digest: SHA-256 of the weights file, if ``model.weights`` names one.
+        preprocessing: preprocessing of its inputs, as the task describes it; ``None`` for that of the data.
         method: name of the method.
         params: all hyper-parameters of the method, defaults included, as JSON.
         teachers: ids of the trials that its teachers come from, in order.
@@ -52,7 +52,10 @@ class Trial(Frozen):
 
     @cached_property
     def id(self) -> str:
-        """Digest of what the trial is, 16 hexadecimal digits: see :mod:`kdbench.plan.identity` for what counts."""
+        """Digest of what identifies the trial, 16 hexadecimal digits.
+
+        See :mod:`kdbench.plan.identity` for what counts.
+        """
         return digest(trial_identity(self))
 
 
@@ -64,14 +67,15 @@ class Entry(Frozen):
 
     Args:
         pair: name of the pair.
-        label: name of the row in reports: a method entry's name, or a teacher's network name.
+        label: name of the row in reports: the name of a method entry, or of a teacher's network.
         method: the method's name.
         family: the method's family.
-        grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without a grid.
+        grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without
+            a grid.
         role: what the trial is for; only ``student`` entries are compared.
         seed: the seed of the row.
         trial: the trial's id.
-        teachers: ids of the trials whose students taught its student.
+        teachers: ids of the trials whose networks taught its student.
     """
 
     pair: str
@@ -90,7 +94,7 @@ class Cohort(Frozen):
 
     Args:
         trials: ids of the members.
-        teachers: ids of the trials whose students teach here, each run once a batch.
+        teachers: ids of the trials whose networks teach here; each network runs once per batch.
         sampler: how batches are drawn.
     """
 
@@ -103,8 +107,8 @@ class MetricInfo(Frozen):
     """How reports show a metric.
 
     Args:
-        label: what heads it, for example ``"accuracy"``.
-        higher_is_better: whether a higher value is a better one.
+        label: its heading, for example ``"accuracy"``.
+        higher_is_better: whether a higher value is better.
         percent: whether it is a share in [0, 1], shown as a percentage.
     """
 
@@ -114,13 +118,15 @@ class MetricInfo(Frozen):
 
 
 class TaskInfo(Frozen):
-    """What a report must know of the task, so that it can be rendered where the task's plugin is not installed.
+    """Description of a task for reports.
+
+    It lets a report be rendered where the task's plugin is not installed.
 
     Args:
         name: name of the task.
         unit: what one prediction is about, in the singular: ``"image"``, ``"sentence"``, ``"token"``.
         metrics: metrics that are computed on every split, by name.
-        primary: the one of them that methods are compared by.
+        primary: the metric that methods are compared by.
     """
 
     name: str = "classification"
@@ -130,16 +136,16 @@ class TaskInfo(Frozen):
 
 
 class Plan(Frozen):
-    """Everything that a suite asks for, in an order that can be run.
+    """Everything that a suite requests, in an order that can be run.
 
     Args:
-        version: of this format.
+        version: version of this format.
         suite: the suite's name.
         trials: id → trial, teachers before their students.
         entries: the rows of the report.
         cohorts: in order of execution.
-        report: how the suite wants its leaderboard shown.
-        task: what reports must know of the task; plans of version 1 are of image classification.
+        report: the suite's settings of its leaderboard.
+        task: description of the task for reports; plans of version 1 are for image classification.
     """
 
     version: Literal[2] = 2
@@ -153,9 +159,11 @@ class Plan(Frozen):
     cohorts: tuple[Cohort, ...]
 
     def names(self) -> dict[str, str]:
-        """Names of trials for people: the label and grid point of the first row that a trial is in, or its method.
+        """Return readable names of trials, by id.
 
-        Trials of one seed that would share a name get their networks' too, or their pairs' where the networks are the same.
+        A name is the label and grid point of the first row that the trial is in, or else its method.
+        Trials of one seed that would have the same name also get the name of their network, or that of
+        their pair if the networks are the same.
         """
         found: dict[str, str] = {i: trial.method for i, trial in self.trials.items()}
         rows: dict[str, Entry] = {}

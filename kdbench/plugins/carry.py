@@ -1,7 +1,7 @@
-"""Plugins that exist as objects only (a class of a notebook, a lambda), carried to processes that this process starts.
+"""Transfer of plugins that exist only as objects to worker processes.
 
-They are pickled, so whoever unpickles them runs code: only a worker that its own parent started does so, and nothing that is
-stored ever holds them.
+Such plugins are for example classes defined in a notebook, or lambdas. They are pickled, and unpickling runs
+code: therefore only a worker unpickles them, from its own parent, and they are never stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from kdbench.method import Method
 
 
 def pack(objects: Sequence[Any]) -> str:
-    """Objects as text; "" for none. Methods keep their source, which another process could not find.
+    """Convert objects to text, empty if there are none.
+
+    Methods keep their source, which another process could not find.
 
     Raises:
         PluginError: one of them cannot be pickled.
@@ -44,10 +46,12 @@ def pack(objects: Sequence[Any]) -> str:
 
 
 def unpack(text: str) -> tuple[Any, ...]:
-    """The objects that :func:`pack` made a text of: to be called in a process on what its own parent sent, and nowhere else.
+    """Return the objects that :func:`pack` converted to text.
+
+    Call it only on text that this process's own parent sent: unpickling runs code.
 
     Raises:
-        PluginError: this process cannot make them, because it cannot import a module that the other had.
+        PluginError: this process cannot create them, because it cannot import a module that its parent had.
     """
     found = []
     for part in pickle.loads(base64.b64decode(text)) if text else ():  # noqa: S301 (of the parent process, see above)
@@ -62,7 +66,7 @@ def unpack(text: str) -> tuple[Any, ...]:
 
 
 def _source(given: Any) -> tuple[str | None, str] | None:
-    """Text and digest of a method's source."""
+    """Return text and digest of a method's source, or ``None`` for other objects."""
     if isinstance(given, type) and issubclass(given, Method):
         return given.source(), given.source_digest()
     return None
@@ -70,7 +74,7 @@ def _source(given: Any) -> tuple[str | None, str] | None:
 
 @contextmanager
 def _by_value(given: Any) -> Iterator[None]:
-    """Pickle what an object's module defines by value where another process could not import that module."""
+    """Pickle an object's module by value if other processes cannot import it."""
     import cloudpickle
 
     things = given.values() if isinstance(given, Mapping) else [given]
@@ -93,6 +97,9 @@ def _module(thing: Any) -> ModuleType | None:
 
 
 def _can_be_imported(module: ModuleType) -> bool:
-    """Whether another process with the same path finds a module: its being imported here is no proof."""
+    """Return whether another process with the same path can find a module.
+
+    That it is imported in this process does not prove it.
+    """
     top = module.__name__.partition(".")[0]
     return top == "__main__" or any(f.find_spec(top, None) for f in sys.meta_path if hasattr(f, "find_spec"))

@@ -1,4 +1,4 @@
-"""Finding plugins: what is installed, files, and objects."""
+"""Finding plugins: entry points, files, and objects."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ __all__ = ["ENTRY_POINT_GROUP", "Registry", "load_registry"]
 ENTRY_POINT_GROUP = "kdbench"
 
 BUILT_IN = ("kdbench_methods", "kdbench_models", "kdbench_datasets", "kdbench_tasks", "kdbench_executors", "kdbench_reporters")
-"""Hooks that kdbench itself implements: where one of them is empty, kdbench is not installed as it should be."""
+"""Hooks that kdbench itself implements.
+
+If one of them has no implementation, kdbench is not installed correctly.
+"""
 
 
 def load_registry(
     files: Sequence[Path | str] = (), locations: Mapping[str, Location] | None = None, objects: Iterable[Any] = ()
 ) -> Registry:
-    """Find every plugin: entry points of the group ``kdbench`` (kdbench's own first), then files, then objects.
+    """Find every plugin: entry points, then files, then objects.
 
-    Nothing is asked of them yet: :meth:`Registry.check` does so before a run.
+    Entry points are those of the group ``kdbench``, kdbench's own first. No hook is called yet:
+    :meth:`Registry.check` does so before a run.
 
     Args:
         files: Python files, in order; a file named twice is loaded once.
-        locations: for files that a suite names, where it does.
+        locations: where a suite names these files, for messages.
         objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules
             with hooks.
 
@@ -98,7 +102,7 @@ def _has_hooks(manager: pluggy.PluginManager, plugin: Any) -> bool:
 
 
 def _free(manager: pluggy.PluginManager, name: str) -> str:
-    """The name, numbered where another plugin has it."""
+    """Return the name, with a number if another plugin has it."""
     number, free = 1, name
     while manager.has_plugin(free):
         number += 1

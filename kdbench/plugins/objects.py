@@ -11,7 +11,7 @@ from kdbench.errors import PluginError
 from kdbench.plugins import hookspecs
 
 CLASS_HOOKS = ("kdbench_methods", "kdbench_datasets", "kdbench_tasks")
-"""Hooks that return classes; such a class names its own in ``plugin_hook``."""
+"""Hooks that return classes; a class names its hook in ``plugin_hook``."""
 
 
 class Provider:
@@ -22,7 +22,7 @@ class Provider:
 
 
 def as_plugin(given: Any, has_hooks: Callable[[Any], bool]) -> tuple[Any, str]:
-    """Make a plugin of an object, and name it.
+    """Return a plugin for an object, and its name.
 
     Args:
         given: a Method, Dataset or Task class, a mapping of names to model factories, or anything with hooks
@@ -51,7 +51,7 @@ def as_plugin(given: Any, has_hooks: Callable[[Any], bool]) -> tuple[Any, str]:
 
 
 def adopt_classes(module: ModuleType) -> None:
-    """Let a file that only defines Method, Dataset or Task classes do without hooks."""
+    """Add hooks to a file that only defines Method, Dataset or Task classes."""
     for hook in CLASS_HOOKS:
         own = [c for c in vars(module).values() if _is_offered(c, hook, module)]
         if own and not hasattr(module, hook):

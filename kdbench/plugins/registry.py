@@ -1,4 +1,4 @@
-"""What all plugins provide, by name; and events, which every plugin hears."""
+"""Registry of everything that plugins provide, and notification of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Registry:
-    """What all plugins provide, by name. Each kind is asked for when it is first used.
+    """Everything that plugins provide, by name.
+
+    The hook of each kind is called when that kind is first used.
 
     Args:
         manager: the pluggy manager.
@@ -38,7 +40,7 @@ class Registry:
 
     @cached_property
     def models(self) -> Mapping[str, Callable[..., Any]]:
-        """Model factories by name (timm's own models are not among them)."""
+        """Model factories by name, without timm's own models."""
         return self._mapping("kdbench_models", "model")
 
     @cached_property
@@ -69,11 +71,11 @@ class Registry:
     def check(self) -> None:
         """Call every providing hook once, so that plugin errors appear before training.
 
-        The digests of the methods' sources are taken now as well: what is edited during a run is not what
-        runs.
+        This also computes the digests of the methods' sources, because a file that is edited during a run is
+        not what runs.
 
         Raises:
-            PluginError: a hook raises, provides something else than it should, or claims a taken name.
+            PluginError: a hook raises, provides the wrong kind of object, or claims a name that is taken.
         """
         for kind in ("models", "datasets", "tasks", "metrics", "executors", "reporters"):
             getattr(self, kind)
@@ -81,7 +83,7 @@ class Registry:
             method.source_digest()
 
     def find(self, kind: str, table: Mapping[str, T], name: str, location: Location | None = None) -> T:
-        """Look a name up, or raise :class:`PluginError` with the nearest known one."""
+        """Look up a name, or raise :class:`PluginError` that suggests a similar one."""
         if name not in table:
             hint = did_you_mean(name, table) or f"; known are {', '.join(sorted(table))}"
             raise PluginError(f'unknown {kind} "{name}"{hint}', location)
@@ -90,11 +92,11 @@ class Registry:
     def notify(self, event: str, warn: Callable[[str], None], **arguments: Any) -> None:
         """Notify every plugin of an event.
 
-        A plugin that raises is named in a warning, and the others are notified all the same.
+        A warning names a plugin that raises; the others are still notified.
 
         Args:
             event: name of the hook, such as ``kdbench_trial_started``.
-            warn: shows a sentence to the person who runs kdbench.
+            warn: shows a sentence to the user.
             **arguments: all arguments of the hook; each plugin gets those that it takes.
         """
         subject = f" of trial {arguments['trial'].id}" if "trial" in arguments else ""
@@ -138,6 +140,6 @@ class Registry:
 
 
 def described(plugin: Any, name: str | None) -> str:
-    """Name of a plugin in messages, with its file."""
+    """Return the name of a plugin for messages, with its file."""
     file = getattr(plugin, "__file__", None)
     return name if name and (file is None or name == str(file)) else f"{name} ({file})"

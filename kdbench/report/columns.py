@@ -1,4 +1,4 @@
-"""The leaderboard's columns: the heading of each, and the text of its cells."""
+"""The leaderboard's columns, with their headings and the text of their cells."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Column:
     Args:
         heading: its heading.
         key: the column of the standings that it is sorted by.
-        cell: gives the text of a row's cell.
-        untrusted: whether it holds text of plugins and suites, which is escaped.
+        cell: formats a row's cell.
+        untrusted: whether it holds text from plugins and suites, which is escaped.
         lower_is_better: whether the best is the lowest (or the first in the alphabet).
     """
 
@@ -39,13 +39,13 @@ class Column:
 
 
 def show_point(point: str) -> str:
-    """A grid point, kept as JSON, for people."""
+    """Format a grid point that is stored as JSON."""
     values: dict[str, Any] = json.loads(point)
     return ", ".join(f"{k} = {v if isinstance(v, str) else json.dumps(v)}" for k, v in values.items())
 
 
 def number(value: object) -> float:
-    """A table's value as a number; NaN for text and for missing values."""
+    """Return a table's value as a number; NaN for text and for missing values."""
     try:
         return math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -53,7 +53,7 @@ def number(value: object) -> float:
 
 
 def mark(significant: str) -> str:
-    """The mark of a significant difference: ‡ by seeds, † only by test units."""
+    """Return the mark of a significant difference: ‡ by seeds, † only by test units."""
     return {"": "", "seeds": " ‡"}.get(significant, " †")
 
 
@@ -116,7 +116,7 @@ def _note(line: Line) -> str:
 
 
 def _cell(name: str, text: Callable[[float], str]) -> Callable[[Line], str]:
-    """A cell that shows one number, or a dash."""
+    """Return a function that formats a cell as one number, or a dash."""
 
     def cell(line: Line) -> str:
         value = number(line.get(name))
@@ -142,7 +142,7 @@ def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
 
 
 def columns_of(task: TaskInfo) -> dict[str, Column]:
-    """All columns by name; those of the task's metrics are named after them."""
+    """Return all columns by name; those of the task's metrics are named after them."""
     words = Wording(task)
     lower = not task.metrics[task.primary].higher_is_better
     return {
@@ -204,9 +204,9 @@ def _metrics(words: Wording) -> dict[str, Column]:
 
 
 def default_columns(task: TaskInfo) -> tuple[str, ...]:
-    """What a leaderboard shows unless the suite or ``--columns`` says otherwise.
+    """Return the default columns of a leaderboard.
 
-    Columns without a number are left out.
+    The suite or ``--columns`` may choose others. Columns without a number are left out.
     """
     return (
         *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary), "delta", "gap"),
@@ -227,19 +227,19 @@ def default_columns(task: TaskInfo) -> tuple[str, ...]:
 
 
 def terminal_columns(task: TaskInfo) -> tuple[str, ...]:
-    """What fits on a screen."""
+    """Return the columns that fit on a screen."""
     return ("place", "method", task.primary, "delta", "teacher", "parameters", "latency", "time", "note")
 
 
 def check_columns(
     names: Sequence[str], where: str = "", location: Location | None = None, known: Iterable[str] | None = None
 ) -> tuple[str, ...]:
-    """Names of columns, each once, if all are known.
+    """Check names of columns, and return each once.
 
     Args:
-        names: names.
-        where: what names them, for the error: ``in --columns: ``.
-        location: where in a file.
+        names: names of columns.
+        where: the option or key that names them, for the error: ``in --columns: ``.
+        location: location in a file.
         known: names of the task's columns; by default, those of image classification.
 
     Raises:
@@ -254,7 +254,7 @@ def check_columns(
 
 
 def check_report(spec: ReportSpec, location: Callable[..., Location], task: TaskInfo | None = None) -> None:
-    """Check what a suite says of its report.
+    """Check a suite's settings for its report.
 
     Args:
         spec: ``report:`` of the suite.

@@ -15,7 +15,7 @@ from kdbench.report.wording import Wording
 
 
 def comparison_text(comparison: Comparison, style: str = "simple") -> str:
-    """The comparison for a terminal (``simple``) or for markdown (``github``)."""
+    """Format a comparison for a terminal (``simple``) or for markdown (``github``)."""
     parts, words = [], Wording(comparison.task)
     if not comparison.rows.empty:
         lines = [_line(row, words) for row in comparison.rows.to_dict("records")]
@@ -41,7 +41,7 @@ def comparison_text(comparison: Comparison, style: str = "simple") -> str:
 
 
 def regressions_text(comparison: Comparison) -> str:
-    """Which rows became significantly worse, in a line."""
+    """Return a line that lists the rows that became significantly worse."""
     names = ", ".join(map(flat, comparison.regressions["label"]))
     return f"significant losses of {Wording(comparison.task).metric}: {names}"
 

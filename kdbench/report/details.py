@@ -1,4 +1,4 @@
-"""Pages of every epoch and of every class."""
+"""Pages with tables of epochs and of classes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from kdbench.report.text import decimals, escape
 from kdbench.report.wording import metric_text, metrics_in_percent
 
 MOST_CLASSES = 20
-"""Pages list the classes of no more than this; the CSV file has all."""
+"""Most classes for which pages list them; the CSV file always has all."""
 
 
 def epochs_markdown(analysis: Analysis) -> str:
-    """Tables of all epochs, one a row of the leaderboard."""
+    """Return tables of all epochs, one per row of the leaderboard."""
     task = analysis.task
     shares = metrics_in_percent(task)
     parts = [
@@ -37,7 +37,7 @@ def epochs_markdown(analysis: Analysis) -> str:
 
 
 def classes_markdown(analysis: Analysis) -> str:
-    """Tables of all classes, one a row of the leaderboard; "" for too many classes."""
+    """Return tables of classes, one per leaderboard row; "" for too many classes."""
     table = analysis.classes
     if table.empty or table.loc[table["class"] != AVERAGE, "class"].nunique() > MOST_CLASSES:
         return ""
@@ -61,13 +61,13 @@ def _sections(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _metric(name: str, task: TaskInfo) -> tuple[str, str] | None:
-    """The split and the metric of a column; ``None`` for a loss."""
+    """Return the split and the metric of a column; ``None`` for a loss."""
     split, _, metric = name.partition("_")
     return (split, metric) if split in SPLITS and metric in task.metrics else None
 
 
 def _heading(name: str, task: TaskInfo) -> str:
-    """The heading of a column: ``train %``, ``train F1 %``, ``validation loss``."""
+    """Return a column's heading: ``train %``, ``train F1 %``, ``validation loss``."""
     if (found := _metric(name, task)) is None:
         return name.replace("_", " ")
     split, metric = found

@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: data, machines, versions and commands."""
+"""Provenance of a report: data, machines, versions and commands."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def provenance_lines(frame: SuiteFrame) -> list[str]:
-    """Data, machines, versions and commands of all records of a report.
+    """Return lines on data, machines, versions and commands of a report's records.
 
-    What differs among them stands side by side.
+    Values that differ among records are listed side by side.
     """
     records = list(frame.records.values())
     if not records:
@@ -43,13 +43,13 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
 
 
 def environments(records: Mapping[str, Record]) -> dict[str, int]:
-    """Trial → number of the environment (command, machine, versions) of its record."""
+    """Number the environments (command, machine, versions) of records, by trial."""
     numbers: dict[tuple[tuple[str, str], ...], int] = {}
     return {t: numbers.setdefault(tuple(describe(r)), len(numbers) + 1) for t, r in sorted(records.items())}
 
 
 def describe(record: Record) -> list[tuple[str, str]]:
-    """Command, machine and versions behind a record."""
+    """Return command, machine and versions of a record."""
     made = record.provenance
     units = {"cores": " cores", "memory_gb": " GB memory"}
     machine = [f"{value}{units.get(name, '')}" for name, value in made.machine.items()]

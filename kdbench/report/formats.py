@@ -1,6 +1,7 @@
 """The formats that a report can be written in, offered through the public hook.
 
-What renders them is imported when a report is written: to know their names takes no matplotlib.
+The renderers are imported when a report is written, so that listing the names does not import
+matplotlib.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def write_markdown(report: Report, folder: Path) -> list[Path]:
-    """Write ``leaderboard.md``, ``epochs.md``, and (of few classes) ``classes.md``."""
+    """Write ``leaderboard.md``, ``epochs.md``, and (for few classes) ``classes.md``."""
     from kdbench.report.details import classes_markdown, epochs_markdown
     from kdbench.report.leaderboard import leaderboard_markdown
 
@@ -39,9 +40,9 @@ def write_markdown(report: Report, folder: Path) -> list[Path]:
 def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write tables with exact numbers.
 
-    ``leaderboard.csv`` (a row a method), ``trials.csv`` (a row for each trial that the suite asks
-    for, grid points included), ``epochs.csv``, ``classes.csv``, and ``grids.csv`` where a method
-    has a grid.
+    The files are ``leaderboard.csv`` (a row for each method), ``trials.csv`` (a row for each trial that
+    the suite asks for, grid points included), ``epochs.csv``, ``classes.csv``, and ``grids.csv`` if a
+    method has a grid.
     """
     analysis = report.analysis
     tables = {
@@ -105,7 +106,7 @@ def write_png(report: Report, folder: Path) -> list[Path]:
 
 @hookimpl
 def kdbench_reporters() -> Mapping[str, Reporter]:
-    """The built-in formats."""
+    """Offer the built-in formats."""
     return {
         "md": write_markdown,
         "html": write_html,
@@ -118,12 +119,12 @@ def kdbench_reporters() -> Mapping[str, Reporter]:
 
 
 def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in --format: ") -> list[str]:
-    """Names of formats from a list with commas.
+    """Split a comma-separated list of formats.
 
     Args:
         text: the list.
         reporters: all formats.
-        where: what an error begins with.
+        where: start of the error message.
 
     Raises:
         KdbenchError: a name is unknown.
@@ -142,13 +143,13 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     """Write a report in several formats, and a compact copy of its records.
 
     Args:
-        analysis: what the report shows.
-        folder: where it goes; created.
+        analysis: tables of the report.
+        folder: where to write; created if missing.
         formats: names of reporters.
-        reporters: all of them.
+        reporters: all reporters.
 
     Returns:
-        The files.
+        The paths of the files written.
 
     Raises:
         KdbenchError: the folder cannot be written, or a reporter fails.
@@ -166,7 +167,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
             raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
         except KdbenchError:
             raise
-        except Exception as error:  # a plugin's, most likely; the records are safe
+        except Exception as error:  # most likely from a plugin; the records are safe
             raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
     try:
         save_archive(analysis.frame.archive, folder)

@@ -1,4 +1,4 @@
-"""``index.html``: tables and figures in one file, without network or server."""
+"""``index.html``: tables and figures in one file that needs no network or server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORDS = "records/records.json"
 
 
 def sections(words: Wording) -> dict[str, tuple[str, str]]:
-    """Sections of figures in the page's order: heading, and how to read them."""
+    """Return the page's sections of figures, in order: heading and explanation."""
     return {
         "tradeoff": (
             f"{words.metric_title} against cost",
@@ -61,7 +61,7 @@ def sections(words: Wording) -> dict[str, tuple[str, str]]:
 
 
 def page(report: Report) -> str:
-    """The whole page; the template escapes all that plugins and suites say."""
+    """Return the whole page; the template escapes all text from plugins and suites."""
     environment = Environment(
         autoescape=True, loader=FunctionLoader(_part), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,4 +1,4 @@
-"""The leaderboard as text: a table a pair, best first."""
+"""The leaderboard as text, with one table per pair."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from kdbench.suite.schema import ReportSpec
 
 
 def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None = None) -> Analysis:
-    """The analysis, to be shown as a command line says rather than as its suite does.
+    """Return the analysis with columns and order other than the suite's.
 
     Args:
-        analysis: of the records.
-        columns: names of columns, in order; none for the suite's.
+        analysis: analysis of the records.
+        columns: names of columns, in order; the suite's if empty.
         sort: name of the column that students are sorted by, the suite's by default; a leading
             ``-`` reverses the order.
 
@@ -50,13 +50,13 @@ def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None 
 
 
 def leaderboard_tables(analysis: Analysis) -> str:
-    """The tables in markdown, one a pair, and nothing else: for a README."""
+    """Return only the tables in markdown, one per pair, for a README."""
     tables = _tables(analysis, "github")
     return "\n\n".join(f"**{escape(name)}**\n\n{table}" if name else table for name, table in tables) + "\n"
 
 
 def leaderboard_markdown(analysis: Analysis) -> str:
-    """The whole page: tables, how to read them, grids, where the numbers come from."""
+    """Return the whole page: tables, legend, grids and provenance."""
     plan, table = analysis.plan, analysis.standings
     parts = [f"# {escape(plan.title or plan.suite)}"]
     if plan.description:
@@ -67,20 +67,20 @@ def leaderboard_markdown(analysis: Analysis) -> str:
 
 
 def leaderboard_html(analysis: Analysis) -> str:
-    """The tables as HTML for a notebook, one a pair; all text is escaped."""
+    """Return the tables as HTML for a notebook, one per pair, with all text escaped."""
     tables = _tables(analysis, "html")
     return "".join(f"<p><b>{html.escape(flat(name))}</b></p>{table}" if name else str(table) for name, table in tables)
 
 
 def leaderboard_text(analysis: Analysis) -> str:
-    """The tables for a terminal."""
+    """Return the tables for a terminal."""
     suite = flat(analysis.plan.suite)
     tables = _tables(analysis, "simple", terminal_columns(analysis.task))
     return "\n\n".join(f"{suite}: {flat(name)}\n{t}" if name else f"{suite}\n{t}" for name, t in tables)
 
 
 def leaderboard_latex(analysis: Analysis) -> str:
-    """The tables in LaTeX (``booktabs``), one a pair."""
+    """Return the tables in LaTeX (``booktabs``), one per pair."""
     tables = _tables(analysis, "latex_booktabs")
     return "\n\n".join(f"% {flat(name)}\n{table}" if name else table for name, table in tables) + "\n"
 
@@ -88,15 +88,15 @@ def leaderboard_latex(analysis: Analysis) -> str:
 def shown_columns(
     table: pd.DataFrame, task: TaskInfo, asked: Sequence[str] = (), usual: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Names of the columns that are shown.
+    """Return the names of the columns to show.
 
-    Those asked for, or of the usual ones those in which any row has something.
+    They are the requested ones, or those of the default columns that are not empty.
 
     Args:
         table: standings.
-        task: what is learnt.
-        asked: names of columns; none for the usual ones.
-        usual: names of the usual ones, if not those of a leaderboard.
+        task: the task that the networks learn.
+        asked: names of requested columns; empty for the default ones.
+        usual: names of the default columns, if not those of a leaderboard.
     """
     columns = columns_of(task)
     if asked:
@@ -107,14 +107,14 @@ def shown_columns(
 
 
 def lines_of(table: pd.DataFrame) -> list[Line]:
-    """Rows of standings as mappings."""
+    """Return the rows of standings as mappings."""
     return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)]
 
 
 def groups_of(table: pd.DataFrame, by: str, task: TaskInfo) -> list[tuple[str, pd.DataFrame]]:
-    """Names of pairs and their sorted rows.
+    """Return the names of pairs, and their sorted rows.
 
-    The name is empty if there is only one, and holds the data's fingerprint where data differ.
+    The name is empty if there is only one pair, and includes the data's fingerprint if data differ.
     """
     groups = list(sorted_lines(table, by, task).groupby(["pair", "fingerprint"], sort=False))
     several_data = len({fingerprint for (_, fingerprint), _ in groups}) > 1
@@ -131,7 +131,7 @@ def sorted_lines(table: pd.DataFrame, by: str, task: TaskInfo) -> pd.DataFrame:
     Teachers and other helpers stay on top; rows without a number come last.
 
     Raises:
-        KdbenchError: there is no such column.
+        KdbenchError: the column is unknown.
     """
     columns = columns_of(task)
     (name,) = check_columns([by.removeprefix("-")], "in the suite's report: ", known=columns)
@@ -173,7 +173,7 @@ def _table(group: pd.DataFrame, style: str, names: Sequence[str], task: TaskInfo
 
 
 def _best(lines: Sequence[Line]) -> int | None:
-    """The row that has the first place for itself; ``None`` when it is shared."""
+    """Return the index of the only row in first place; ``None`` if it is shared."""
     first = [i for i, line in enumerate(lines) if number(line["place"]) == 1]
     others = sum(line["role"] == "student" and line["finished"] > 0 for line in lines)
     return first[0] if len(first) == 1 and others > 1 else None

@@ -1,4 +1,4 @@
-"""How to read a leaderboard: a line for each column that is shown."""
+"""Legend of a leaderboard, with a line for each column shown."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ GENERAL = {
     "step": "Step time: time of a trial's own training steps over that of the student trained alone",
     "extra": "Extra parameters: trained by the method beside the student, and thrown away",
 }
-"""Lines that say the same of every task."""
+"""Lines that are the same for every task."""
 
 
 def legend(table: pd.DataFrame, columns: Sequence[str], task: TaskInfo) -> str:
-    """What the columns of standings mean, in markdown, a line each.
+    """Explain the columns of standings in markdown, one per line.
 
     Args:
         table: standings.
         columns: names of the columns shown.
-        task: what is learnt.
+        task: the task that the networks learn.
     """
     words = Wording(task)
     lines = {

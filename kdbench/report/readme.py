@@ -1,4 +1,4 @@
-"""A leaderboard in somebody's markdown file, between markers."""
+"""A leaderboard between markers in a user's markdown file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         path: the markdown file.
         suite: the suite that the markers name.
         table: the markdown between them.
-        check: change nothing.
+        check: whether only to check, without changing the file.
 
     Returns:
         Whether the file was (or with ``check``, would be) changed.
@@ -41,14 +41,14 @@ def update_readme(path: Path, suite: str, table: str, *, check: bool = False) ->
         return False
     if not check:
         try:
-            write_whole(path.resolve(), updated)  # not a link to it
+            write_whole(path.resolve(), updated)  # replaces the file, not a link to it
         except OSError as error:
             raise KdbenchError(f"cannot be written: {error.strerror or error}", Location(path)) from error
     return True
 
 
 def _between(content: bytes, path: Path, suite: str) -> tuple[int, int]:
-    """Offsets of the first and the last byte between the markers."""
+    """Return the offsets at which the bytes between the markers start and end."""
 
     def wrong(message: str, marker: re.Match[bytes] | None = None) -> KdbenchError:
         line = None if marker is None else content.count(b"\n", 0, marker.start()) + 1

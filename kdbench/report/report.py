@@ -1,4 +1,4 @@
-"""What a report format is given."""
+"""The report that is passed to each format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """One report: its tables and figures are made once for all formats.
+    """One report, whose tables and figures are made once for all formats.
 
     Args:
         analysis: all tables.
@@ -29,7 +29,7 @@ class Report:
 
     @property
     def plan(self) -> Plan:
-        """The suite's plan; ``plan.task`` names its metrics and which way is up."""
+        """The suite's plan; ``plan.task`` has its metrics and their directions."""
         return self.analysis.plan
 
     @property
@@ -49,7 +49,7 @@ class Report:
 
     @cached_property
     def charts(self) -> list[Chart]:
-        """All figures, as matplotlib's, each with a title and a sentence on it."""
+        """All matplotlib figures, each with a title and a sentence that describes it."""
         from kdbench.report.figures.charts import charts
 
         return charts(self.analysis)

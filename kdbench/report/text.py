@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; exact numbers are in the CSV files."""
+"""Formatting of numbers and names; exact numbers are in the CSV files."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import math
 import re
 
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
-"""What markdown may interpret; not underscores inside words such as ``tf_kd``."""
+"""Characters special in markdown; not underscores inside words such as ``tf_kd``."""
 
 
 def escape(text: str) -> str:
-    """Untrusted text on one line, made harmless in markdown and its tables."""
+    """Return untrusted text on one line, escaped for markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
 
 
 def flat(text: str) -> str:
-    """Text on one line, without control characters."""
+    """Return text on one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def slug(*parts: str) -> str:
-    """Parts of a file's name: lower-case ASCII letters, digits and hyphens."""
+    """Join parts of a file's name: lower-case ASCII letters, digits and hyphens."""
     return "-".join(found for part in parts if (found := re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-"))) or "figure"
 
 
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks it contains."""
+    """Return text as a code span, even if it contains backticks."""
     line = flat(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
@@ -33,24 +33,24 @@ def code(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as percent with two decimals."""
+    """Format a share in [0, 1] in percent, with two decimals."""
     return "–" if math.isnan(share) else f"{100 * share:.2f}"
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Format a difference of shares in percentage points, with its sign."""
     text = f"{100 * difference:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
 
 
 def signed(difference: float) -> str:
-    """A difference with three digits and its sign."""
+    """Format a difference with three digits and its sign."""
     text = f"{difference:+.0f}" if abs(difference) >= 1000 else f"{difference:+#.3g}".rstrip(".")
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def quantity(value: float) -> str:
-    """A count with three digits and its SI prefix: ``107 k``, ``4.66 M``."""
+    """Format a count with three digits and an SI prefix: ``107 k``, ``4.66 M``."""
     if math.isnan(value):
         return "–"
     rounded = float(f"{value:.3g}")
@@ -61,17 +61,17 @@ def quantity(value: float) -> str:
 
 
 def size(megabytes: float) -> str:
-    """A size in MB (10^6 bytes) with three digits."""
+    """Format a size in MB (10^6 bytes), with three digits."""
     return "–" if math.isnan(megabytes) else f"{float(f'{megabytes:.3g}'):g}"
 
 
 def times(ratio: float) -> str:
-    """A ratio: ``43.7×``."""
+    """Format a ratio: ``43.7×``."""
     return "–" if math.isnan(ratio) else f"{ratio:.1f}×" if ratio < 99.95 else f"{ratio:.0f}×"
 
 
 def duration(seconds: float) -> str:
-    """A time in a readable unit: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
+    """Format seconds in a readable unit: ``0.42 s``, ``85 s``, ``14 min``, ``3.2 h``."""
     if math.isnan(seconds):
         return "–"
     if seconds < 9.95:
@@ -82,10 +82,10 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Milliseconds with three digits."""
+    """Format milliseconds with three digits."""
     return "–" if math.isnan(value) else f"{float(f'{value:.3g}'):g}"
 
 
 def decimals(value: float) -> str:
-    """A number of the order of one, with four decimals."""
+    """Format a number of the order of one, with four decimals."""
     return "–" if math.isnan(value) else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""How a report speaks of a task: its metric and its units, words and numbers."""
+"""Words and number formats of a task's metric and units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wording:
     """Words and numbers of a task.
 
     Args:
-        task: what is learnt.
+        task: the task that the networks learn.
     """
 
     task: TaskInfo
@@ -36,72 +36,72 @@ class Wording:
 
     @property
     def unit(self) -> str:
-        """What one prediction is about: ``image``."""
+        """Name of the thing that is classified: ``image``."""
         return self.task.unit
 
     @property
     def units(self) -> str:
-        """What predictions are about: ``images``."""
+        """Its plural: ``images``."""
         return units(self.task)
 
     @property
     def share_right(self) -> str:
-        """The share of predictions that are right, by the task's name for it if any."""
+        """Name of the share of right predictions: the task's name for it, if any."""
         info = self.task.metrics.get(ACCURACY)
         return "share that is right" if info is None else info.label
 
     @property
     def percent_sign(self) -> str:
-        """What follows a number and the word in a heading: `` %``, or nothing."""
+        """Suffix of numbers and headings: `` %``, or nothing."""
         return " %" if is_percent(self.task) else ""
 
     @property
     def axis_unit(self) -> str:
-        """What follows the name of an axis: ``, %``, or nothing."""
+        """Suffix of an axis's name: ``, %``, or nothing."""
         return ", %" if is_percent(self.task) else ""
 
     @property
     def difference_unit(self) -> str:
-        """What follows the name of a difference: ``, percentage points``, or nothing."""
+        """Suffix of a difference's name: ``, percentage points``, or nothing."""
         return ", percentage points" if is_percent(self.task) else ""
 
     @property
     def points(self) -> str:
-        """What follows a difference in a sentence: `` points``, or nothing."""
+        """Suffix of a difference in a sentence: `` points``, or nothing."""
         return " points" if is_percent(self.task) else ""
 
     @property
     def scale(self) -> int:
-        """What figures multiply the metric by."""
+        """Factor that figures multiply the metric by."""
         return 100 if is_percent(self.task) else 1
 
     def value(self, value: float) -> str:
-        """The primary metric as a number."""
+        """Format a value of the primary metric."""
         return metric_text(value, percentage=is_percent(self.task))
 
     def difference(self, value: float) -> str:
-        """A difference of the primary metric, with its sign."""
+        """Format a difference of the primary metric, with its sign."""
         return points(value) if is_percent(self.task) else signed(value)
 
     def plain(self, value: float) -> str:
-        """A length on the metric's scale: a deviation, or half of an interval."""
+        """Format a length on the metric's scale: a deviation, or half of an interval."""
         if is_percent(self.task):
             return percent(value)
         return "–" if math.isnan(value) else f"{value:#.3g}".rstrip(".")
 
     def reason(self, reason: Reason) -> str:
-        """Why a network is looked at closely."""
+        """Return the reason why a network is shown in detail."""
         return {"teacher": "teacher", "alone": "student alone", "best": f"best by validation {self.metric}"}[reason]
 
 
 def metric_text(value: float, *, percentage: bool) -> str:
-    """A metric as a number: a percentage with two decimals, or four digits."""
+    """Format a metric: a percentage with two decimals, or a number with four digits."""
     if percentage:
         return percent(value)
     return "–" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".")
 
 
 def metrics_in_percent(task: TaskInfo) -> str:
-    """Which metrics are shown in percent: ``accuracies in percent``; "" for none."""
+    """Name the metrics shown in percent: ``accuracies in percent``; "" for none."""
     found = [plural(info.label) for info in task.metrics.values() if info.percent]
     return f"{' and '.join(found)} in percent" if found else ""

@@ -1,9 +1,9 @@
 """The compact copy of a suite's records in a report folder.
 
-Any machine can render the report again from it. ``<report>/records/``: ``plan.json``,
-``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row an
-epoch of a trial) and ``predictions.npz`` (classes and confidences, and the targets). No weights, no
-paths of the machine.
+Any machine can render the report again from it. ``<report>/records/`` holds ``plan.json``,
+``records.json``, ``profiles.json``, ``latencies.json``, ``scores.json``, ``history.csv`` (a row for each
+epoch of each trial) and ``predictions.npz`` (classes, confidences and targets), but neither weights nor paths
+of the machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Archive:
-    """All that is kept of a suite.
+    """The plan and results of a suite that a report folder keeps.
 
     Args:
         plan: the suite's plan.
@@ -60,7 +60,7 @@ def save_archive(archive: Archive, report: Path) -> list[Path]:
     """Write the copy under ``report``; the same archive always gives the same bytes.
 
     Returns:
-        The files.
+        The files that were written.
     """
     folder = report / FOLDER
     evidence = archive.evidence
@@ -123,7 +123,7 @@ def _read_all(kind: Kind, model: type[M], path: Path) -> tuple[M, ...]:
 
 
 def _portable(record: Record) -> Record:
-    """Leave out paths: those in a traceback, and that of a weights file."""
+    """Remove paths: those in a traceback, and the folder of a weights file."""
     failure = record.failure and record.failure.model_copy(update={"traceback": ""})
     return record.model_copy(update={"failure": failure, "trial": _portable_trial(record.trial)})
 
@@ -175,7 +175,7 @@ def _read_evidence(folder: Path, renamed: Renamed) -> Evidence:
         for name in arrays.files:
             part, _, key = name.partition("/")
             parts[part][renamed.get(key, key)] = arrays[name]
-    table = pd.read_csv(folder / "history.csv", engine="python", dtype={"trial": str})  # which reads every float exactly
+    table = pd.read_csv(folder / "history.csv", engine="python", dtype={"trial": str})  # it reads every float exactly
     table = table.rename(columns=RENAMED_COLUMNS)
     histories = {
         renamed.get(str(trial), str(trial)): part.drop(columns="trial").dropna(axis="columns", how="all").reset_index(drop=True)

@@ -1,6 +1,6 @@
 """The files beside a record.
 
-They are the trial, the history, predictions, weights, and the source of a method that has no package.
+They are the trial, history, predictions, weights, and the source of a method that is not in a package.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def write_companions(
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """A row an epoch; empty for a trial that was not trained.
+    """Return one row per epoch; empty for a trial that was not trained.
 
     Raises:
         StoreError: it cannot be read.
     """
     path = folder / "history.csv"
     try:
-        # The python engine reads every float exactly; the default of older releases is off by a last bit now
-        # and then.
+        # The Python engine reads every float exactly; the default engine of older releases is sometimes off
+        # by the last bit.
         return pd.read_csv(path, engine="python").rename(columns=RENAMED_COLUMNS) if path.exists() else pd.DataFrame()
     except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
         raise StoreError(f"the history of trial {folder.name} in {folder.parents[1]} cannot be read: {error}") from error
 
 
 def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Arrays of the test set.
+    """Return the arrays of the test set.
 
     Raises:
         StoreError: they cannot be read.
@@ -81,7 +81,7 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
 
 
 def read_student(folder: Path) -> dict[str, Tensor]:
-    """State of the deployed network, contiguous, on the CPU.
+    """Return the state of the deployed network, contiguous, on the CPU.
 
     Raises:
         StoreError: it cannot be read.

@@ -1,6 +1,6 @@
 """Evidence behind a suite's metrics: predictions, curves, scores of logits.
 
-It is kept small enough for a report folder: of a unit's probabilities, the highest and its class.
+To stay small enough for a report folder, it holds only the highest probability of each unit and its class.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 CONFIDENCE_LEVELS = 255
-"""A confidence is kept as a whole number of 1/255."""
+"""Confidences are stored as multiples of 1/255."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Predictions and curves by trial id. What a trial did not leave is absent.
+    """Predictions and curves by trial id; those that a trial does not have are absent.
 
     Args:
         targets: fingerprint of the data → classes of the N units of the test set, int.
         classes: trial → predicted classes, N, int.
         confidences: trial → probability of the predicted class in units of 1/255, N, uint8.
-        histories: trial → a row an epoch.
+        histories: trial → one row per epoch.
         scores: trial → scores that need logits, by name (see :mod:`kdbench.measure.accuracy`).
     """
 
@@ -34,23 +34,23 @@ class Evidence:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def correct(self, trial: str, fingerprint: str) -> np.ndarray | None:
-        """Which units of the test set a trial got right, N, bool; ``None`` if unknown."""
+        """Return which test units a trial got right, N, bool; ``None`` if unknown."""
         if trial not in self.classes or fingerprint not in self.targets:
             return None
         return np.asarray(self.classes[trial] == self.targets[fingerprint])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits N×C, float64."""
+    """Compute the probabilities of logits N×C, in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     exponents = np.exp(shifted)
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
 def condense(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted classes and confidences (uint8) of logits N×C.
+    """Compute the predicted classes and confidences (uint8) of logits N×C.
 
-    Classes are uint8, or uint16 where there are more than 256.
+    Classes are uint8, or uint16 if there are more than 256.
     """
     kind = np.uint8 if logits.shape[1] <= 256 else np.uint16
     confidences = np.rint(CONFIDENCE_LEVELS * softmax(logits).max(axis=1)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and disk errors explained in one sentence."""
+"""Atomic writing of files and folders, and disk errors explained in one sentence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def disk_errors(root: Path, doing: str = "written") -> Iterator[None]:
-    """Turn an error of the disk into a :class:`StoreError` of one sentence.
+    """Turn disk errors into a :class:`StoreError` of one sentence.
 
     Args:
         root: the runs folder, which the sentence names.
-        doing: what failed: ``written`` or ``read``.
+        doing: what cannot be done with the folder: ``written`` or ``read``.
     """
     try:
         yield
@@ -38,7 +38,7 @@ def disk_errors(root: Path, doing: str = "written") -> Iterator[None]:
 
 
 def temporary(path: Path) -> Path:
-    """The name under which a file or folder is written before it gets its own."""
+    """Return the temporary name under which a file or folder is first written."""
     return path.with_name(f"{path.name}.tmp-{os.getpid()}")
 
 
@@ -60,9 +60,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Replace a folder, which need not exist, by another.
+    """Replace a folder by another; the old one need not exist.
 
-    :func:`tidy` repairs the result of a kill in between.
+    If the process is killed halfway, :func:`tidy` restores the old folder.
     """
     if not target.exists():
         os.replace(new, target)
@@ -80,12 +80,14 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def tidy(folder: Path, *, own: bool = True) -> None:
-    """Clear away what dead processes left half-written; a folder that was about to be replaced gets its name back.
+    """Remove temporary files and folders left behind by dead processes.
+
+    A folder that was moved aside but not replaced is restored.
 
     Args:
-        folder: whose files are meant.
-        own: whether this process writes nothing there now: what bears its number is a dead one's of the same
-            number.
+        folder: the folder to tidy.
+        own: whether temporary files with this process's id may be removed too. True if this process is not
+            writing there now: then they come from a dead process that had the same id.
     """
     for left in sorted(folder.glob("*.tmp-*")):
         name, _, owner = left.name.rpartition(".tmp-")
@@ -99,7 +101,7 @@ def tidy(folder: Path, *, own: bool = True) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -107,20 +109,20 @@ def remove(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Ask the system to put a file's content, or a folder's names, on the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows has no such thing for folders
+    """Flush a file's content, or a folder's entries, to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot flush folders
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system does not support it
             raise
     finally:
         os.close(descriptor)
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

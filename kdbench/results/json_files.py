@@ -29,7 +29,7 @@ class JsonFiles:
 
     Args:
         root: the folder.
-        warn: called with a sentence for each thing that was found damaged and quarantined.
+        warn: called with a sentence about each damaged file or folder that is quarantined.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
@@ -38,11 +38,11 @@ class JsonFiles:
 
     @cached_property
     def renamed(self) -> Renamed:
-        """Ids of version 1 that depended on a label → the ids that these trials have now."""
+        """Ids of version 1 that depended on a label → present ids of these trials."""
         return find_renamed(self.root)
 
     def read_json(self, kind: Kind, path: Path) -> dict[str, Any]:
-        """The content of a JSON file in the present version.
+        """Return the content of a JSON file in the present version.
 
         Raises:
             NewerFormat: a newer version of kdbench wrote it.
@@ -65,7 +65,7 @@ class JsonFiles:
                 upgrade(kind, json.loads(path.read_bytes()), path)
 
     def save_json(self, path: Path, kind: Kind, value: BaseModel) -> None:
-        """Write a file, unless a newer version of kdbench wrote the one that is there.
+        """Write a file, unless a newer version of kdbench wrote the existing one.
 
         Raises:
             StoreError: it cannot be written, or a newer version of kdbench wrote it.
@@ -75,7 +75,7 @@ class JsonFiles:
             write_whole(path, value.model_dump_json(indent=2).encode())
 
     def load_json(self, path: Path, kind: Kind, model: type[M], what: str) -> M | None:
-        """Read a file, or ``None`` if it does not exist; a damaged file is quarantined.
+        """Read a file; ``None`` if it is missing, or damaged and now quarantined.
 
         Raises:
             StoreError: it cannot be read, or a newer version of kdbench wrote it.
@@ -97,7 +97,7 @@ class JsonFiles:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
-        except OSError as error:  # a report may be made of a folder that is read-only
+        except OSError as error:  # reports can be made from read-only folders
             self.warn(f"{what} is damaged ({reason}) and ignored; it cannot be quarantined: {error.strerror or error}")
         else:
             self.warn(f"{what} is damaged ({reason}); quarantined as {target}")

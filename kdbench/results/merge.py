@@ -18,7 +18,7 @@ from kdbench.results.renaming import copy_record
 from kdbench.results.store import Store
 
 OUTCOME = ("predictions.npz", "student.safetensors")
-"""The files that are identical whenever a trial had the same outcome."""
+"""Files that are identical if a trial had the same outcome."""
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Merged:
     """The outcome of a merge.
 
     Args:
-        copied: records that were copied.
-        known: records that were there already.
-        suites: names of the suites that the folder holds now.
-        conflicts: a sentence for each record or profile that differs from the one that was there, which
-            stays.
+        copied: number of records that were copied.
+        known: number of records that were already there.
+        suites: names of the suites that the folder now holds.
+        conflicts: a sentence for each record, profile or suite that differs from the one already there,
+            which is kept.
     """
 
     copied: int = 0
@@ -40,11 +40,12 @@ class Merged:
 
 
 def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
-    """Copy what other runs folders hold into one: records with their companions, profiles, latencies and plans.
+    """Copy the contents of other runs folders into one.
 
-    A record conflicts with one of the same trial that has other weights or predictions (times always differ);
-    a finished record replaces a failed one. Plans of one suite are joined: their trials, rows and cohorts;
-    rows conflict where the same pair, method, grid point and seed mean another trial (other epochs, for
+    Records with their companions, profiles, latencies and plans are copied. A record conflicts with one of
+    the same trial that has different weights or predictions (times always differ); a finished record replaces
+    a failed one. The trials, rows and cohorts of plans of the same suite are joined; rows conflict if the
+    same pair, method, grid point and seed mean a different trial (with a different number of epochs, for
     example).
 
     Raises:
@@ -81,12 +82,12 @@ def _take(source: Store, into: Store, trial: str, record: Record, merged: Merged
     else:
         merged.conflicts.append(
             f"trial {trial} ({record.trial.method} on {record.trial.model.model}, seed {record.trial.seed}): {', '.join(differs)} "
-            f"of {source.root} differ from what {into.root} holds, which stays"
+            f"of {source.root} differ from what {into.root} holds, which is kept"
         )
 
 
 def _take_files(source: Store, into: Store, merged: Merged) -> None:
-    """Profiles and latencies: files named after what they hold."""
+    """Copy profiles and latencies, whose file names identify their content."""
     for part in ("profiles", "latency"):
         for path in sorted((source.root / part).glob("*.json")):
             target = into.root / part / path.name
@@ -98,12 +99,12 @@ def _take_files(source: Store, into: Store, merged: Merged) -> None:
                     os.replace(unfinished, target)
                 elif part == "profiles" and _architecture(target) != _architecture(path):
                     merged.conflicts.append(
-                        f"profile {path.stem} of {source.root} differs from what {into.root} holds, which stays"
+                        f"profile {path.stem} of {source.root} differs from what {into.root} holds, which is kept"
                     )
 
 
 def _architecture(path: Path) -> dict[str, object]:
-    """A profile without what depends on how it was measured."""
+    """Return a profile without the values that depend on how it was measured."""
     known = upgrade("profile", json.loads(path.read_bytes()), path)
     return {k: v for k, v in known.items() if not k.startswith("activation")}
 

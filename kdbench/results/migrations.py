@@ -1,11 +1,11 @@
-"""Files of older versions, brought up to date as they are read; files of newer versions, refused in one sentence.
+"""Migration of older files to the present format; newer files are refused.
 
-Every JSON file that kdbench writes carries a ``version`` by kind; plans, profiles and ``trial.json`` of
-version 1 carry none. To change a format, raise the version in its model and append a function
-``version n → version n + 1`` to ``MIGRATIONS``. It gets plain data and needs to know nothing but these two
-versions. A key that is added with a default needs no new version.
+Every JSON file that kdbench writes has a ``version``, counted separately for each kind of file; plans,
+profiles and ``trial.json`` of version 1 have none. To change a format, raise the version in its model and
+append a function ``version n → version n + 1`` to ``MIGRATIONS``. It gets plain data and needs to know only
+these two versions. A key that is added with a default does not need a new version.
 
-The parts of a report's copy of its records that carry no version (scores, histories, predictions) have that
+In a report's copy of its records, the parts that have no version (scores, histories, predictions) have that
 of its ``plan.json``.
 """
 
@@ -21,7 +21,7 @@ from kdbench.seeding import digest
 Kind = Literal["record", "trial", "plan", "profile", "latency", "checkpoint"]
 Json = dict[str, Any]
 Renamed = Mapping[str, str]
-"""Ids of trials as version 1 made them → as they are now, where the two differ."""
+"""Ids of trials in version 1 → their present ids, where the two differ."""
 NOTHING_RENAMED: Renamed = {}
 
 
@@ -39,14 +39,14 @@ def upgrade(kind: Kind, data: Any, source: Path | str, renamed: Renamed = NOTHIN
         kind: what the file holds.
         data: its content.
         source: the file, for the error message.
-        renamed: see :func:`renamed_trials`; a plan needs none, because it holds all of its trials.
+        renamed: see :func:`renamed_trials`; not needed for a plan, which holds all of its trials.
 
     Returns:
-        The content in the present version; ``data`` itself is not changed.
+        The content in the present version; ``data`` itself does not change.
 
     Raises:
         NewerFormat: a newer version of kdbench wrote it.
-        ValueError: it is not what it should be.
+        ValueError: the content is not valid for its kind and version.
     """
     steps = MIGRATIONS[kind]
     found = version_of(kind, data)
@@ -64,7 +64,7 @@ def upgrade(kind: Kind, data: Any, source: Path | str, renamed: Renamed = NOTHIN
 
 
 def version_of(kind: Kind, data: Any) -> int:
-    """The version of a file's content.
+    """Return the version of a file's content.
 
     Raises:
         ValueError: it is not a mapping, or its version is not a positive integer.
@@ -76,7 +76,9 @@ def version_of(kind: Kind, data: Any) -> int:
 
 
 def renamed_trials(trials: Mapping[str, Json]) -> dict[str, str]:
-    """Ids of version 1 that depended on a label → the ids that these trials have now, those of their students included.
+    """Map ids of version 1 that depended on a label to the present ones.
+
+    Students of such trials are included, because their ids depend on those of their teachers.
 
     Args:
         trials: trials of version 1 by id; a trial whose id does not follow from its content is left out.
@@ -98,7 +100,7 @@ def renamed_trials(trials: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _id_of_version_1(trial: Json) -> str | None:
-    """The digest of all keys of a trial of version 1."""
+    """Return the digest of all keys of a version 1 trial; ``None`` if it is not valid."""
     try:
         weights = {} if trial["weights_digest"] is None else {"weights": "file"}
         return digest({**trial, "model": {**trial["model"], **weights}})
@@ -107,7 +109,7 @@ def _id_of_version_1(trial: Json) -> str | None:
 
 
 def _record_1(data: Json, renamed: Renamed) -> Json:
-    """Teachers' ids without labels; metrics by split; units that are not images."""
+    """Rename teachers, group metrics by split, and count samples instead of images."""
     builtin = {f"{split}_{name}": (split, name) for split in ("train", "validation", "test") for name in ("accuracy", "loss")}
     metrics: dict[str, dict[str, Any]] = {}
     for name, value in data["metrics"].items():
@@ -126,7 +128,7 @@ def _trial_1(data: Json, renamed: Renamed) -> Json:
 
 
 def _plan_1(data: Json, _: Renamed) -> Json:
-    """Ids without labels."""
+    """Replace ids that depended on a label."""
     renamed = renamed_trials(data["trials"])
 
     def ids(old: list[str]) -> list[str]:
@@ -143,7 +145,7 @@ def _plan_1(data: Json, _: Renamed) -> Json:
 
 
 def _profile_1(data: Json, _: Renamed) -> Json:
-    """Inputs of any task instead of images' shapes."""
+    """Replace the shape of images by the inputs of any task."""
     return {**{k: v for k, v in data.items() if k != "input_shape"}, "inputs": data["input_shape"]}
 
 
@@ -159,12 +161,12 @@ def _checkpoint_1(data: Json, renamed: Renamed) -> Json:
 
 
 def _per_sample(data: Json) -> Json:
-    """``images_per_second`` under the name that it has had since version 2."""
+    """Give ``images_per_second`` the name that it has had since version 2."""
     return {RENAMED_COLUMNS.get(k, k): v for k, v in data.items()}
 
 
 RENAMED_COLUMNS = {"images_per_second": "samples_per_second"}
-"""Columns of ``history.csv`` by their older names; the file has no version."""
+"""Old name → present name of columns of ``history.csv``, which has no version."""
 
 MIGRATIONS: Mapping[Kind, tuple[Callable[[Json, Renamed], Json], ...]] = {
     "record": (_record_1,),

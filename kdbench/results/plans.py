@@ -1,6 +1,6 @@
 """Merging of plans of one suite.
 
-They come from several runs folders, or from a narrower run and the runs before it.
+The plans come from several runs folders, or from a narrower run and the runs before it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Row = tuple[str, ...]
 
 
 def row_of(plan: Plan, entry: Entry) -> Row:
-    """What makes a row of the report: pair, role, label, grid point, seed and data."""
+    """Return what identifies a row: pair, role, label, grid point, seed and data."""
     point = json.dumps(entry.grid_point, sort_keys=True)
     return entry.pair, entry.role, entry.label, point, str(entry.seed), plan.trials[entry.trial].data.fingerprint
 
 
 def joined(first: Plan, second: Plan) -> Plan:
-    """All trials, rows and cohorts of two plans, those of the first in front."""
+    """Join the trials, rows and cohorts of two plans; those of the first come first."""
     trials = {**first.trials, **{i: t for i, t in second.trials.items() if i not in first.trials}}
     entries = {e.model_dump_json(): e for e in (*first.entries, *second.entries)}
     cohorts = {c.trials: c for c in (*first.cohorts, *second.cohorts)}
@@ -30,22 +30,22 @@ def joined(first: Plan, second: Plan) -> Plan:
 
 
 def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_record: Callable[[str], bool]) -> Plan:
-    """A plan and the rows of earlier runs of its suite that it leaves out, so that a narrower run hides nothing.
+    """Add to a plan the rows of earlier runs of its suite that it leaves out.
 
-    A stored row is kept where it still belongs beside the new ones and has a record: the suite's file still
-    has its method entry, its trial differs from the new ones of the pair by no more than the method and the
-    seed (of the same entry: by the seed alone), and the new plan replaces neither the row nor any of its
-    teachers by another trial.
+    So a narrower run hides nothing. A stored row is kept if it has a record and still belongs beside the new
+    rows: the suite's file still has its method entry, its trial differs from the new ones of the pair only in
+    the method and the seed (from those of the same entry, only in the seed), and the new plan replaces
+    neither the row nor any of its teachers by another trial.
 
     Args:
-        new: what is run now.
-        stored: what the report has shown so far.
-        names: names of all method entries that the suite's file has, whether they are run now or not.
+        new: the plan that is run now.
+        stored: the plan that the report has shown so far.
+        names: names of all method entries in the suite's file, whether they are run now or not.
         has_record: whether a trial has a record.
 
     Returns:
-        ``new`` itself where there is nothing to keep; otherwise both, rows in the order of ``stored``, and
-        then the new ones.
+        ``new`` itself if there is nothing to keep; otherwise both, with rows in the order of ``stored``,
+        followed by those that only ``new`` has.
     """
     now = {row_of(new, e): e for e in new.entries}
     before = {row_of(stored, e): e for e in stored.entries}
@@ -76,7 +76,7 @@ def with_earlier_rows(new: Plan, stored: Plan, names: Collection[str], has_recor
 
 
 def _belonging(new: Plan, names: Collection[str]) -> Callable[[Entry, Trial], bool]:
-    """Whether a stored row of a student may stand beside the rows of a plan."""
+    """Return a function that says whether a student's stored row belongs in a plan."""
     students = [(e, new.trials[e.trial]) for e in new.entries if e.role == "student"]
     entries = {(e.pair, e.label) for e, _ in students}
     points = {(e.pair, e.label, _setting(t), _hyperparameters(t)) for e, t in students}
@@ -91,7 +91,7 @@ def _belonging(new: Plan, names: Collection[str]) -> Callable[[Entry, Trial], bo
 
 
 def with_teachers(plan: Plan, trials: Iterable[str]) -> set[str]:
-    """Ids of trials and of all whom they were taught by, directly or not."""
+    """Return the ids of trials and of all their direct and indirect teachers."""
     found: set[str] = set()
     waiting = list(trials)
     while waiting:
@@ -103,7 +103,7 @@ def with_teachers(plan: Plan, trials: Iterable[str]) -> set[str]:
 
 
 def _setting(trial: Trial) -> str:
-    """What all students of a pair have in common: the data, the student, the recipe."""
+    """Return what a pair's students have in common: data, student and recipe."""
     return canonical_json([canonical(trial.data), student_identity(trial), trial.weights_digest, canonical(trial.recipe)])
 
 

@@ -1,4 +1,4 @@
-"""What one finished trial left, and what one architecture costs."""
+"""Records of trials, profiles of architectures, and latency reports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SplitName = Literal["train", "validation", "test"]
 
 
 class Failure(Frozen):
-    """Why a trial ended early.
+    """The reason why a trial ended early.
 
     Args:
         kind: class of the exception, or ``TeacherFailed``.
-        message: its text, one line.
-        traceback: for whoever fixes it.
-        epoch: the epoch it happened in, from 0; -1 before the first.
+        message: its text, on one line.
+        traceback: the traceback, for debugging.
+        epoch: the epoch in which it happened, from 0; -1 before the first.
     """
 
     kind: str
@@ -29,20 +29,21 @@ class Failure(Frozen):
 
 
 class Provenance(Frozen):
-    """Where a number comes from.
+    """The origin of a number.
 
     Args:
-        suite: name of the suite that asked first.
+        suite: name of the suite that first requested the trial.
         command: the command line.
         kdbench: version of kdbench.
-        commit: git commit of kdbench's checkout, with ``+dirty`` where it was changed; empty for an installed package.
+        commit: git commit of kdbench's checkout, with ``+dirty`` if it has changes; empty for an installed
+            package.
         method_digest: digest of the method's source.
-        libraries: versions of Python and of the libraries that decide numbers.
+        libraries: versions of Python and of the libraries that affect the numbers.
         machine: processor, cores, memory, operating system.
         device: ``cpu``, or the GPU's name.
         threads: intra-op threads of torch.
-        started: ISO 8601, UTC.
-        finished: ISO 8601, UTC.
+        started: start, ISO 8601, UTC.
+        finished: end, ISO 8601, UTC.
     """
 
     suite: str
@@ -59,20 +60,20 @@ class Provenance(Frozen):
 
 
 class Costs(Frozen):
-    """What training a trial took.
+    """The time and memory that a trial took.
 
     Args:
-        train_seconds: the trial's own forward, backward and optimiser steps.
-        shared_seconds: batch stream and teacher passes, shared by the whole cohort and counted in full here.
+        train_seconds: the trial's own forward, backward and optimizer steps.
+        shared_seconds: batch stream and teacher passes, which the whole cohort shares, counted in full.
         evaluate_seconds: validation and test passes.
         wall_seconds: train + its share (1/members) of shared + evaluate.
-        samples_per_second: training samples a second over ``wall_seconds``.
-        cohort_members: how many members shared the stream and the teachers (at the end of training).
-        peak_memory_mb: MB (10^6 bytes): on CUDA the highest allocation during the trial's own steps; on the CPU the process's
-            highest resident set.
+        samples_per_second: training samples per second of ``wall_seconds``.
+        cohort_members: number of members that shared the stream and the teachers (at the end of training).
+        peak_memory_mb: MB (10^6 bytes): on CUDA the highest allocation during the trial's own steps; on the
+            CPU the process's highest resident set.
         peak_memory_scope: ``device`` or ``process``.
-        method_parameters: trainable parameters that the method adds in training.
-        sessions: how often the trial was started or continued.
+        method_parameters: number of trainable parameters that the method adds during training.
+        sessions: number of times the trial was started or resumed.
     """
 
     train_seconds: float = 0.0
@@ -88,21 +89,25 @@ class Costs(Frozen):
 
 
 class Record(Frozen):
-    """What one trial left: ``record.json``. Its companions are listed in ``files``.
+    """The result of one trial: ``record.json``.
+
+    Its companions are listed in ``files``.
 
     Args:
-        version: of this format.
+        version: version of this format.
         trial: the trial.
         status: ``finished`` or ``failed``.
-        failure: why, when it failed.
-        metrics: final metrics by split and name, such as ``metrics["test"]["accuracy"]``; plugins' metrics are of the test split.
+        failure: why it failed, if it did.
+        metrics: final metrics by split and name, such as ``metrics["test"]["accuracy"]``; plugins' metrics
+            are of the test split.
         profile: id of the profile of the deployed network.
-        costs: what training it took.
-        data: name, fingerprint, classes, statistics and sizes of the data; ``inputs`` is what the network takes, as its task describes
-            it (records of older versions leave it to the profile).
+        costs: time and memory that it took.
+        data: name, fingerprint, classes, statistics and sizes of the data; ``inputs`` is what the network
+            takes, as its task describes it (records of older versions have it only in the profile).
         provenance: where the numbers come from.
-        files: companion file → SHA-256: ``trial.json``, ``history.csv``, ``predictions.npz``, ``student.safetensors`` and
-            ``method.py`` (the source of a method that is not installed as a package), as far as there are.
+        files: companion file → SHA-256, for those of the following that exist: ``trial.json``,
+            ``history.csv``, ``predictions.npz``, ``student.safetensors`` and ``method.py`` (the source of a
+            method that is not installed as a package).
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")  # a plugin's metric may be NaN, and JSON has no such number
@@ -120,23 +125,23 @@ class Record(Frozen):
 
 
 class Profile(Frozen):
-    """What one architecture costs, whoever trained it.
+    """The cost of one architecture, however it was trained.
 
     Args:
-        version: of this format.
-        id: digest of model, classes, input shape (and of the method, where it changes the student).
+        version: version of this format.
+        id: digest of model, classes, input shape (and of the method, if it changes the student).
         model: name of the model, for people.
         inputs: what the network takes, as its task describes it: ``[channels, height, width]`` for images.
         num_classes: C.
         parameters: number of parameters.
-        trainable_parameters: those that are trained.
+        trainable_parameters: number of parameters that are trained.
         buffers: number of values in buffers (running statistics).
         macs: multiply-accumulates of one forward pass, per sample, by fvcore.
         uncounted: operator → calls that fvcore did not count.
         size_mb: size of the safetensors file in MB (10^6 bytes).
-        activation_mb: MB (10^6 bytes) of activations that autograd keeps for a backward pass, of ``activation_batch`` samples;
-            ``None`` in profiles that older versions made.
-        activation_batch: samples in the pass that ``activation_mb`` is measured in.
+        activation_mb: MB (10^6 bytes) of activations that autograd keeps for a backward pass, for
+            ``activation_batch`` samples; ``None`` in profiles that older versions made.
+        activation_batch: number of samples in the pass for which ``activation_mb`` is measured.
     """
 
     version: Literal[2] = 2
@@ -155,7 +160,10 @@ class Profile(Frozen):
 
 
 class LatencyResult(Frozen):
-    """How long a forward pass of one network takes in one setting; times are in milliseconds, of one pass of a whole batch.
+    """The time of a forward pass of one network in one setting.
+
+    Times are in milliseconds, for one pass of a whole batch. They are computed over the timed passes of all
+    blocks, and ``None`` if the network was skipped.
 
     Args:
         profile: id of the network's profile.
@@ -163,18 +171,19 @@ class LatencyResult(Frozen):
         device: ``cpu`` or ``cuda``.
         device_name: the processor's or the GPU's name.
         runtime: how the network was run, as the suite names it.
-        batch_size: samples a pass.
-        threads: threads of torch, or of ONNX Runtime; ``None`` when skipped.
-        median_ms: median. All numbers are over the timed passes of all blocks, and ``None`` when skipped.
+        batch_size: samples per pass.
+        threads: threads of torch, or of ONNX Runtime; ``None`` if skipped.
+        median_ms: median.
         p90_ms: 90th percentile.
         p99_ms: 99th percentile.
         iqr_ms: interquartile range.
         min_ms: fastest pass.
         mean_ms: mean.
-        rounds: timed passes; 0 when skipped.
+        rounds: number of timed passes; 0 if skipped.
         samples_per_second: batch size / median.
-        stable: whether interquartile range / median is within ``max_spread``; otherwise the numbers are not to be relied on.
-        note: why it is unstable or was skipped, and whatever else there is to know; empty when all is well.
+        stable: whether interquartile range / median is within ``max_spread``; otherwise the numbers are
+            unreliable.
+        note: why the result is unstable or was skipped, and other remarks; empty if there are none.
     """
 
     profile: str
@@ -202,20 +211,21 @@ class LatencyResult(Frozen):
 
 
 class Speedup(Frozen):
-    """How many times faster a network is than another that was timed in turns with it.
+    """The speed-up of a network over another that was timed in turns with it.
 
     Args:
         profile: id of the network's profile.
         reference: id of the other's profile, a teacher's for example.
         device: ``cpu`` or ``cuda``.
         runtime: how both were run.
-        batch_size: samples a pass.
-        ratio: time of the reference / time of the network: the geometric mean of the blocks' ratios of medians.
-        low: lower end of the 95 % interval of ``ratio``, by Student's t over the logarithms of the blocks' ratios, or of their means
-            by process where there are three processes or more.
-        high: upper end.
-        blocks: turns that were timed.
-        processes: processes that they were timed in.
+        batch_size: samples per pass.
+        ratio: time of the reference / time of the network: the geometric mean of the blocks' ratios of
+            medians.
+        low: lower end of the 95 % interval of ``ratio``, by Student's t over the logarithms of the blocks'
+            ratios, or of their means by process if there are three processes or more.
+        high: upper end of that interval.
+        blocks: number of turns that were timed.
+        processes: number of processes in which they were timed.
     """
 
     profile: str
@@ -231,21 +241,24 @@ class Speedup(Frozen):
 
 
 class LatencyReport(Frozen):
-    """Latency of networks that were timed in turns, in one process of their own: ``latency/<id>.json``.
+    """The latency of networks that were timed in turns: ``latency/<id>.json``.
 
-    Its companion ``latency/<id>.pytest-benchmark.json`` holds every timed pass, for ``pytest-benchmark compare``.
+    Its companion ``latency/<id>.pytest-benchmark.json`` holds every timed pass, for
+    ``pytest-benchmark compare``.
 
     Args:
-        id: digest of the networks, the settings, the machine's devices and the versions of torch and ONNX Runtime.
-        version: of this format.
-        settings: what was asked for, with the number of threads that was used.
+        id: digest of the networks, the settings, the machine's devices and the versions of torch and ONNX
+            Runtime.
+        version: version of this format.
+        settings: the requested settings, with the number of threads that was used.
         results: a row for each network and setting, skipped ones included.
-        speedups: a row for each network, reference and setting that both were timed in.
-        machine: processor, cores, memory, operating system, versions of torch and (where asked for) ONNX Runtime.
+        speedups: a row for each network, reference and setting in which both were timed.
+        machine: processor, cores, memory, operating system, versions of torch and (if it was requested) ONNX
+            Runtime.
         clock: the clock's source and resolution.
-        load_before: load average of the last minute before; ``None`` where the system has none.
-        load_after: the same afterwards: it holds the measurement's own load.
-        started: ISO 8601, UTC.
+        load_before: load average over the minute before the measurement; ``None`` if unknown.
+        load_after: the same afterwards; it includes the load of the measurement itself.
+        started: start, ISO 8601, UTC.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Renaming of version 1's trials, whose ids depended on a label."""
+"""Renaming of version 1 trials, whose ids depended on a label."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kdbench.results.migrations import VERSIONS, Renamed, renamed_trials, upgrad
 
 
 def find_renamed(root: Path) -> dict[str, str]:
-    """Map old to present ids, from a runs folder's plans and records of version 1."""
+    """Map old ids to present ones, from a folder's plans and records of version 1."""
     trials: dict[str, Any] = {}
     for path in (*root.glob("suites/*.json"), *root.glob("trials/*/record.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # whoever needs the file will say what is wrong with it
+        with suppress(OSError, ValueError, KeyError, TypeError):  # reported when the file is needed
             data = json.loads(path.read_bytes())
             if version_of("record", data) == 1:
                 trials.update(data["trials"] if "trials" in data else {path.parent.name: data["trial"]})
@@ -27,7 +27,9 @@ def find_renamed(root: Path) -> dict[str, str]:
 
 
 def rename_trials(root: Path, renamed: Renamed) -> None:
-    """Give the records and checkpoints of renamed trials their present names; the caller holds the folder's lock.
+    """Give the records and checkpoints of renamed trials their present names.
+
+    The caller must hold the folder's lock.
 
     Raises:
         OSError: the folder cannot be written; nothing is lost.
@@ -38,18 +40,21 @@ def rename_trials(root: Path, renamed: Renamed) -> None:
             try:
                 if not target.exists():
                     copy_record(folder, target, renamed)
-            except ValueError:  # damaged: left to whoever reads it
+            except ValueError:  # damaged: reported when it is read
                 continue
             remove(folder)
         path = root / "checkpoints" / f"{old}.safetensors"
         if path.exists():
-            with suppress(SafetensorError, ValueError, KeyError):  # a damaged checkpoint helps nobody under any name
+            with suppress(SafetensorError, ValueError, KeyError):  # a damaged checkpoint is of no use
                 _rewrite_checkpoint(path, path.with_name(f"{new}.safetensors"), renamed)
             remove(path)
 
 
 def copy_record(folder: Path, target: Path, renamed: Renamed) -> None:
-    """Copy a trial's folder, whole or not at all; a renamed trial, or a student of one, is brought up to date on the way."""
+    """Copy a trial's folder, whole or not at all.
+
+    A renamed trial, or a student of one, is brought up to date.
+    """
     unfinished = temporary(target)
     try:
         remove(unfinished)

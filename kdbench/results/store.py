@@ -1,10 +1,9 @@
-"""The runs folder: whole records or none.
+"""The runs folder, in which every record is complete or absent.
 
 Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``,
-    ``profiles/<id>.json``,
-``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and ``quarantine/`` for
-what was found damaged. Everything is written under a temporary name and renamed. Files of older versions are
-brought up to date as they are read; files that a newer version wrote are left as they are, and needing one is
+``profiles/<id>.json``, ``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and
+``quarantine/`` for damaged files. Everything is written under a temporary name and renamed. Files of older
+versions are migrated as they are read; files that a newer version wrote are never changed, and needing one is
 an error.
 """
 
@@ -34,7 +33,7 @@ PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
 class DamagedRecord(Exception):
-    """A stored record is not what was written."""
+    """A stored record differs from what was written."""
 
 
 class Store(JsonFiles):
@@ -42,7 +41,7 @@ class Store(JsonFiles):
 
     Args:
         root: the folder; nothing is read or written until it is needed.
-        warn: called with a sentence for each thing that was found damaged and quarantined.
+        warn: called with a sentence about each damaged file or folder that is quarantined.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda message: None) -> None:
@@ -50,7 +49,9 @@ class Store(JsonFiles):
         self._checked: dict[str, tuple[int, Record]] = {}
 
     def open(self) -> None:
-        """Create the folders, check that they can be written, and clear away what dead processes left half-written.
+        """Create the folders, check that they are writable, and tidy them.
+
+        Temporary files that dead processes left behind are removed.
 
         Raises:
             StoreError: the folder cannot be created or written, or the disk is full.
@@ -61,8 +62,8 @@ class Store(JsonFiles):
             probe = self.root / ".probe"
             write_whole(probe, b"\0" * 4096)
             probe.unlink(missing_ok=True)
-            # Not while another process works here: it may be on another machine, where process numbers mean
-            # nothing.
+            # Not while another process works here: it may be on another machine, whose process ids mean
+            # nothing here.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
                 for folder in (self.root, *(self.root / part for part in PARTS)):
                     tidy(folder)
@@ -72,7 +73,7 @@ class Store(JsonFiles):
         """Lock the folder against other runs; a killed process holds no lock.
 
         Raises:
-            StoreError: one does so already.
+            StoreError: another run holds the lock, or the folder cannot be written.
         """
         lock = FileLock(self.root / ".lock")
         holder = self.root / ".lock-holder"
@@ -97,7 +98,7 @@ class Store(JsonFiles):
             lock.release()
 
     def bring_up_to_date(self, ids: Iterable[str]) -> None:
-        """Give trials of version 1 their present ids; the caller must hold the lock.
+        """Give version 1 trials their present ids; the caller must hold the lock.
 
         Args:
             ids: the trials of the run.
@@ -113,11 +114,11 @@ class Store(JsonFiles):
                 self.refuse_newer("checkpoint", self.checkpoint_path(trial_id))
 
     def record(self, trial_id: str) -> Record | None:
-        """The record of a trial, or ``None``; a damaged one is quarantined with a warning.
+        """Return a trial's record, or ``None``; a damaged one is quarantined.
 
         Raises:
             NewerFormat: a newer version of kdbench wrote it.
-            StoreError: it is there but may not be read (it is not quarantined then).
+            StoreError: it exists but cannot be read (in that case it is not quarantined).
         """
         folder = self.folder(trial_id)
         with disk_errors(self.root, "read"):
@@ -132,7 +133,7 @@ class Store(JsonFiles):
                 return None
 
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
-        """Records by trial id: of all trials, or of those named that have one."""
+        """Return records by trial id: all, or those of ``ids`` that exist."""
         if ids is None:
             folder = self.root / "trials"
             names = [p.name for p in folder.iterdir() if ".tmp-" not in p.name] if folder.is_dir() else []
@@ -148,12 +149,12 @@ class Store(JsonFiles):
         student: Mapping[str, Tensor] | None = None,
         source: str | None = None,
     ) -> Record:
-        """Write a record with its companions, in place of an older one of the same trial.
+        """Write a record with its companions, replacing an older one of the same trial.
 
         Args:
             record: the record; ``files`` is filled in here.
-            history: a row an epoch.
-            predictions: arrays of the test set, of numbers only.
+            history: one row per epoch.
+            predictions: arrays of numbers for the test set.
             student: the deployed network's state, in any memory layout, shared tensors included.
             source: source code of a method that is not installed as a package, kept as ``method.py``.
 
@@ -161,7 +162,7 @@ class Store(JsonFiles):
             The record as it was stored.
 
         Raises:
-            StoreError: the disk is full or the folder cannot be written; an older record is kept.
+            StoreError: the disk is full or the folder cannot be written; the older record, if any, is kept.
         """
         target = self.root / "trials" / record.trial.id
         folder = temporary(target)
@@ -195,19 +196,19 @@ class Store(JsonFiles):
         self._checked.pop(trial_id, None)
 
     def history(self, trial_id: str) -> pd.DataFrame:
-        """A row an epoch; empty for a trial that was not trained."""
+        """Return one row per epoch; empty for a trial that was not trained."""
         return read_history(self.folder(trial_id))
 
     def predictions(self, trial_id: str) -> dict[str, np.ndarray]:
-        """Arrays of the test set: ``logits`` (float32, N×C) and ``targets`` (int64, N)."""
+        """Return ``logits`` (float32, N×C) and ``targets`` (int64, N) of the test set."""
         return read_predictions(self.folder(trial_id))
 
     def student(self, trial_id: str) -> dict[str, Tensor]:
-        """State of the deployed network, contiguous, on the CPU."""
+        """Return the state of the deployed network, contiguous, on the CPU."""
         return read_student(self.folder(trial_id))
 
     def checkpoint_path(self, trial_id: str) -> Path:
-        """Where the trainer keeps a trial's checkpoint."""
+        """Return the path of a trial's checkpoint."""
         return self.root / "checkpoints" / f"{trial_id}.safetensors"
 
     def save_profile(self, profile: Profile) -> None:
@@ -215,7 +216,7 @@ class Store(JsonFiles):
         self.save_json(self.root / "profiles" / f"{profile.id}.json", "profile", profile)
 
     def profile(self, profile_id: str) -> Profile | None:
-        """A profile, or ``None``; a damaged one is quarantined."""
+        """Return a profile, or ``None``; a damaged one is quarantined."""
         path = self.root / "profiles" / f"{profile_id}.json"
         return self.load_json(path, "profile", Profile, f"the profile {profile_id}")
 
@@ -224,12 +225,15 @@ class Store(JsonFiles):
         self.save_json(self.root / "latency" / f"{report.id}.json", "latency", report)
 
     def latency(self, report_id: str) -> LatencyReport | None:
-        """A report of latencies, or ``None``; a damaged one is quarantined."""
+        """Return a latency report, or ``None``; a damaged one is quarantined."""
         path = self.root / "latency" / f"{report_id}.json"
         return self.load_json(path, "latency", LatencyReport, f"the latency report {report_id}")
 
     def latencies(self) -> list[LatencyReport]:
-        """All reports of latencies, the oldest first; those that a newer version of kdbench wrote are left out, with a warning."""
+        """Return all latency reports, the oldest first.
+
+        Those that a newer version of kdbench wrote are left out, with a warning.
+        """
         found = []
         for name in sorted(p.stem for p in (self.root / "latency").glob("*.json") if "." not in p.stem):
             try:
@@ -241,7 +245,10 @@ class Store(JsonFiles):
         return sorted(found, key=lambda r: r.started)
 
     def latency_data_path(self, report_id: str) -> Path:
-        """Where the report's raw data are, in pytest-benchmark's format: ``pytest-benchmark compare`` takes the file."""
+        """Return the path of a latency report's raw data.
+
+        The file has pytest-benchmark's format, so ``pytest-benchmark compare`` can read it.
+        """
         return self.root / "latency" / f"{report_id}.pytest-benchmark.json"
 
     def save_plan(self, plan: Plan, keep: Collection[str] | None = None) -> int:
@@ -249,19 +256,19 @@ class Store(JsonFiles):
 
         Args:
             plan: the plan.
-            keep: names of the method entries in the suite's file: rows of earlier runs of the suite that
-                belong beside those of ``plan`` are kept, as :func:`kdbench.results.plans.with_earlier_rows`
-                has it; none by default.
+            keep: names of the method entries in the suite's file, to keep the rows of earlier runs that
+                belong beside those of ``plan`` (see :func:`kdbench.results.plans.with_earlier_rows`). By
+                default no earlier rows are kept.
 
         Returns:
             Number of rows that were kept.
 
         Raises:
-            StoreError: the suite's name cannot be a file's, or the folder cannot be written.
-            NewerFormat: a newer version of kdbench wrote the plan that is there.
+            StoreError: the suite's name is not a valid file name, or the folder cannot be written.
+            NewerFormat: a newer version of kdbench wrote the existing plan.
         """
         if Path(plan.suite).name != plan.suite:
-            raise StoreError(f'a suite cannot be called "{plan.suite}": its records and reports are files of that name')
+            raise StoreError(f'a suite cannot be called "{plan.suite}": its plan and its report are stored under that name')
         stored = None if keep is None else self.plan(plan.suite)
         shown = plan
         if keep is not None and stored is not None:
@@ -270,15 +277,18 @@ class Store(JsonFiles):
         return len(shown.entries) - len(plan.entries)
 
     def plan(self, suite: str) -> Plan | None:
-        """The rows that a suite's report shows, with their trials, or ``None``."""
+        """Return the rows that a suite's report shows, with their trials, or ``None``."""
         return self.load_json(self.root / "suites" / f"{suite}.json", "plan", Plan, f"the plan of suite {suite}")
 
     def plans(self) -> list[str]:
-        """Names of the suites that were run here."""
+        """Return the names of the suites that were run here."""
         return sorted(p.stem for p in (self.root / "suites").glob("*.json"))
 
     def folder(self, trial_id: str) -> Path:
-        """Where a trial's record is, or will be: under the id that version 1 gave the trial, if it still is."""
+        """Return the folder of a trial's record, which need not exist.
+
+        It is the folder with the trial's version 1 id if that has not been renamed yet.
+        """
         folder = self.root / "trials" / trial_id
         if folder.is_dir():
             return folder

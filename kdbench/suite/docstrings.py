@@ -1,4 +1,7 @@
-"""What a model's docstring says of its keys: written once, shown in help, in editors and in the JSON Schema."""
+"""Descriptions of a model's keys, taken from its docstring.
+
+They are written once and shown in the JSON Schema and in the editors that use it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ _ENTRY = re.compile(r"    (\w+): (.*)")
 
 
 def summary(cls: type[Any]) -> str:
-    """First paragraph of a class's docstring."""
+    """Return the first paragraph of a class's docstring."""
     return _plain(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0])
 
 
@@ -42,5 +45,5 @@ def _sentence(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without reStructuredText's roles and doubled backquotes."""
+    """Remove reStructuredText's roles and doubled backquotes."""
     return re.sub(r"``(.+?)``|:\w+:`(?:[\w.]+\.)?(\w+)`", lambda m: f"`{m[1] or m[2]}`", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a suite, in plain words and with its location."""
+"""Pydantic's errors about a suite, in plain words and with their locations."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from kdbench.suite.schema import Suite
 from kdbench.suite.spelling import spelling_at
 
 MOST = 5
-"""Number of mistakes told at once."""
+"""Maximum number of mistakes reported at once."""
 
 MAPPINGS = ("model_type", "dict_type")
-"""Pydantic's types of mistake that it describes in Python's words: a dictionary, or an instance of a class."""
+"""Types of pydantic's errors whose messages use Python's terms, not YAML's."""
 
 
 def explain(error: ValidationError, locations: Locations, raw: Mapping[str, Any]) -> SuiteError:
-    """All that is wrong with a suite, a line for each mistake.
+    """Convert pydantic's error to one with a line for each mistake in a suite.
 
     Args:
-        error: what pydantic found.
+        error: pydantic's error.
         locations: where the suite's parts are.
-        raw: what was validated.
+        raw: the suite that was validated.
     """
     seen: dict[str, Location] = {}
     findings = error.errors()
     deeper = {f["loc"][0] for f in findings if len(f["loc"]) > 1}
     for finding in findings:
         if finding["type"] == "too_short" and finding["loc"][0] in deeper:
-            continue  # pydantic counts an item that is wrong as missing
+            continue  # pydantic counts an invalid item as missing
         path = _written(finding, raw)
         location = locations.of(*path)
         seen[f"{location}: {_sentence(finding, path, named=isinstance(locations, KeyLocations))}"] = location
@@ -54,7 +54,11 @@ def plain(finding: Any) -> str:
 
 
 def _written(finding: Any, raw: Any) -> tuple[str | int, ...]:
-    """The path of a finding as the suite has it: pydantic also names alternatives, and seeds that were only counted."""
+    """Return the path of a finding as it is written in the suite.
+
+    Pydantic's own path also names alternatives of a union, and the seeds of a suite that gives only their
+    number.
+    """
     path: list[str | int] = []
     here = raw
     for number, part in enumerate(finding["loc"], 1):
@@ -73,12 +77,12 @@ def _holds(value: Any, part: str | int) -> bool:
 
 
 def _sentence(finding: Any, path: tuple[str | int, ...], *, named: bool) -> str:
-    """What is wrong at a path.
+    """Say in a sentence what is wrong at a path.
 
     Args:
-        finding: what pydantic found.
-        path: keys and indices that lead there.
-        named: whether the location in front of the sentence is that path already.
+        finding: one of pydantic's findings.
+        path: keys and indices that lead to it.
+        named: whether the location in front of the sentence already names the path.
     """
     name = ".".join(map(str, path)) or "the suite"
     if finding["type"] == "extra_forbidden":

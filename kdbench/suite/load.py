@@ -1,4 +1,7 @@
-"""From a file, a name or a dict to a :class:`Suite`: find it, read it, apply settings, validate it."""
+"""Loading of suites: find a suite, read it, apply settings, validate it.
+
+A suite is given as a file, the name of a packaged suite, a dict or a :class:`Suite`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from kdbench.suite.schema import MethodEntry, Suite
 from kdbench.suite.settings import apply_setting, parse_seeds, with_epochs
 
 BASELINE = "supervised"
-"""The method that every suite has: what all others are measured against."""
+"""The method that every suite has, and with which all others are compared."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,12 @@ class LoadedSuite:
 
     Args:
         suite: the suite.
-        path: its file; ``None`` where it was given as a dict or a :class:`Suite`.
-        folder: what its relative paths (plugins, weights) are relative to: the file's folder, or the working directory.
+        path: its file; ``None`` if it was given as a dict or a :class:`Suite`.
+        folder: the folder that its relative paths (plugins, weights) start from: the file's folder, or the
+            working directory.
         locations: where its parts are, for errors.
-        written: names of the method entries as they were given, in that order; those of the file that others were given in place
-            of come last.
+        written: names of the method entries as they were given, in that order; those of the file that were
+            replaced come last.
     """
 
     suite: Suite
@@ -41,7 +45,7 @@ class LoadedSuite:
 
 
 def packaged_suites() -> list[str]:
-    """Names of the suites that come with kdbench."""
+    """Return the names of the suites that come with kdbench."""
     return sorted(
         p.name.removesuffix(".yaml") for p in importlib.resources.files("kdbench_suites").iterdir() if p.name.endswith(".yaml")
     )
@@ -60,14 +64,16 @@ def load_suite(
 
     Args:
         source: a file, the name of a suite that comes with kdbench, a mapping of the same keys, or a suite.
-        settings: ``key=value``, keys joined by dots (``recipe.lr=0.1``), values as in YAML; they replace what the source says.
-        methods: method entries, as a suite spells them, in place of those of the source.
+        settings: ``key=value``, keys joined by dots (``recipe.lr=0.1``), values as in YAML; they override the
+            source.
+        methods: method entries, spelled as in a suite, that replace those of the source.
         only: keep only the method entries of these names (and ``supervised``).
         seeds: a number of seeds, or a list such as ``0,1,5`` (``2,`` is a list of one).
         epochs: epochs of every network, at least 0.
 
     Raises:
-        SuiteError: the suite is missing or wrong; the sentence says where, and gives the nearest valid spelling.
+        SuiteError: the suite is missing or wrong; the message says where, and gives the nearest valid
+            spelling.
     """
     raw, path, locations = _read(source)
     earlier: list[str] = []
@@ -92,7 +98,7 @@ def load_suite(
 
 
 def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, Any], Path | None, Locations]:
-    """What a source says, its file, and where its parts are."""
+    """Return a source's content, its file, and where its parts are."""
     if isinstance(source, Suite):
         return source.model_dump(exclude_unset=True), None, KeyLocations()
     if isinstance(source, Mapping):
@@ -109,7 +115,10 @@ def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, 
 
 
 def _entry_names(entries: Any) -> list[str]:
-    """Names of method entries as written, as far as they can be told without checking them."""
+    """Return the names of method entries that have not been validated yet.
+
+    Entries without a recognizable name are left out.
+    """
     listed = entries if isinstance(entries, list | tuple) else []
     found = [e if isinstance(e, str) else e.get("name") or e.get("method") for e in listed if isinstance(e, str | Mapping)]
     return [name for name in found if isinstance(name, str)]

@@ -1,4 +1,7 @@
-"""Reading YAML, and where each part of a suite is: a line of a file, or a path of keys."""
+"""YAML documents, and the location of each part of a suite.
+
+A location is a line of a file or, for a suite that was not read from a file, a path of keys.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,23 @@ from ruamel.yaml.reader import ReaderError
 from kdbench.errors import Location, SuiteError
 
 MAX_VALUES = 100_000
-"""Most values in a document once every alias is written out: aliases of aliases would grow without bound."""
+"""Maximum number of values in a document, with all aliases written out.
+
+Without a limit, aliases of aliases could grow without bound.
+"""
 
 
 class Locations(Protocol):
-    """Where each part of a suite is."""
+    """The location of each part of a suite."""
 
     def of(self, *path: str | int) -> Location:
-        """Where the key or value at ``path`` is, or the nearest thing around it that was written."""
+        """Return the location of the key or value at ``path``.
+
+        If it was not written, the location is that of the nearest part around it that was.
+        """
 
     def reference(self, *path: str | int) -> str:
-        """The same as part of a sentence that already says which suite is meant."""
+        """Format the location for a sentence that already names the suite."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,17 @@ class FileLocations:
 
     Args:
         file: the file.
-        root: its document; ``None`` where it is empty.
+        root: its document; ``None`` if the file is empty.
     """
 
     file: Path
     root: Node | None = None
 
     def of(self, *path: str | int) -> Location:
-        """The line of the key or value at ``path``, or of the nearest thing around it that is in the file."""
+        """Return the line of the key or value at ``path``.
+
+        If it is not in the file, the line is that of the nearest part around it that is.
+        """
         if self.root is None:
             return Location(self.file)
         node, line = self.root, _line(self.root)
@@ -57,7 +69,7 @@ class FileLocations:
         return Location(self.file, line)
 
     def reference(self, *path: str | int) -> str:
-        """``on line 7``."""
+        """Format a line: ``on line 7``."""
         return f"on line {self.of(*path).line}"
 
 
@@ -66,32 +78,32 @@ class KeyLocations:
     """Paths of keys, for a suite that was not read from a file."""
 
     def of(self, *path: str | int) -> Location:
-        """The keys that lead to the value, joined by dots."""
+        """Return the keys that lead to the value, joined by dots."""
         return Location(".".join(map(str, path)) or "the suite")
 
     def reference(self, *path: str | int) -> str:
-        """``at pairs.0``."""
+        """Format a path: ``at pairs.0``."""
         return f"at {self.of(*path)}"
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """Locations in a suite of which one part was given apart from the rest.
+    """Locations in a suite of which one part was given separately.
 
     Args:
-        rest: where everything else is.
-        key: key of that part.
+        rest: locations of everything else.
+        key: key of the part that was given separately.
     """
 
     rest: Locations
     key: str
 
     def of(self, *path: str | int) -> Location:
-        """Where it is: in the file, or by keys in the part that was given apart."""
+        """Return the location; in the part that was given separately, a path of keys."""
         return self._locations(path).of(*path)
 
     def reference(self, *path: str | int) -> str:
-        """As those of the part have it."""
+        """Format the location as the locations of that part do."""
         return self._locations(path).reference(*path)
 
     def _locations(self, path: tuple[str | int, ...]) -> Locations:
@@ -99,14 +111,17 @@ class Replaced:
 
 
 class _Composer(Composer):
-    """Refuses what would go wrong silently: a key given twice, and an alias inside what it stands for."""
+    """Refuses duplicate keys, and aliases inside the value that they stand for.
+
+    Both would otherwise go wrong silently.
+    """
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader=loader)
-        self.warn_double_anchors = False  # YAML allows an anchor to be given anew
+        self.warn_double_anchors = False  # YAML allows an anchor to be redefined
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """A mapping whose keys are distinct."""
+        """Compose a mapping, whose keys must be distinct."""
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -119,24 +134,25 @@ class _Composer(Composer):
         return node
 
     def return_alias(self, a: Any) -> Any:
-        """The node that an alias stands for."""
+        """Return the node that an alias stands for."""
         if a.end_mark is None:
             raise ComposerError(problem="this holds an alias of itself", problem_mark=a.start_mark)
         return a
 
 
 class _Constructor(SafeConstructor):
-    """Plain values only; dates are text, as in JSON."""
+    """Constructs plain values only; dates are text, as in JSON."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
 def parse_yaml(text: str, file: Path) -> tuple[Any, FileLocations]:
-    """Read a YAML 1.2 document and where its parts are.
+    """Read a YAML 1.2 document; return its content and the lines of its parts.
 
     Raises:
-        SuiteError: it is not YAML, has tags that construct objects, gives a key twice, or is too large or nested too deeply.
+        SuiteError: it is not YAML, has tags that construct objects, gives a key twice, or is too large or
+            nested too deeply.
     """
     try:
         data, node = _load(text)
@@ -157,7 +173,7 @@ def parse_yaml(text: str, file: Path) -> tuple[Any, FileLocations]:
 
 
 def parse_value(text: str) -> Any:
-    """A single value, as YAML spells it.
+    """Parse a single YAML value.
 
     Raises:
         ValueError: it is not YAML.
@@ -169,7 +185,7 @@ def parse_value(text: str) -> Any:
 
 
 def _load(text: str) -> tuple[Any, Node | None]:
-    """A document as plain values, and as nodes that know their lines."""
+    """Return a document as plain values, and as nodes that know their lines."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.Constructor = _Composer, _Constructor
     constructor, _ = yaml.get_constructor_parser(text)
@@ -182,14 +198,17 @@ def _load(text: str) -> tuple[Any, Node | None]:
 
 
 def _size(node: Node, known: dict[int, int]) -> int:
-    """Number of values in a node, aliases written out."""
+    """Count the values in a node, with aliases written out."""
     if id(node) not in known:
         known[id(node)] = 1 + sum(_size(child, known) for _, _, child in _children(node))
     return known[id(node)]
 
 
 def _children(node: Node) -> Iterator[tuple[str, int, Node]]:
-    """Keys (or indices), lines and nodes in a node; a mapping's own keys come before those merged into it."""
+    """Yield the key (or index), line and node of each child of a node.
+
+    A mapping's own keys come before those merged into it.
+    """
     if isinstance(node, MappingNode):
         for key, child in reversed(node.value):
             yield str(key.value), _line(key), child
@@ -199,5 +218,5 @@ def _children(node: Node) -> Iterator[tuple[str, int, Node]]:
 
 
 def _line(node: Node) -> int:
-    """1-based line that a node begins on."""
+    """Return the line on which a node begins, from 1."""
     return int(node.start_mark.line) + 1

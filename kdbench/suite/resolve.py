@@ -1,4 +1,7 @@
-"""Checks the names in a suite: of methods, models, data sets, networks and optimizers, and their parameters."""
+"""Checks of the names in a suite, and of their parameters.
+
+Names are those of methods, models, data sets, networks, optimizers and schedules.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,20 @@ from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
 from kdbench.suite.spelling import spelling_at
 
 SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
-"""Those of timm that depend only on the number of steps taken, so that a resumed run continues exactly."""
+"""Schedules of timm that depend only on the number of steps taken.
+
+With these, a resumed run continues exactly.
+"""
 
 
 def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Location]]:
-    """Plugin files that the suite names, and where it names them."""
+    """Return the plugin files that a suite names, and where it names them."""
     files = [(loaded.folder / name).resolve() for name in loaded.suite.plugins]
     return files, {str(f): loaded.locations.of("plugins", i) for i, f in enumerate(files)}
 
 
 def anchored(loaded: LoadedSuite) -> Suite:
-    """The suite, with paths of plugins and weights that mean the same in any working directory."""
+    """Return the suite with absolute paths of plugins and weights."""
     suite, folder = loaded.suite, loaded.folder
 
     def network(reference: Any) -> Any:
@@ -54,19 +60,22 @@ def anchored(loaded: LoadedSuite) -> Suite:
 
 
 def network_of(suite: Suite, reference: str | Network) -> Network:
-    """The network that a pair or an assistant names: one of ``networks:``, or a model with the defaults."""
+    """Return the network that a reference in a pair or an assistant means.
+
+    It is one of ``networks:``, or a model with default settings.
+    """
     if isinstance(reference, Network):
         return reference
     return suite.networks.get(reference) or Network(model=reference)
 
 
 def teachers_of(pair: Pair) -> tuple[str | Network, ...]:
-    """A pair's teachers, whether given as ``teacher:`` or as ``teachers:``."""
+    """Return a pair's teachers, whether given as ``teacher:`` or as ``teachers:``."""
     return (pair.teacher,) if pair.teacher is not None else pair.teachers
 
 
 def pair_name(pair: Pair) -> str:
-    """The pair's name; by default it is made of the names of its networks."""
+    """Return the pair's name; by default it is made of its networks' names."""
     if pair.name is not None:
         return pair.name
 
@@ -77,12 +86,12 @@ def pair_name(pair: Pair) -> str:
 
 
 def pair_entries(suite: Suite, pair: Pair) -> list[MethodEntry]:
-    """The method entries that are used on a pair."""
+    """Return the method entries that are used on a pair."""
     return [entry for entry in suite.methods if not entry.pairs or pair_name(pair) in entry.pairs]
 
 
 def entry_name(entry: MethodEntry) -> str:
-    """The entry's name; by default the method's."""
+    """Return the entry's name; by default the method's."""
     return entry.name or entry.method
 
 
@@ -98,9 +107,9 @@ def resolve(loaded: LoadedSuite, registry: Registry, model_names: Callable[[], I
         The same suite.
 
     Raises:
-        SuiteError: a name is unknown or a value is out of range; the sentence says where, and gives the
+        SuiteError: a name is unknown or a value is out of range; the message says where, and gives the
             nearest valid spelling.
-        PluginError: a method or a data set is unknown, likewise.
+        PluginError: a task, a method or a data set is unknown; the message says the same.
     """
     _Resolver(loaded, registry, model_names).check()
     return loaded
@@ -115,12 +124,12 @@ class _Resolver:
         self.registry = registry
         self._model_names = model_names
         self._models: set[str] | None = None
-        # Entries may have been removed (--only) or added (the baseline) since, so their locations are looked
-        # up by name.
+        # Entries may have been removed (--only) or added (the baseline) after loading, so their locations are
+        # looked up by name.
         self._entry_index = _indices(loaded)
 
     def check(self) -> None:
-        """All checks, in the order of the keys in a typical file."""
+        """Run all checks, in the order of the keys in a typical file."""
         self.task = self._find("task", self.registry.tasks, self.suite.task, self.at("task"))
         self._dataset()
         self._recipe(self.suite.recipe, "recipe")
@@ -153,7 +162,7 @@ class _Resolver:
         self._validate(self.task.Augmentation, recipe.augmentation, *path, "augmentation")
 
     def _network(self, network: Network, *path: str | int) -> None:
-        base = network.model.partition(".")[0]  # timm's names may carry a pretrained tag
+        base = network.model.partition(".")[0]  # timm's names may have a pretrained tag
         if network.model not in self.models and base not in self.models:
             hint = did_you_mean(network.model, self.models) or "; kdbench list models shows all"
             raise SuiteError(f'unknown model "{network.model}"{hint}', self.at(*path, "model"))
@@ -327,7 +336,10 @@ class _Resolver:
 
 
 def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:
-    """Indices of method entries as written, by name; they may differ from those in the suite."""
+    """Return the indices of method entries as written, by name.
+
+    They may differ from the indices in the suite.
+    """
     found: dict[str, list[int]] = {}
     for index, name in enumerate(loaded.written):
         found.setdefault(name, []).append(index)

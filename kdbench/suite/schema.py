@@ -1,8 +1,9 @@
-"""What a suite may say: the pydantic models behind a suite's YAML, short spellings included.
+"""The pydantic models of a suite, short spellings included.
 
-This is the only place that knows: ``Suite.model_validate`` takes what a file or a dict says,
-:func:`json_schema` tells editors, and the docstrings below are the descriptions that they show. The types
-hold plain values; names of methods, models and data sets are checked by :mod:`kdbench.suite.resolve`.
+Only this module defines what a suite may contain: ``Suite.model_validate`` validates the content of a file or
+a dict, :func:`json_schema` describes it to editors, and the docstrings below are the descriptions that they
+show. The models hold plain values; names of methods, models and data sets are checked by
+:mod:`kdbench.suite.resolve`.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from kdbench.suite.spelling import KeysOf, Short
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about unknown keys."""
+    """Base of the models: immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema that pydantic makes, with the docstring's descriptions."""
+        """Return pydantic's schema with the docstring's descriptions."""
         schema = handler(core)
         own = handler.resolve_ref_schema(schema)
         own["description"] = summary(cls)
@@ -45,7 +46,7 @@ class Frozen(BaseModel):
         for name, key in own.get("properties", {}).items():
             key["description"] = described[name]
             if key.get("default") in (None, {}, []) or isinstance(key["default"], dict):
-                key.pop("default", None)  # what is left out, and what the parts say themselves
+                key.pop("default", None)  # nothing to show, or shown by the parts themselves
         return schema
 
 
@@ -129,7 +130,10 @@ class Recipe(Frozen):
     channels_last: bool = True
 
     def data_side(self) -> dict[str, Any]:
-        """The part that decides the batch stream: batch size, incomplete batches, augmentation."""
+        """Return the keys that determine the batch stream, as JSON.
+
+        They are ``batch_size``, ``drop_last`` and ``augmentation``.
+        """
         return self.model_dump(mode="json", include={"batch_size", "drop_last", "augmentation"})
 
 
@@ -177,11 +181,16 @@ Reference = Annotated[
     Annotated[str, Tag("str")] | Annotated[Network, Tag("Network")],
     Discriminator(lambda value: "str" if isinstance(value, str) else "Network"),
 ]
-"""A network by name, or written out; the discriminator limits errors to the alternative that was meant."""
+"""A network by name, or written out.
+
+The discriminator limits errors to the alternative that was meant.
+"""
 
 
 class Pair(Frozen):
-    """One student and its teacher(s), each a name in ``networks:``, the name of a timm model, or a network written out.
+    """A student and its teachers, each by name or written out.
+
+    A name is one in ``networks:``, or that of a model.
 
     Args:
         name: its name in reports; ``student<-teacher+…`` by default.
@@ -274,7 +283,10 @@ LatencyOrNone = Annotated[
     Discriminator(lambda value: "off" if value is False else "settings"),
     BeforeValidator(lambda value: Latency() if value is True else value, json_schema_input_type=bool | Latency),
 ]
-"""Settings, ``true`` for the default ones, or ``false``; the discriminator limits errors to the alternative that was meant."""
+"""Settings, ``true`` for the default ones, or ``false``.
+
+The discriminator limits errors to the alternative that was meant.
+"""
 
 
 class Measure(Frozen):
@@ -313,11 +325,13 @@ Seeds = Annotated[
     Field(min_length=1),
     BeforeValidator(_counted, json_schema_input_type=PositiveInt | Annotated[tuple[int, ...], Field(min_length=1)]),
 ]
-"""A list of seeds, or how many there are."""
+"""A list of seeds, or their number."""
 
 
 class Suite(Frozen):
-    """What to compare: a data set, pairs of students and teachers, methods, and how everything is trained and measured.
+    """A comparison of methods on a data set and pairs of students and teachers.
+
+    It also says how everything is trained and measured.
 
     Args:
         name: short name; the file's name without its ending by default.
@@ -351,12 +365,12 @@ class Suite(Frozen):
 
 
 class _Generator(GenerateJsonSchema):
-    def field_title_should_be_set(self, schema: Any) -> bool:  # a title that repeats the key tells a reader nothing
+    def field_title_should_be_set(self, schema: Any) -> bool:  # a title would only repeat the key
         return False
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a suite as it is written, short spellings included."""
+    """Return the JSON Schema (draft 2020-12) of suites, short spellings included."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "kdbench suite",

@@ -12,14 +12,14 @@ from kdbench.suite.spelling import spelling_at
 
 
 def apply_setting(raw: Mapping[str, Any], setting: str) -> dict[str, Any]:
-    """A suite in which one value is replaced; what was given stays as it is.
+    """Return a copy of a suite in which one value is replaced.
 
     Args:
-        raw: a suite as it was written.
-        setting: ``key=value``, keys joined by dots, the value as YAML spells it.
+        raw: a suite as it was written; it does not change.
+        setting: ``key=value``, keys joined by dots, the value as in YAML.
 
     Raises:
-        SuiteError: the setting has no such form, or there is no such key.
+        SuiteError: the setting does not have this form, or the key does not exist.
     """
     key, sign, text = setting.partition("=")
     if not sign or not key:
@@ -35,7 +35,7 @@ def apply_setting(raw: Mapping[str, Any], setting: str) -> dict[str, Any]:
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """A number of seeds, or a list: ``3``, ``0,1,5``, ``7,``.
+    """Parse a number of seeds, or a list: ``3``, ``0,1,5``, ``7,``.
 
     Raises:
         SuiteError: it is neither.
@@ -52,7 +52,7 @@ def parse_seeds(text: str) -> int | list[int]:
 
 
 def with_epochs(suite: Suite, epochs: int) -> Suite:
-    """A suite in which every network is trained for that many epochs."""
+    """Return a suite in which every network is trained for ``epochs`` epochs."""
 
     def trained(reference: Any) -> Any:
         if isinstance(reference, Network) and reference.recipe:
@@ -81,11 +81,14 @@ def with_epochs(suite: Suite, epochs: int) -> Suite:
 
 
 class _Refused(Exception):
-    """Why a setting cannot be applied."""
+    """A setting cannot be applied; the text says why."""
 
 
 def _replaced(here: Any, keys: Sequence[str], value: Any, walked: tuple[str | int, ...] = ()) -> Any:
-    """A copy of ``here`` with another value at ``keys``: copied along the way, for an alias may share the parts."""
+    """Return a copy of ``here`` with another value at ``keys``.
+
+    All parts on the way there are copied too, because aliases may share them.
+    """
     key, *rest = keys
     if isinstance(here, Mapping):
         _check(walked, key)
@@ -102,7 +105,7 @@ def _replaced(here: Any, keys: Sequence[str], value: Any, walked: tuple[str | in
 
 
 def _written_out(value: Any, path: tuple[str | int, ...]) -> Any:
-    """The mapping that a value stands for when a setting reaches into it."""
+    """Return the mapping that a value stands for when a setting changes a key in it."""
     if value is None:
         return {}
     short = spelling_at(Suite, path).short
@@ -110,7 +113,7 @@ def _written_out(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _check(path: tuple[str | int, ...], key: str) -> None:
-    """Refuse a key that is unknown for certain."""
+    """Refuse a key that is certainly unknown."""
     model = spelling_at(Suite, path).model
     if model is not None and key not in model.model_fields:
         hint = did_you_mean(key, model.model_fields) or f"; known are {', '.join(model.model_fields)}"

@@ -1,4 +1,4 @@
-"""Marks on the types of a suite's keys, and a walk along paths of keys."""
+"""Annotations for the types of a suite's keys, and their lookup by path."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True)
 class Short:
-    """A plain string is accepted too, and stands for a mapping with one key.
+    """Marks a mapping that may be written as a plain string, the value of one key.
 
     Args:
-        key: that key: with ``method``, the string ``kd`` means ``{method: kd}``.
+        key: the key: with ``method``, the string ``kd`` means ``{method: kd}``.
     """
 
     key: str
 
     def written_out(self, value: Any) -> Any:
-        """The mapping that a string stands for; anything else as it is."""
+        """Return the mapping that a string stands for; other values are unchanged."""
         return {self.key: value} if isinstance(value, str) else value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -36,7 +36,7 @@ class Short:
 
 @dataclass(frozen=True)
 class KeysOf:
-    """Marks a mapping with some of a model's keys, checked after it is merged.
+    """Marks a mapping with some of a model's keys, which is checked after merging.
 
     Args:
         model: the model.
@@ -45,7 +45,7 @@ class KeysOf:
     model: type[BaseModel]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The mapping is left as it is; a JSON Schema describes it by the model."""
+        """Leave the mapping unchanged; describe it by the model in the JSON Schema."""
         return core_schema.no_info_before_validator_function(
             lambda value: value, handler(source), json_schema_input_schema=handler.generate_schema(self.model)
         )
@@ -53,12 +53,12 @@ class KeysOf:
 
 @dataclass(frozen=True)
 class Spelling:
-    """What may stand at a path of keys.
+    """The values that are allowed at a path of keys.
 
     Args:
-        model: the model whose keys a mapping has; ``None`` where any keys may be, or none.
-        short: how a plain string is written out; ``None`` where a string is not a short spelling.
-        name: whether a plain string is accepted, as a short spelling or as it is.
+        model: the model whose keys a mapping has; ``None`` if any keys are allowed, or no mapping is.
+        short: how a plain string is written out; ``None`` if a string is not a short spelling.
+        name: whether a plain string is accepted, as a short spelling or unchanged.
     """
 
     model: type[BaseModel] | None
@@ -67,7 +67,7 @@ class Spelling:
 
 
 def spelling_at(model: type[BaseModel], path: Sequence[str | int]) -> Spelling:
-    """What may stand at a path of keys and indices, by the annotations of a model's fields."""
+    """Look up what is allowed at a path of keys and indices of a model."""
     here: list[Any] = [model]
     for part in path:
         here = [inner for outer in here for inner in _inside(outer, part)]
@@ -77,7 +77,7 @@ def spelling_at(model: type[BaseModel], path: Sequence[str | int]) -> Spelling:
 
 
 def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
-    """What may stand at one key or index of a value of this type."""
+    """Yield the types that are allowed at one key or index of a value of this type."""
     if _is_model(annotation):
         field: FieldInfo | None = annotation.model_fields.get(part)
         if field is not None:

@@ -1,4 +1,4 @@
-"""Interfaces of networks: what creating, running and measuring one needs."""
+"""Interfaces of networks, for creating, running and measuring them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Interface:
     """A network's inputs and classes.
 
     Args:
-        task: what is learnt.
+        task: the task.
         spec: the network's inputs, as :meth:`kdbench.tasks.task.Task.input_spec` describes them.
         num_classes: C.
     """

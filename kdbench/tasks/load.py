@@ -31,7 +31,7 @@ def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Da
     """Find a data set and check its options, without reading data.
 
     Raises:
-        DataError: there is no such data set, or its options are invalid.
+        DataError: the data set does not exist, or its options are invalid.
     """
     if spec.name not in datasets:
         hint = did_you_mean(spec.name, datasets) or f"; known are {', '.join(sorted(datasets))}"

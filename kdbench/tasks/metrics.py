@@ -20,7 +20,7 @@ class Metric:
         per_unit: computes values M, from logits and targets on any device, whose mean over an epoch is the
             metric of the training batches; ``None`` for a metric that is not such a mean, which training then
             does not report.
-        higher_is_better: whether a higher value is a better one.
+        higher_is_better: whether a higher value is better.
         percent: whether it is a share in [0, 1], shown as a percentage.
     """
 
@@ -36,7 +36,7 @@ class Metric:
 
 
 def correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Tell which units are predicted correctly: bool, M."""
+    """Return which units are predicted correctly: bool, M."""
     return logits.argmax(1) == targets
 
 

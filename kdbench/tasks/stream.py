@@ -142,7 +142,7 @@ def with_units(inputs: Inputs, targets: Tensor, indices: Tensor) -> Batch:
 
     Args:
         inputs: inputs of N samples.
-        targets: N, or N×L with :data:`kdbench.data.types.PADDING` where there is no unit.
+        targets: N, or N×L with :data:`kdbench.data.types.PADDING` for positions that are not units.
         indices: N.
     """
     if targets.dim() == 1:

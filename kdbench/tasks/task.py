@@ -129,12 +129,14 @@ class Task(ABC):
         statistics: Mapping[str, Tensor],
         class_names: Sequence[str],
     ) -> dict[str, Any]:
-        """What users of a trained network must know of its inputs and classes, in timm's words for ``pretrained_cfg``.
+        """Describe the inputs and classes of a trained network to its users.
+
+        The keys are those of timm's ``pretrained_cfg``.
 
         Args:
-            spec: what the network takes.
-            preprocessing: what it wants of its inputs; ``None`` where it goes by the data.
-            statistics: what :meth:`statistics` found in the data that it was trained on.
+            spec: description of the network's inputs.
+            preprocessing: preprocessing of its inputs; ``None`` for that of the data.
+            statistics: result of :meth:`statistics` for its training data.
             class_names: a name per class.
         """
         return {"num_classes": len(class_names), "label_names": tuple(class_names)}

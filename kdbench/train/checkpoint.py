@@ -80,7 +80,7 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
     """Restore the saved state of a member in a new one.
 
     Returns:
-        The ``extra`` data that were saved with it.
+        The ``extra`` data that were saved with the state.
 
     Raises:
         NewerFormat: a newer version of kdbench wrote the file.
@@ -125,7 +125,7 @@ def _load_optimizer(member: Member, meta: dict[str, Any], tensors: dict[str, Ten
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         parameter = parameters[int(index)]
-        # In the parameter's memory format, so that the same kernels run as before.
+        # Use the parameter's memory format, so that the same kernels run as before.
         alike = value.shape == parameter.shape
         state.setdefault(int(index), {})[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if alike else value
     member.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer_groups"]})

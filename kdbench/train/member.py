@@ -1,4 +1,4 @@
-"""One trial in training: its networks, its optimiser, its own random numbers."""
+"""One trial in training: its networks, optimiser and random numbers."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Member:
         trial: the trial.
         method: its method, not built yet.
         student: its student, with initial weights.
-        context: what the method's ``build`` is told.
-        presentation: how the student wants its inputs.
-        metrics: what training batches are judged by.
-        device: where it trains.
-        seed: where its random streams begin, if its trial does not decide.
+        context: the argument of the method's ``build``.
+        presentation: preprocessing of the student's inputs.
+        metrics: metrics of the training batches.
+        device: device that it trains on.
+        seed: seed of its random streams; derived from the trial's id by default.
 
     Raises:
         MethodError: the method cannot be built for these networks.
@@ -89,22 +89,22 @@ class Member:
 
     @property
     def method_parameters(self) -> int:
-        """Trainable parameters that the method adds."""
+        """Number of trainable parameters that the method adds."""
         return sum(p.numel() for p in self.method.parameters() if p.requires_grad)
 
     def deployed(self) -> nn.Module:
-        """The network that is evaluated, profiled and kept."""
+        """Return the network that is evaluated, profiled and stored."""
         return self.method.deploy(self.student)
 
     def begin_epoch(self) -> None:
-        """Training mode, fresh sums."""
+        """Switch to training mode and reset the sums."""
         self.student.train()
         self.method.train()
         self.totals = Totals(self._metrics)
         self._next_past = None if self.past_logits is None else self.past_logits.clone()
 
     def train_step(self, batch: Batch, teachers: tuple[Outputs, ...], step: int) -> None:
-        """Forward, loss, backward, optimiser step on one batch.
+        """Train on one batch: forward pass, loss, backward pass, optimiser step.
 
         Args:
             batch: the batch in this member's presentation, shared with the other members.
@@ -129,13 +129,13 @@ class Member:
             self._next_past[batch.indices] = outputs.logits.detach()
 
     def observe(self, batch: Batch) -> Outputs:
-        """What the student gives for the units of a batch, in float32."""
+        """Return the student's outputs for the units of a batch, in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
             outputs = self.observer(batch.inputs).units(batch.mask)
         return outputs.map(Tensor.float)
 
     def step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:
-        """What the method sees of a batch, before which ``taken`` steps were taken."""
+        """Return what the method sees of a batch after ``taken`` training steps."""
         extras = {"indices": batch.indices} if self.needs.indices else {}
         if self.past_logits is not None:
             extras["past_logits"] = self.past_logits[batch.indices]
@@ -151,7 +151,7 @@ class Member:
         )
 
     def loss(self, step: Step) -> tuple[Mapping[str, Tensor], Tensor]:
-        """The method's terms and their sum.
+        """Return the method's terms and their sum.
 
         Raises:
             MethodError: the terms are not a non-empty dict of scalar tensors.
@@ -160,7 +160,7 @@ class Member:
         return terms, total_of(terms, self.method.name)
 
     def update(self, total: Tensor) -> None:
-        """Backward pass and optimiser step.
+        """Run the backward pass and the optimiser step.
 
         Raises:
             MethodError: the loss depends on nothing that is trained.
@@ -174,16 +174,18 @@ class Member:
         self.optimizer.step()
 
     def check_finite(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
-        """Raise :class:`NonFiniteLoss` that names the terms to blame."""
+        """Raise :class:`NonFiniteLoss`, which shows all terms, if the loss is not finite."""
         if not bool(torch.isfinite(total)):
             values = ", ".join(f"{name} = {float(value.detach()):g}" for name, value in terms.items())
             raise NonFiniteLoss(f"the loss is not finite in epoch {self.epoch + 1}: {values}")
 
     def finish_training_epoch(self) -> dict[str, float]:
-        """Means of the epoch's loss terms and the training accuracy; the epoch counts as trained.
+        """Finish the training part of an epoch, and return its means.
+
+        They are the means of the loss terms and of the metrics of the training batches.
 
         Raises:
-            NonFiniteLoss: a loss was NaN or infinite and no check had met it yet.
+            NonFiniteLoss: a loss was NaN or infinite, and no earlier check found it.
         """
         means = self.totals.means()
         if not torch.isfinite(torch.tensor(means["loss"])):

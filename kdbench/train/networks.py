@@ -1,4 +1,4 @@
-"""The networks of a trial: the student as it begins, and the network that a finished trial left."""
+"""The networks of a trial: its initial student, and its trained network."""
 
 from __future__ import annotations
 
@@ -21,33 +21,40 @@ from kdbench.tasks.interface import Interface
 from kdbench.tasks.task import Task
 
 Interfaces: TypeAlias = Callable[[Trial], Interface]
-"""Knows what the network of any trial takes and gives: from data, or from what a record says of them."""
+"""Returns the interface of any trial's network.
+
+It is derived from the data, or from their description in a record.
+"""
 
 
 def task_of(trial: Trial, registry: Registry) -> Task:
-    """The task that a trial learns."""
+    """Return the task of a trial."""
     task: Task = registry.find("task", registry.tasks, trial.task)()
     return task
 
 
 def interface_of(trial: Trial, data: TaskData, registry: Registry) -> Interface:
-    """What a trial's network takes and gives."""
+    """Return the interface of a trial's network."""
     return Interface.of(task_of(trial, registry), data, trial.preprocessing)
 
 
 def interfaces_of(data: TaskData, registry: Registry) -> Interfaces:
-    """Interfaces of trials that learn from data that are loaded."""
+    """Return the interfaces of trials that learn from loaded data."""
     return lambda trial: interface_of(trial, data, registry)
 
 
 def make_method(trial: Trial, registry: Registry) -> Method:
-    """The method of a trial, not built yet."""
+    """Return the method of a trial, not built yet."""
     cls = registry.find("method", registry.methods, trial.method)
     return cls(cls.Params(**trial.params))
 
 
 def initial_student(trial: Trial, interface: Interface, registry: Registry, peer: int | None = None) -> nn.Module:
-    """The student with the initial weights that (seed, student) decide; ``peer`` numbers further networks of its kind."""
+    """Create a trial's student with its initial weights.
+
+    The seed and the student's architecture decide the weights. ``peer`` numbers further networks of the same
+    architecture, which have other weights.
+    """
     spec = student_identity(trial)
     parts = (trial.seed, spec) if peer is None else (trial.seed, spec, peer)
     seed = named_seed("init" if peer is None else "peer", *parts)
@@ -62,15 +69,15 @@ def trained_network(
     registry: Registry,
     weights: Mapping[str, Tensor],
 ) -> nn.Module:
-    """The network that a finished trial left: what its method deploys, with the weights that were kept.
+    """Return the network that a finished trial's method deploys, with its weights.
 
     Args:
         trial: the trial.
-        trials: it, and all that it was taught by, directly or not, by id.
-        interfaces: what their networks take and give.
-        labels: classes of the training set; they matter where a method changes the student.
+        trials: the trial and all its direct and indirect teachers, by id.
+        interfaces: interfaces of their networks.
+        labels: classes of the training set; they matter if a method changes the student.
         registry: all plugins.
-        weights: state of the deployed network.
+        weights: stored state of the deployed network.
     """
     if changes_student(registry.methods[trial.method]):
         network = _deployed(trial, trials, interfaces, labels, registry)
@@ -81,12 +88,15 @@ def trained_network(
 
 
 def changes_student(method: type[Method]) -> bool:
-    """Whether a method deploys something else than the student as it is."""
+    """Return whether a method deploys anything other than the unchanged student."""
     return method.deploy is not Method.deploy
 
 
 def profile_id(trial: Trial, interface: Interface, registry: Registry) -> str:
-    """Digest of all that decides what the deployed network costs: never who trained it, unless the method changes it."""
+    """Return a digest of everything that decides the cost of the deployed network.
+
+    It does not depend on the method, unless the method changes the student.
+    """
     method = [trial.method, trial.params] if changes_student(registry.methods[trial.method]) else []
     return digest([architecture_identity(trial.model), interface.num_classes, interface.spec, method])
 
@@ -99,7 +109,10 @@ def teacher_shapes(
     registry: Registry,
     method: Method,
 ) -> tuple[Shapes, ...]:
-    """Shapes of what each of a trial's teachers gives it, from networks made for this purpose."""
+    """Return the shapes of the outputs that a trial's method reads of each teacher.
+
+    They are measured on networks created for this purpose.
+    """
     needs = method.needs
     return tuple(
         observe.shapes(
@@ -122,7 +135,7 @@ def build_context(
     method: Method,
     steps_per_epoch: int,
 ) -> BuildContext:
-    """What the method's ``build`` is told."""
+    """Return the argument of the method's ``build``."""
     peers = itertools.count()
     return BuildContext(
         student=observe.shapes(
@@ -149,7 +162,10 @@ def _network_shape(
 
 
 def _empty_student(trial: Trial, interface: Interface, registry: Registry) -> nn.Module:
-    """The student, whose weights will be replaced or do not matter: none are downloaded or read."""
+    """Create a student whose weights will be replaced or do not matter.
+
+    No weights are downloaded or read.
+    """
     spec = trial.model.model_copy(update={"weights": "scratch"})
     return create_model(spec, arguments=interface.arguments, seed=0, factories=registry.models)
 
@@ -157,10 +173,10 @@ def _empty_student(trial: Trial, interface: Interface, registry: Registry) -> nn
 def _deployed(
     trial: Trial, trials: Mapping[str, Trial], interfaces: Interfaces, labels: Tensor, registry: Registry
 ) -> nn.Module:
-    """What a method deploys, with weights that do not matter."""
+    """Return the network that a method deploys, with weights that do not matter."""
     method, interface = make_method(trial, registry), interfaces(trial)
     student = _empty_student(trial, interface, registry)
     shapes = teacher_shapes(trial, trials, interfaces, labels, registry, method)
-    with torch.random.fork_rng():  # the weights drawn here are replaced by those that were kept
+    with torch.random.fork_rng():  # the weights drawn here are replaced by the stored ones
         method.build(build_context(trial, student, shapes, interface, labels, registry, method, steps_per_epoch=1))
     return method.deploy(student)

@@ -16,7 +16,7 @@ class Totals:
     """Running sums of an epoch, kept on the device so that nothing waits for it.
 
     Args:
-        metrics: those that are means over units.
+        metrics: the task's metrics; those that are not means over units are ignored.
     """
 
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Totals:
     steps: int = 0
 
     def add(self, terms: Mapping[str, Tensor], logits: Tensor, targets: Tensor) -> None:
-        """Count one step."""
+        """Add the terms and metrics of one step."""
         self.steps += 1
         self.units += len(targets)
         for name, metric in self.metrics.items():
@@ -36,7 +36,7 @@ class Totals:
             self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value.detach()
 
     def means(self) -> dict[str, float]:
-        """``train_<metric>``, ``loss`` and each ``loss/<term>``, averaged over the epoch."""
+        """Return epoch means of ``train_<metric>``, ``loss`` and each ``loss/<term>``."""
         terms = {f"loss/{name}": float(value) / self.steps for name, value in self.terms.items()}
         metrics = {f"train_{name}": float(total) / self.units for name, total in self.sums.items()}
         return {**metrics, "loss": sum(terms.values()), **terms}

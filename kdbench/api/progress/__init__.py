@@ -1,4 +1,4 @@
-"""What a run looks like while it goes on: in a notebook, in a terminal, in a log, or not at all."""
+"""Progress displays of a run: for notebooks, terminals and logs, or silent."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from kdbench.engine.progress import Progress
 
 
 class Silent(Progress):
-    """Says nothing; a run can be stopped all the same."""
+    """No display; the run can still be interrupted."""
 
     def tick(self) -> None:
         """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
         interrupt.check()
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Stop where the user has asked to."""
+        """Raise ``KeyboardInterrupt`` if the user asked to stop."""
         interrupt.check()
 
 
 def make_display() -> Progress:
-    """The display that suits where this process runs: on standard error, or in the cell of a notebook."""
+    """Create the display that suits this process.
+
+    It writes to a notebook's cell, or to standard error: live in a terminal, as plain lines elsewhere.
+    """
     if in_notebook():
         from kdbench.api.progress.notebook import NotebookDisplay
 
@@ -40,14 +43,18 @@ def make_display() -> Progress:
 
 
 def display_for(progress: bool | Progress) -> Progress:
-    """The display that an argument ``progress`` asks for: the usual one, none, or one of the caller's own."""
+    """Return the display that an argument ``progress`` asks for.
+
+    Args:
+        progress: ``True`` for the default display, ``False`` for none, or a display of the caller's own.
+    """
     if isinstance(progress, Progress):
         return progress
     return make_display() if progress else Silent()
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None

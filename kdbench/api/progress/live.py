@@ -21,10 +21,10 @@ from kdbench.results.record import Record
 
 
 class _Rate(ProgressColumn):
-    """Rate and time left of the whole suite.
+    """Rate and remaining time of the whole suite.
 
     Args:
-        display: whose meter it shows.
+        display: the display whose meter it shows.
     """
 
     def __init__(self, display: LiveDisplay) -> None:
@@ -37,10 +37,10 @@ class _Rate(ProgressColumn):
 
 
 class LiveDisplay(Progress):
-    """Bars for the suite and the cohort's epoch, and the members' latest numbers.
+    """Bars for the suite and each cohort's epochs, and the members' latest numbers.
 
     Args:
-        console: where it is drawn.
+        console: the terminal to draw on.
     """
 
     def __init__(self, console: Console) -> None:
@@ -62,7 +62,7 @@ class LiveDisplay(Progress):
         self._live: Live | None = None
 
     def rate(self) -> str:
-        """Rate and time left."""
+        """Return the rate and the remaining time as text."""
         return f"{self._meter.rate:,.0f} {self._words.units}/s · {self._meter.left()} left"
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
@@ -78,11 +78,11 @@ class LiveDisplay(Progress):
         self._live.start()
 
     def preparing(self, what: str) -> None:
-        """Say what goes on."""
+        """Print what is being prepared."""
         self._console.print(what, style="dim", highlight=False)
 
     def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """Show its members and a bar."""
+        """Show the cohort's members and a bar."""
         self._epochs.update(dict.fromkeys(cohort.trials, self._bars.add_task(name, unit="epochs", total=epochs)))
         self._rows.open(cohort, labels)
 
@@ -91,13 +91,13 @@ class LiveDisplay(Progress):
         interrupt.check()
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Count."""
+        """Count a batch."""
         interrupt.check()
         self._meter.batch(samples * len(trials), work)
         self._bars.update(self._epochs[trials[0]], completed=epoch)
 
     def skipped(self, work: float) -> None:
-        """Count."""
+        """Take skipped work off the total."""
         self._meter.total -= work
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -106,23 +106,23 @@ class LiveDisplay(Progress):
         self._bars.update(self._epochs[trial.id], completed=epoch)
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
-        """Leave a line about each trial behind."""
+        """Print a line about the trial above the display."""
         self._bars.advance(self._suite)
         style = "red" if record.failure is not None else None
         self._console.print(self._words.ended(trial, record), style=style, highlight=False, markup=False)
 
     def cohort_finished(self, cohort: Cohort) -> None:
-        """Hide its members and its bar."""
+        """Hide the cohort's members and its bar."""
         self._rows.close(cohort)
         if (bar := self._epochs.get(cohort.trials[0])) is not None:
             self._bars.remove_task(bar)
 
     def note(self, message: str) -> None:
-        """Print above the display."""
+        """Print a message above the display."""
         self._console.print(message, highlight=False, markup=False)
 
     def warn(self, message: str) -> None:
-        """Print above the display."""
+        """Print a warning above the display."""
         self._console.print(f"warning: {message}", style="yellow", highlight=False, markup=False)
 
     def suite_finished(self) -> None:

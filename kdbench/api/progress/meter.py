@@ -1,4 +1,4 @@
-"""Rate and time left."""
+"""Rate and remaining time of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Meter:
-    """Counts samples and work; knows the rate and the time left."""
+    """Counts samples and work, and computes the rate and the remaining time."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -15,11 +15,11 @@ class Meter:
         self.begin = time.monotonic()
 
     def start(self, total: float) -> None:
-        """Begin a run with this much work ahead."""
+        """Begin a run of a given amount of work."""
         self.total, self.done, self.samples, self.begin = total, 0.0, 0, time.monotonic()
 
     def batch(self, samples: int, work: float) -> None:
-        """Count a batch: its samples times its members, and the work that it was."""
+        """Count a batch: its samples times its members, and its work."""
         self.samples += samples
         self.done += work
 
@@ -30,16 +30,16 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """Samples a second since the start, all members counted."""
+        """Samples per second since the start, over all members."""
         return self.samples / self.seconds
 
     def left(self) -> str:
-        """Time left, for people."""
+        """Return the remaining time as text; ``?`` while unknown."""
         return duration((self.total - self.done) / self.done * self.seconds) if self.done else "?"
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: ``48 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Format seconds: ``48 s``, ``3 min 20 s``, ``2 h 05 min``."""
     whole = round(max(seconds, 0))
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,7 @@
-"""A display in the output of a notebook's cell, updated in place; it takes IPython and no widgets."""
+"""A display in the output of a notebook's cell, updated in place.
+
+It needs IPython, but no widgets.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
 
 PAUSE = 0.5
-"""Seconds between two updates while batches are trained: each is a message to the browser."""
+"""Least time between updates during training, seconds: each sends a message."""
 MOST_LINES = 12
-"""Most lines on trials that ended and are well; warnings and failures all stay."""
+"""Most lines about finished trials; warnings and failures all stay."""
 
 
 class NotebookDisplay(Progress):
-    """A bar for the suite, the members in training, and lines on what ended."""
+    """A bar for the suite, the members in training, and lines about ended trials."""
 
     def __init__(self) -> None:
         self._words = Words()
@@ -38,7 +41,7 @@ class NotebookDisplay(Progress):
         self._shown = 0.0
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
-        """Show how much there is to do."""
+        """Show the number of trials."""
         self._words = Words(plan)
         self._rows = Rows(self._words)
         self._meter.start(work)
@@ -47,12 +50,12 @@ class NotebookDisplay(Progress):
         self._show()
 
     def preparing(self, what: str) -> None:
-        """Show what goes on."""
+        """Show what is being prepared."""
         self._status = what
         self._show()
 
     def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """Show its members."""
+        """Show the cohort's members."""
         self._rows.open(cohort, labels)
         self._status = f"{name}, {epochs} epochs"
         self._show()
@@ -62,14 +65,14 @@ class NotebookDisplay(Progress):
         interrupt.check()
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Count, and update now and then."""
+        """Count a batch, and update the display now and then."""
         interrupt.check()
         self._meter.batch(samples * len(trials), work)
         if time.monotonic() - self._shown > PAUSE:
             self._show()
 
     def skipped(self, work: float) -> None:
-        """Count."""
+        """Take skipped work off the total."""
         self._meter.total -= work
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -82,16 +85,16 @@ class NotebookDisplay(Progress):
         self._add(self._words.ended(trial, record), stays=record.failure is not None)
 
     def cohort_finished(self, cohort: Cohort) -> None:
-        """Remove its members."""
+        """Remove the cohort's members."""
         self._rows.close(cohort)
         self._show()
 
     def note(self, message: str) -> None:
-        """Add a line."""
+        """Add a message."""
         self._add(message, stays=True)
 
     def warn(self, message: str) -> None:
-        """Add a line."""
+        """Add a warning."""
         self._add(f"warning: {message}", stays=True)
 
     def suite_finished(self) -> None:
@@ -103,7 +106,7 @@ class NotebookDisplay(Progress):
         self._show()
 
     def html(self) -> str:
-        """What is shown, every name escaped."""
+        """Return the display as HTML, with every name escaped."""
         parts = [f"<div><b>{escape(self._title)}</b></div>" if self._title else ""]
         if self._running:
             rate = f"{self._meter.rate:,.0f} {self._words.units}/s · {self._meter.left()} left"
@@ -119,7 +122,7 @@ class NotebookDisplay(Progress):
         return "".join(parts)
 
     def text(self) -> str:
-        """The same for a front end without HTML."""
+        """Return the display as text, for front ends without HTML."""
         state = [self._title, f"{self._ended}/{self._trials} trials" if self._running else "", self._status]
         rows = ["  ".join(row) for row in self._rows.shown()]
         return "\n".join([*(s for s in state if s), *rows, *self._latest()])

@@ -14,12 +14,12 @@ from kdbench.plan.trial import Cohort, Plan, Trial
 from kdbench.results.record import Record
 
 MOST_MEMBERS = 8
-"""A line names at most this many members; of more, only the lowest and the highest."""
+"""Most members named on a line; of more, only the lowest and highest are shown."""
 
 
 @dataclass
 class _Running:
-    """A cohort in training: what its line begins with, and who has finished the epoch that is open."""
+    """A cohort in training: the start of its line, and results of the current epoch."""
 
     name: str
     epochs: int
@@ -28,7 +28,7 @@ class _Running:
 
 
 class PlainDisplay(Progress):
-    """One line an epoch of a cohort."""
+    """One line for each epoch of a cohort."""
 
     def __init__(self) -> None:
         self._words = Words()
@@ -36,17 +36,17 @@ class PlainDisplay(Progress):
         self._running: dict[str, _Running] = {}  # by trial
 
     def suite_started(self, plan: Plan, done: Sequence[str], work: float) -> None:
-        """Say how much there is to do."""
+        """Print the number of trials."""
         self._words = Words(plan)
         self._meter.start(work)
         self._say(f"suite {plan.suite}: {len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {len(done)} finished before")
 
     def preparing(self, what: str) -> None:
-        """Say what goes on."""
+        """Print what is being prepared."""
         self._say(what)
 
     def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
-        """Say what trains now."""
+        """Print which members start training."""
         self._running.update(dict.fromkeys(cohort.trials, _Running(name, epochs)))
         self._say(f"{name}: {counted(labels)}; {epochs} epochs")
 
@@ -55,17 +55,17 @@ class PlainDisplay(Progress):
         interrupt.check()
 
     def batch(self, trials: Sequence[str], epoch: int, samples: int, work: float) -> None:
-        """Count, and print the results of the epoch before."""
+        """Count a batch, and print the results of the previous epoch."""
         interrupt.check()
         self._flush(*trials)
         self._meter.batch(samples * len(trials), work)
 
     def skipped(self, work: float) -> None:
-        """Count."""
+        """Take skipped work off the total."""
         self._meter.total -= work
 
     def epoch_finished(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Gather the members of an epoch on one line."""
+        """Collect a member's results, for one line per epoch."""
         running = self._running.setdefault(trial.id, _Running("", 0))
         if running.epoch != epoch:
             self._flush(trial.id)
@@ -73,7 +73,7 @@ class PlainDisplay(Progress):
         running.members.append((self._words.selection(metrics), self._words.name(trial)))
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
-        """Say so when a trial failed."""
+        """Print a line if the trial failed."""
         if record.failure is not None:
             self._flush(trial.id)
             self._say(f"FAILED {self._words.full_name(trial)}: {record.failure.kind}: {record.failure.message}")
@@ -91,7 +91,7 @@ class PlainDisplay(Progress):
         self._say(f"warning: {message}")
 
     def suite_finished(self) -> None:
-        """Print what is still open."""
+        """Print results that have not been printed yet."""
         self._flush(*self._running)
 
     def _flush(self, *trials: str) -> None:

@@ -8,14 +8,16 @@ from kdbench.api.progress.words import Words
 from kdbench.plan.trial import Cohort, Trial
 
 MOST_ROWS = 20
-"""Most members that are shown."""
+"""Most rows shown at a time."""
 
 
 class Rows:
-    """A row for each trial in training: name, epoch, loss, and the primary metric on each split.
+    """A row for each trial in training.
+
+    It shows name, epoch, loss, and the primary metric on each split.
 
     Args:
-        words: names and numbers.
+        words: formats names and numbers.
     """
 
     def __init__(self, words: Words) -> None:
@@ -42,10 +44,10 @@ class Rows:
             self._rows.pop(trial, None)
 
     def headings(self) -> list[str]:
-        """Of the columns."""
+        """Return the columns' headings."""
         return ["member", "epoch", "loss", *map(self._words.column, ("train", "val", "test"))]
 
     def shown(self) -> list[list[str]]:
-        """The first rows, and how many more there are."""
+        """Return the first rows, and a row with the number of the others."""
         rows = list(self._rows.values())
         return rows[:MOST_ROWS] + ([[f"… and {len(rows) - MOST_ROWS} more"]] if len(rows) > MOST_ROWS else [])

@@ -1,4 +1,4 @@
-"""How displays speak of the trials of a plan and of their metric."""
+"""Names of a plan's trials and numbers of their metric, for displays."""
 
 from __future__ import annotations
 
@@ -23,45 +23,48 @@ class Words:
 
     @property
     def units(self) -> str:
-        """What is counted: ``images``. A sample may hold several units; the rate is of samples."""
+        """What the rate counts, in the plural: ``images``.
+
+        It is a rate of samples; a sample may hold several units.
+        """
         return self._task.units
 
     @property
     def metric(self) -> str:
-        """What members are judged by, before numbers: ``accuracy %``."""
+        """The primary metric, as a label before numbers: ``accuracy %``."""
         return self._task.metric + self._task.percent_sign
 
     def name(self, trial: Trial) -> str:
-        """What a trial is called."""
+        """Return the name of a trial."""
         return self._names[trial.id]
 
     def full_name(self, trial: Trial) -> str:
-        """The same with its seed."""
+        """Return the name of a trial with its seed."""
         return f"{self._names[trial.id]} (seed {trial.seed})"
 
     def column(self, split: str) -> str:
-        """Heading of the primary metric on a split: ``test %``, ``test perplexity``."""
+        """Return the primary metric's heading: ``test %``, ``test perplexity``."""
         return split + (self._task.percent_sign or f" {self._task.metric}")
 
     def value(self, metrics: Mapping[str, float], split: str) -> str:
-        """The primary metric on a split, of a row of the history."""
+        """Format the primary metric on a split, from a row of the history."""
         return self.number(self.raw(metrics, split))
 
     def raw(self, metrics: Mapping[str, float], split: str) -> float | None:
-        """The same as a number; ``None`` where it is unknown."""
+        """Return the primary metric on a split; ``None`` if unknown."""
         return metrics.get(f"{split}_{self._task.task.primary}")
 
     def number(self, value: float | None) -> str:
-        """The primary metric as text."""
+        """Format a value of the primary metric."""
         return "–" if value is None else self._task.value(value)
 
     def selection(self, metrics: Mapping[str, float]) -> float | None:
-        """The primary metric on the validation split, or on the test split where there is no other."""
+        """Return the primary metric on validation data, or on test data if there is none."""
         validation = self.raw(metrics, "validation")
         return self.raw(metrics, "test") if validation is None else validation
 
     def ended(self, trial: Trial, record: Record) -> str:
-        """A line on a trial that ended."""
+        """Return a line about a trial that ended."""
         name = self.full_name(trial)
         if record.failure is not None:
             return f"✗ {name}: {record.failure.kind}: {record.failure.message}"
@@ -70,7 +73,7 @@ class Words:
 
 
 def counted(names: Sequence[str]) -> str:
-    """Names on a line, points of one grid as their number: ``supervised, kd ×25``."""
+    """List names on one line, with counts for repeated ones: ``supervised, kd ×25``."""
     count = Counter(name.split("[")[0] for name in names)
     return ", ".join(
         f"{short} ×{count[short]}" if count[short] > 1 else next(n for n in names if n.split("[")[0] == short)

@@ -32,7 +32,7 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many jobs run at the same time; further ones would wait."""
+        """Number of jobs that run at the same time; further ones wait."""
 
     def open(self, resources: Resources) -> None:
         """Prepare for the first job; called once, with the main process's resources.
@@ -45,32 +45,30 @@ class Executor(Protocol):
 
         Args:
             job: the job; the executor may change ``device``, ``threads``, ``data_file`` and ``objects`` to
-                what its workers have.
+                suit its workers.
             report: receives events, from any thread; the last one comes before the future is done.
 
         Returns:
-            Done when every trial of the job has a record. Its exception is :class:`WorkerDied`, or what ended
-            the job.
+            A future that is done when every trial of the job has a record. Its exception is
+            :class:`WorkerDied`, or the one that ended the job.
         """
 
     def close(self) -> None:
-        """Stop running jobs soon and never start waiting ones.
+        """Stop running jobs soon, and do not start waiting ones.
 
-        No process or temporary file remains.
-
-        May be called more than once.
+        Afterwards no process or temporary file remains. It may be called more than once.
         """
 
 
 @dataclass(frozen=True)
 class ExecutorSettings:
-    """What the user asked for.
+    """The user's settings for running jobs.
 
     Args:
-        name: of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
-        jobs: how many jobs run at the same time; ``None`` in place of a number leaves it open.
-        device: where networks train: ``cpu``, ``cuda`` (all that there are), ``cuda:1``.
-        threads: of torch on the CPU, of each worker; ``None`` when the user left it open.
+        name: name of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
+        jobs: number of jobs that run at the same time; ``None`` leaves the choice to kdbench.
+        device: device that networks train on: ``cpu``, ``cuda`` (all GPUs), ``cuda:1``.
+        threads: number of torch's CPU threads in each worker; ``None`` leaves the choice to kdbench.
     """
 
     name: str | None = None
@@ -83,14 +81,14 @@ ExecutorFactory = Callable[[ExecutorSettings], Executor]
 
 
 def local(settings: ExecutorSettings) -> Executor:
-    """This process."""
+    """Create the executor that runs jobs in this process."""
     from kdbench.engine.executors.local import LocalExecutor
 
     return LocalExecutor(settings)
 
 
 def processes(settings: ExecutorSettings) -> Executor:
-    """Worker processes on this machine."""
+    """Create the executor that runs jobs in worker processes on this machine."""
     from kdbench.engine.executors.processes import ProcessExecutor
 
     return ProcessExecutor(settings)
@@ -109,15 +107,15 @@ def early_executor(settings: ExecutorSettings) -> Executor | None:
 
 
 def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs: int) -> Executor:
-    """The executor.
+    """Create the executor.
 
     Args:
-        settings: what the user asked for.
-        registry: may know it.
-        suitable_jobs: how many jobs run at the same time, where the user left it open.
+        settings: the user's settings.
+        registry: all plugins, which include the executors.
+        suitable_jobs: number of jobs that run at the same time, if the settings leave it open.
 
     Raises:
-        PluginError: there is no executor of that name.
+        PluginError: no executor has the given name.
     """
     jobs = settings.jobs or suitable_jobs
     name = settings.name or ("local" if jobs == 1 else "processes")
@@ -127,5 +125,5 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
 
 @hookimpl
 def kdbench_executors() -> Mapping[str, ExecutorFactory]:
-    """The executors that are built in."""
+    """Provide the built-in executors."""
     return BUILT_IN

@@ -2,8 +2,8 @@
 
 Jobs and events are one line of JSON each; events go to standard output.
 
-The end of standard input, which comes when the main process closes it and when it dies in whatever way, ends
-the worker: at once when it has nothing to do, else after the training step that it is in.
+Standard input ends when the main process closes it, or dies for any reason. Then the worker ends too: at
+once if it is idle, otherwise after the current training step.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from kdbench.engine.events import Event, JobEnded
 
 GRACE = 10.0
-"""Seconds that a job has to end by itself when the worker is to stop."""
+"""Seconds that a job has to end by itself when the worker must stop."""
 
 
 class _State:
-    """What the main thread is doing, for the thread that reads."""
+    """State of the main thread, shared with the thread that reads."""
 
     def __init__(self) -> None:
         self.ready = threading.Event()
@@ -35,11 +35,11 @@ class _State:
 
 
 def main() -> None:
-    """Work until there is nothing more to do."""
+    """Run jobs until standard input ends."""
     out = _take_stdout()
     state = _State()
     threading.Thread(target=_read, args=(state,), daemon=True).start()
-    with suppress(KeyboardInterrupt, BrokenPipeError):  # the main process wants an end, or has ended
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # the main process asks the worker to end, or has ended
         _serve(out, state)
 
 
@@ -85,8 +85,8 @@ def _serve(out: TextIO, state: _State) -> None:
 
 
 def _read(state: _State) -> None:
-    """Pass on jobs; at the end of them stop the main thread, gently and then not."""
-    # A file of its own: sys.stdin is locked while it is read, which Python does not survive when it ends.
+    """Pass on jobs; after the last, interrupt the main thread, then end the process."""
+    # A separate file object: sys.stdin stays locked during a read, and Python crashes if it exits meanwhile.
     with open(0, "rb", closefd=False) as stdin:
         for line in stdin:
             state.jobs.put(line.decode())
@@ -101,7 +101,7 @@ def _read(state: _State) -> None:
 
 
 def _take_stdout() -> TextIO:
-    """Standard output for events alone: what anything prints goes to standard error."""
+    """Reserve standard output for events; anything printed goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out

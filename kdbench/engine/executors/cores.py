@@ -1,4 +1,4 @@
-"""How many jobs and threads suit this machine."""
+"""Choice of the number of jobs and threads for this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import psutil
 MEMORY = 2_000_000_000
 """Memory of a worker in bytes: torch, its libraries, and small networks."""
 FEW = 4
-"""Up to this many cores, every worker gets one core; beyond, two.
+"""Up to this number of cores, each worker gets one core; beyond it, two.
 
 Larger networks gain from a second thread.
 """
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -31,10 +31,10 @@ def threads_of_each(jobs: int) -> int:
 
 
 def suitable_jobs(width: int, gpus: int) -> int:
-    """Choose how many jobs run at the same time; nothing is measured.
+    """Choose how many jobs run at the same time, without measuring anything.
 
     Args:
-        width: the most trials that can train at the same time.
+        width: largest number of trials that can train at the same time.
         gpus: number of GPUs that may be used; each gets one job.
     """
     if gpus:

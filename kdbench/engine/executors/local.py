@@ -15,7 +15,7 @@ class LocalExecutor:
     """Runs a job while it is being submitted.
 
     Args:
-        settings: what the user asked for.
+        settings: the user's settings.
     """
 
     slots = 1
@@ -25,7 +25,7 @@ class LocalExecutor:
         self._resources: Resources | None = None
 
     def open(self, resources: Resources) -> None:
-        """Keep what is open."""
+        """Keep the open resources for the jobs."""
         self._resources = resources
 
     def submit(self, job: Job, report: Report) -> Future[None]:
@@ -41,5 +41,5 @@ class LocalExecutor:
         return future
 
     def close(self) -> None:
-        """Forget what was open."""
+        """Release the resources."""
         self._resources = None

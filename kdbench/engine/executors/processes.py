@@ -23,7 +23,7 @@ LIVES = 2
 STARTS = 5
 """A job that loses this many workers before its training begins is given up too.
 
-They may have died of something else.
+The limit is higher because the cause may be something other than the job.
 """
 
 
@@ -36,14 +36,14 @@ class _Task(NamedTuple):
 class ProcessExecutor:
     """Runs jobs in worker processes, which start immediately.
 
-    Their imports take seconds, in which the main process can read data.
+    Their imports take seconds, during which the main process can read data.
 
-    A worker that dies is replaced, and its job submitted again: it goes on from its members' last
+    A worker that dies is replaced, and its job is submitted again: it continues from its members' last
     checkpoints. A job that loses two workers in the same epoch is given up.
 
     Args:
-        settings: what the user asked for. Without ``threads`` the cores are shared out; with several GPUs
-            each worker has one.
+        settings: the user's settings. Without ``threads``, the cores are divided among the workers; with
+            several GPUs, each worker has one.
     """
 
     def __init__(self, settings: ExecutorSettings) -> None:
@@ -61,7 +61,9 @@ class ProcessExecutor:
             thread.start()
 
     def open(self, resources: Resources) -> None:
-        """Write the decoded data once, for all workers to map into their memory, and pickle the plugins that are objects.
+        """Write the decoded data to a file, and pickle the plugins that are objects.
+
+        All workers map the file into their memory.
 
         Raises:
             StoreError: the runs folder cannot be written.
@@ -72,7 +74,7 @@ class ProcessExecutor:
         save_data(resources.data, self._data_file)
 
     def submit(self, job: Job, report: Report) -> Future[None]:
-        """Run a job in the next worker that is free."""
+        """Run a job in the next free worker."""
         future: Future[None] = Future()
         changes = {"threads": self._threads, "data_file": self._data_file, "objects": self._objects}
         self._tasks.put(_Task(job.model_copy(update=changes), report, future))
@@ -96,13 +98,13 @@ class ProcessExecutor:
                 self._data_file.unlink(missing_ok=True)
 
     def _serve(self, worker: WorkerProcess) -> None:
-        """Run tasks on one worker, until there are none."""
+        """Run tasks on one worker until the executor closes."""
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
                 continue
             try:
                 self._run(worker, task)
-            except BaseException as error:  # whatever it is, it is the submitter's to know
+            except BaseException as error:  # any exception goes to the submitter
                 task.future.set_exception(error)
             else:
                 task.future.set_result(None)
@@ -143,7 +145,7 @@ class _Deaths:
         self._report(event)
 
     def too_many(self) -> str:
-        """Count a death; when there have been too many, how many, for people."""
+        """Count a death; return how many there were if too many, else an empty string."""
         self._in_epoch, self._before = self._in_epoch + self._began, self._before + (not self._began)
         self._began = False
         if self._in_epoch == LIVES:
@@ -152,7 +154,7 @@ class _Deaths:
 
 
 def _devices(device: str, slots: int) -> list[str | None]:
-    """A device for each worker, where there are several to choose from."""
+    """Return a device for each worker, or ``None`` for the job's own."""
     if device != "cuda":
         return [None] * slots
     import torch

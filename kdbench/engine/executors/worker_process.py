@@ -1,4 +1,4 @@
-"""One worker process: started, given a job, listened to, replaced when it dies."""
+"""One worker process: starting it, running jobs in it, replacing it if it dies."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MESSAGES: TypeAdapter[Event | JobEnded] = TypeAdapter(Annotated[Event | JobEnded
 class JobFailed(Exception):
     """A bug in kdbench or in a plugin ended a job in a worker.
 
-    Its cause holds the traceback there.
+    Its cause has the worker's traceback.
     """
 
 
 class WorkerProcess:
-    """A worker process, and the next one when it has died.
+    """A worker process that can be replaced when it dies.
 
     Args:
-        closing: set when no process is to be started any more.
-        device: where its jobs run; ``None`` leaves a job's own.
+        closing: set when no more processes may be started.
+        device: device of its jobs; ``None`` for the job's own.
     """
 
     def __init__(self, closing: threading.Event, device: str | None) -> None:
@@ -90,7 +90,7 @@ class WorkerProcess:
         """End the process if it has not ended, and close the pipe to it.
 
         The pipe from it is not closed here: another thread may be reading it, and closing would wait for that
-        read, without end where a process that the worker started holds the other end.
+        read, forever if a process that the worker started holds the other end.
         """
         self._process.kill()
         self._process.wait()
@@ -100,7 +100,7 @@ class WorkerProcess:
 
 
 def _conclude(end: JobEnded) -> None:
-    """Raise what a job ended with, if it did not end well."""
+    """Raise the error that a job ended with, if any."""
     if end.error == "StoreError":
         raise StoreError(end.message)
     if end.error == "KdbenchError":
@@ -110,7 +110,7 @@ def _conclude(end: JobEnded) -> None:
 
 
 def _start() -> subprocess.Popen[str]:
-    # As this process finds its modules; PYTHONPATH alone would not do, in a notebook for example.
+    # Pass on this process's module path; PYTHONPATH alone is not enough, for example in a notebook.
     code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.engine.executors.child import main; main()"
     with _sigint_blocked():
         return subprocess.Popen(  # noqa: S603 (kdbench itself)
@@ -118,15 +118,15 @@ def _start() -> subprocess.Popen[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            # Ctrl-C is for the main process, which stops the workers: elsewhere the process inherits a mask,
-            # see below.
+            # Only the main process handles Ctrl-C, and then stops the workers. Outside Windows, the worker
+            # inherits a signal mask instead, see below.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread; processes that are started now inherit that."""
+    """Block SIGINT in this thread, and so in processes that are started meanwhile."""
     if os.name != "posix":
         yield
         return

@@ -36,7 +36,7 @@ from kdbench.report.text import flat, slug
 from kdbench.report.wording import Wording
 
 COST_NAMES = {"macs": "MACs", "size_mb": "size", "latency_ms": "latency"}
-"""Costs in a word, where it is not their column's."""
+"""Names of costs that differ from their columns'."""
 
 
 SECTIONS = ("tradeoff", "ranking", "difference", "curves", "grid", "confusion", "reliability")
@@ -44,10 +44,10 @@ SECTIONS = ("tradeoff", "ranking", "difference", "curves", "grid", "confusion", 
 
 
 def charts(analysis: Analysis, kinds: Collection[str] = SECTIONS) -> list[Chart]:
-    """The figures that a suite's records have data for, in reading order.
+    """Draw the figures that a suite's records have data for, in reading order.
 
     Args:
-        analysis: of the records.
+        analysis: analysis of the records.
         kinds: some of :data:`SECTIONS`; all by default.
     """
     words, boards = Wording(analysis.task), analysis.boards
@@ -73,7 +73,7 @@ def charts(analysis: Analysis, kinds: Collection[str] = SECTIONS) -> list[Chart]
 
 
 def _unique(found: list[Chart]) -> list[Chart]:
-    """The figures, none with the stem of another."""
+    """Return the figures with unique stems."""
     taken: set[str] = set()
     named = []
     for chart in found:
@@ -86,7 +86,7 @@ def _unique(found: list[Chart]) -> list[Chart]:
 
 
 def _tradeoffs_of_pairs(boards: list[Board], words: Wording) -> Iterator[Chart]:
-    """The pairs of the same data in one picture."""
+    """Yield figures that show all pairs of the same data together."""
     for fingerprint in dict.fromkeys(board.fingerprint for board in boards):
         same = [board for board in boards if board.fingerprint == fingerprint]
         if len(same) > 1:

@@ -1,4 +1,4 @@
-"""Training curves: a panel a method, each against the student trained alone."""
+"""Training curves, a panel per method, each with the student trained alone."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ VALIDATION, TEST = PALETTE[0], PALETTE[1]
 
 @dataclass(frozen=True)
 class CurveAxis:
-    """What the y axis shows.
+    """The y axis of training curves.
 
     Args:
-        name: in a title: ``accuracy``.
-        noun: in a sentence: ``accuracy``.
-        label: of the axis, with its unit.
+        name: its name in a title: ``accuracy``.
+        noun: its name in a sentence: ``accuracy``.
+        label: label of the axis, with its unit.
         percent: whether it is a share in percent.
         lower_is_better: whether the curves fall as networks improve.
-        logarithmic: whether its scale is.
+        logarithmic: whether its scale is logarithmic.
     """
 
     name: str
@@ -43,12 +43,12 @@ class CurveAxis:
 
     @property
     def scale(self) -> int:
-        """What values are multiplied by."""
+        """Factor that values are multiplied by."""
         return 100 if self.percent else 1
 
 
 def axis_of(quantity: str, task: TaskInfo) -> CurveAxis:
-    """The axis of a metric of the task, or of the loss."""
+    """Return the axis of a metric of the task, or of the loss."""
     info = task.metrics.get(quantity)
     if info is None:
         return CurveAxis(LOSS, "cross-entropy", "cross-entropy, nats", lower_is_better=True, logarithmic=True)
@@ -57,7 +57,7 @@ def axis_of(quantity: str, task: TaskInfo) -> CurveAxis:
 
 
 def curve_figure(found: Sequence[Curve], axis: CurveAxis) -> Figure:
-    """Draw a panel a method: means over seeds, and bands from lowest to highest."""
+    """Draw a panel per method: means over seeds, and bands from lowest to highest."""
     figure, panels = multiples(len(found), COLUMNS, top=0.25)
     alone = next((c for c in found if c.alone), None)
     for axes, curve in zip(panels, found, strict=True):
@@ -76,9 +76,9 @@ def curve_figure(found: Sequence[Curve], axis: CurveAxis) -> Figure:
 
 
 def limits(found: Sequence[Curve], axis: CurveAxis) -> tuple[float, float]:
-    """The range in which curves differ.
+    """Return the range in which curves differ.
 
-    The first epochs may lie outside: they would flatten all the rest.
+    The first epochs may lie outside, because they would flatten the rest.
     """
     values = axis.scale * np.concatenate([_means(c) for c in found])
     values = values[np.isfinite(values)]
@@ -96,7 +96,7 @@ def limits(found: Sequence[Curve], axis: CurveAxis) -> tuple[float, float]:
 
 
 def curve_sentence(board: Board, found: Sequence[Curve], axis: CurveAxis) -> str:
-    """What the figure says."""
+    """Describe the figure in a sentence."""
     names = ", ".join(short(c.label) for c in found)
     last = found[0].table.index.max()
     return (

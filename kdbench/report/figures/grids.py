@@ -1,4 +1,4 @@
-"""What a grid of hyper-parameters found: a heat map of two, a line of one."""
+"""Results of a hyper-parameter grid: a heat map of two, a line of one."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from kdbench.report.wording import Wording
 
 
 def grid_figure(grid: Grid, words: Wording) -> Figure:
-    """A heat map of two parameters, or a line of one."""
+    """Draw a heat map of two parameters, or a line of one."""
     return heat_map(grid, words) if grid.down else line_chart(grid, words)
 
 
 def others_text(grid: Grid) -> str:
-    """What further parameters are set to."""
+    """Return the values of the further parameters as text."""
     return ", ".join(f"{name} = {_show(value)}" for name, value in grid.others)
 
 
 def heat_map(grid: Grid, words: Wording) -> Figure:
-    """Mean primary metric on the test set of two parameters' values.
+    """Draw the mean primary metric on the test set of two parameters' values.
 
-    Below each mean stands the difference to the student trained alone with its mark
-    (:data:`kdbench.report.legend.GRID`), or, where that is not known, the half-width of the mean's
+    Below each mean is the difference from the student trained alone with its mark
+    (:data:`kdbench.report.legend.GRID`), or, if that is unknown, the half-width of the mean's
     95 % t interval over seeds. Slices of a grid share their colours.
     """
     xs, ys = _axis(p[0] for p in grid.found), _axis(p[1] for p in grid.found)
@@ -60,10 +60,10 @@ def heat_map(grid: Grid, words: Wording) -> Figure:
 
 
 def line_chart(grid: Grid, words: Wording) -> Figure:
-    """Mean primary metric on the test set of one parameter's values.
+    """Draw the mean primary metric on the test set of one parameter's values.
 
-    With the student trained alone as a dashed line and the intervals of the differences to it, or,
-    where these are not known, with the 95 % t intervals over seeds.
+    The student trained alone is a dashed line. Intervals are those of the differences from it, or, if
+    these are unknown, the 95 % t intervals over seeds.
     """
     xs = _axis(p[0] for p in grid.found)
     values = [grid.found[x, ""] for x in xs]
@@ -98,7 +98,7 @@ def line_chart(grid: Grid, words: Wording) -> Figure:
 
 
 def cell(grid: Grid, point: Point, words: Wording) -> str:
-    """A mean, and below it its difference to the student alone, or its interval."""
+    """Format a mean, and below it its difference from the student alone or interval."""
     value = grid.found[point]
     if not value.count:
         return "–"
@@ -110,7 +110,7 @@ def cell(grid: Grid, point: Point, words: Wording) -> str:
 
 
 def grid_sentence(grid: Grid, words: Wording) -> str:
-    """What the figure says."""
+    """Describe the figure in a sentence."""
     known = [v.mean for v in grid.found.values() if v.count]
     names = short(grid.across) + (f" and {short(grid.down)}" if grid.down else "")
     with_others = f", with {flat(others_text(grid))}" if grid.others else ""
@@ -140,7 +140,7 @@ def _named(axes: Axes, xs: Sequence[Any], ys: Sequence[Any], grid: Grid) -> None
 
 
 def _axis(values: Any) -> list[Any]:
-    """Different values, numbers in their order and the rest as they came."""
+    """Return the distinct values, numbers in order and others as they come."""
     found = list(dict.fromkeys(values))
     return sorted(found) if all(isinstance(v, (int, float)) for v in found) else found
 

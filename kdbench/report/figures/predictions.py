@@ -15,7 +15,7 @@ from kdbench.report.wording import Wording
 
 UNBIASED = "about as sure as it is right"
 WRITTEN = 20
-"""Up to this many classes the cells hold their counts."""
+"""Most classes for which cells show their counts."""
 
 
 def confusion_figure(found: Confusion, classes: Sequence[str]) -> Figure:
@@ -26,7 +26,7 @@ def confusion_figure(found: Confusion, classes: Sequence[str]) -> Figure:
     longest = max(len(name) for name in names) * 0.07
     figure = canvas(max(side, 1.8) + 1.3 + longest, max(side, 1.8) + 0.7 + (longest if longest > 0.3 else 0.1))
     axes = figure.add_subplot()
-    norm = PowerNorm(0.4, 0, 100)  # or a confusion of one in a hundred would look like none
+    norm = PowerNorm(0.4, 0, 100)  # makes a confusion of one in a hundred visible
     texts = [[count(v) for v in row] for row in found.counts] if written else None
     mesh = cells(axes, 100 * found.shares, texts, norm=norm)
     step = 1 if written else -(-len(classes) // 20)
@@ -42,7 +42,7 @@ def confusion_figure(found: Confusion, classes: Sequence[str]) -> Figure:
 
 
 def confusion_sentence(of: Predictions, found: Confusion, classes: Sequence[str], words: Wording) -> str:
-    """What the matrix says."""
+    """Describe the matrix in a sentence."""
     text = (
         f"Confusion matrix of {short(of.label)} ({words.reason(of.reason)}), mean of {_seeds(of)}: rows are true classes, "
         "columns predicted ones."
@@ -97,7 +97,7 @@ def reliability_figure(found: Calibration, words: Wording) -> Figure:
 
 
 def reliability_sentence(of: Predictions, found: Calibration, words: Wording) -> str:
-    """What the diagram says."""
+    """Describe the diagram in a sentence."""
     tends = "too sure" if found.excess > 0.005 else "not sure enough" if found.excess < -0.005 else UNBIASED
     return (
         f"Reliability of {short(of.label)} ({words.reason(of.reason)}) in {CALIBRATION_BINS} bins, over {_seeds(of)}: "
@@ -106,7 +106,7 @@ def reliability_sentence(of: Predictions, found: Calibration, words: Wording) ->
 
 
 def count(value: float) -> str:
-    """A mean count; nothing for none."""
+    """Format a mean count; nothing for 0."""
     return "" if value == 0 else f"{value:.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""Methods against each other: differences, ranks, and profiles over pairs."""
+"""Figures that compare methods: differences, ranks, and profiles over pairs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kdbench.report.wording import Wording
 
 
 def difference_figure(table: pd.DataFrame, words: Wording) -> Figure:
-    """Difference of each method to the student trained alone, with its interval.
+    """Draw each method's difference from the student trained alone, with its interval.
 
     Args:
-        table: of :func:`kdbench.analysis.ranking.differences`.
-        words: of the task.
+        table: table of :func:`kdbench.analysis.ranking.differences`.
+        words: words of the task.
     """
     table = table.assign(**{name: words.scale * table[name] for name in ("delta", "low", "high")})
     labels = [short(str(label)) for label in table["label"]]
@@ -49,7 +49,7 @@ def difference_figure(table: pd.DataFrame, words: Wording) -> Figure:
 
 
 def _window(table: pd.DataFrame) -> tuple[float, float]:
-    """All means, and intervals as far as they do not flatten the rest."""
+    """Return a range with all means, and intervals unless they flatten the rest."""
     means = np.append(table["delta"].to_numpy(float), 0.0)
     span = max(float(np.ptp(means)), 0.2)
     ends = np.concatenate([means, table["low"].dropna().to_numpy(float), table["high"].dropna().to_numpy(float)])
@@ -59,7 +59,7 @@ def _window(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> str:
-    """What the figure says."""
+    """Describe the figure in a sentence."""
     best, worst = table.iloc[0], table.iloc[-1]
 
     def end(row: pd.Series, unit: str) -> str:
@@ -74,7 +74,7 @@ def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> st
 def critical_difference_figure(found: Ranking) -> Figure:
     """Draw mean ranks; a bar joins methods that do not differ significantly.
 
-    By Nemenyi's test at the 5 % level (Demšar 2006).
+    They are compared by Nemenyi's test at the 5 % level (Demšar 2006).
     """
     import scikit_posthocs
 
@@ -112,7 +112,7 @@ def _unique_labels(labels: Sequence[str]) -> Mapping[str, str]:
 
 
 def critical_difference_sentence(found: Ranking) -> str:
-    """What the diagram says."""
+    """Describe the diagram in a sentence."""
     ranks = found.ranks.sort_values(kind="stable")
     listed = ", ".join(f"{short(str(label))} {rank:.2f}" for label, rank in ranks.items())
     return (
@@ -125,7 +125,7 @@ def critical_difference_sentence(found: Ranking) -> str:
 def profile_figure(found: Aggregate, words: Wording) -> Figure:
     """Draw the share of runs that beat the student alone by more than τ.
 
-    There is a panel a method, with the mean of all methods in grey.
+    There is a panel for each method, with the mean of all methods in grey.
     """
     thresholds, mean = words.scale * found.thresholds, 100 * found.mean
     figure, panels = multiples(len(found.profiles), 4, top=0.25)

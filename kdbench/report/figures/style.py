@@ -1,4 +1,4 @@
-"""How figures look and are written: the same bytes for the same records."""
+"""Style and writing of figures, with the same bytes for the same records."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FOLDER = "figures"
 INK = "#1b1f24"
 """Text and axes; the HTML page turns it into the page's own text colour."""
 MUTED = "#7f868e"
-"""Grids, leader lines, what others are compared with; legible on white and black."""
+"""Grids, leader lines and baselines; legible on white and black."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe, Ito 2008, "Color Universal Design", without black."""
 MARKERS = "osD^vPX<>ph"
 MAP = "cividis"
-"""For shares; looks the same with and without red-green blindness."""
+"""Colour map of shares; looks the same with and without red-green blindness."""
 DPI = 160
 
 STYLE: dict[str, Any] = {
@@ -58,13 +58,13 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and what is said of it.
+    """A figure and its description.
 
     Args:
-        stem: its file's name without an ending: ASCII, unique in a report.
+        stem: its file's name without the extension: ASCII, unique in a report.
         section: the kind of figure, for the page's headings.
-        title: what it shows, of what.
-        sentence: what it says, for those who cannot see it.
+        title: its title: what it shows, and of which pair.
+        sentence: description for those who cannot see it.
         figure: the figure.
     """
 
@@ -76,7 +76,7 @@ class Chart:
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook, whether or not pyplot was ever imported."""
+    """A figure that a notebook displays even if pyplot is not imported."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -84,7 +84,7 @@ class Picture(Figure):
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures made and written in here look the same with any matplotlib settings."""
+    """Draw and write figures in here independently of the user's matplotlib settings."""
     settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     settings.update(STYLE)
     with warnings.catch_warnings(), matplotlib.rc_context(settings):
@@ -95,16 +95,16 @@ def styled() -> Iterator[None]:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that pyplot does not know of."""
+    """Create an empty figure, in inches, that pyplot does not manage."""
     figure = Picture((width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]:
-    """Small panels that share their axes.
+    """Create small panels that share their axes.
 
-    They are laid out by hand: there are many, and constrained layout takes seconds.
+    They are laid out by hand, because constrained layout takes seconds for many panels.
 
     Args:
         count: number of panels.
@@ -128,15 +128,15 @@ def multiples(count: int, columns: int, top: float) -> tuple[Figure, list[Axes]]
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG on white."""
+    """Return a figure as PNG on white."""
     return _saved(figure, "png", {"Software": None})
 
 
 def svg(figure: Figure, *, transparent: bool = False) -> str:
-    """A figure as SVG with text as text, on white unless ``transparent``."""
+    """Return a figure as SVG with text as text, on white unless ``transparent``."""
     known = {"Creator": None, "Date": None, "Format": None, "Type": None}
     text = _saved(figure, "svg", known, transparent=transparent).decode()
-    # The reader's machine may lack the font that it was laid out in; Verdana and its kin are as wide.
+    # The reader's machine may lack the font of the layout; Verdana and similar fonts are as wide.
     return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, Geneva, sans-serif")
 
 
@@ -144,7 +144,7 @@ def write_figures(charts: Sequence[Chart], folder: Path, ending: str, render: Ca
     """Write ``figures/STEM.ENDING`` for each figure.
 
     Returns:
-        The files.
+        The paths of the files written.
     """
     paths = [folder / FOLDER / f"{chart.stem}.{ending}" for chart in charts]
     for path, chart in zip(paths, charts, strict=True):
@@ -156,7 +156,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent:
     content = io.BytesIO()
     with styled():
         engine = figure.get_layout_engine()
-        if engine is not None:  # once: matplotlib would draw everything twice, each time
+        if engine is not None:  # lay out once: matplotlib would otherwise draw everything twice, each time
             engine.execute(figure)
             figure.set_layout_engine("none")
         figure.savefig(content, format=kind, metadata=metadata, transparent=transparent)
@@ -164,9 +164,9 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent:
 
 
 def short(text: str, most: int = 26) -> str:
-    """Untrusted text on one line, short enough for a label.
+    """Return untrusted text on one line, short enough for a label.
 
-    It loses its middle, for names differ at either end.
+    It is cut in the middle, because names differ at either end.
     """
     line = flat(text)
     tail = most // 3
@@ -174,20 +174,20 @@ def short(text: str, most: int = 26) -> str:
 
 
 def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each family; the baseline is in ink."""
+    """Return colour and marker of each family; the baseline is in ink."""
     others = sorted({f for f in families if f != "baseline"})
     found = {f: (PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)]) for i, f in enumerate(others)}
     return {"baseline": (INK, "o"), **found}
 
 
 def on(colour: tuple[float, float, float, float]) -> str:
-    """White or black, whichever is legible on a colour (WCAG's luminance)."""
+    """Return white or black, whichever is legible on a colour (WCAG's luminance)."""
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
     return "#ffffff" if 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.179 else "#000000"
 
 
 def cells(axes: Axes, values: np.ndarray, texts: Sequence[Sequence[str]] | None, **options: object) -> object:
-    """Draw a map of values with texts, row 0 on top; returns what a colour bar needs."""
+    """Draw a map of values with texts, row 0 on top; return it for a colour bar."""
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
     if texts is None:

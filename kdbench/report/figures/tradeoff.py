@@ -1,4 +1,4 @@
-"""The primary metric against what a network costs, with the Pareto front."""
+"""Plot of the primary metric against a network's cost, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ AXES = {
 LINE = 0.165
 """Height of a label, inches."""
 LETTER = 0.069
-"""Width of a label's letter, inches; a little more than the mean."""
+"""Width of a letter of a label, inches; a little more than the mean."""
 OTHER = (MUTED, "*")
 Label = tuple[Point, tuple[float, float], str, bool]
 """A network, its position on the axes, its text, and whether it is on the front."""
 
 
 def axis_label(of: Tradeoff) -> str:
-    """The cost, its unit, and how it was measured."""
+    """Return an axis label: the cost, its unit, and how it was measured."""
     return f"{AXES[of.cost]} ({flat(of.setting)})" if of.setting else AXES[of.cost]
 
 
 def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
     """Draw the metric against cost.
 
-    Labels stand in columns at the sides, so that those of networks that coincide can be read.
+    Labels are in columns at the sides, so that those of coinciding networks can be read.
     """
     found, front, scaled = of.points, of.front, words.scale
     logs = np.log10([p.cost for p in found])
@@ -95,7 +95,7 @@ def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
 
 
 def tradeoff_sentence(of: Tradeoff, words: Wording) -> str:
-    """What the figure says."""
+    """Describe the figure in a sentence."""
     front = "; ".join(
         f"{short(p.label)} ({words.value(p.value)}{words.percent_sign}, "
         f"{quantity(p.cost) if p.cost >= 1000 else f'{p.cost:.3g}'})"
@@ -112,12 +112,12 @@ def _text(p: Point, words: Wording) -> str:
 
 
 def _room(side: Sequence[Point], words: Wording) -> float:
-    """Inches for a column of labels and their leader lines."""
+    """Return the width of a column of labels and their leader lines, inches."""
     return max(len(_text(p, words)) for p in side) * LETTER + 0.42 if side else 0.25
 
 
 def _labels(axes: Axes, side: Sequence[Label], edge: float, align: str, gap: float) -> None:
-    """Draw a column of labels, near the heights of their points, with lines to them."""
+    """Draw a column of labels near the heights of their points, with leader lines."""
     ordered = sorted(side, key=lambda item: item[1][1])
     heights = spread([xy[1] for _, xy, _, _ in ordered], gap)
     for (_, (x, y), text, leads), height in zip(ordered, heights, strict=True):
@@ -135,10 +135,10 @@ def _labels(axes: Axes, side: Sequence[Label], edge: float, align: str, gap: flo
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """The nearest heights in [0, 1] (least squares) that lie ``gap`` apart.
+    """Return the nearest heights in [0, 1] (least squares) that are ``gap`` apart.
 
     Args:
-        heights: ascending.
+        heights: ascending heights.
         gap: at least this much between neighbours.
     """
     if not heights:
@@ -149,7 +149,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _ticks(axes: Axes, low: float, high: float, span: float, decade: float) -> None:
-    """Put ticks where there are points; ``decade`` is a decade's width, inches."""
+    """Put ticks where points are; ``decade`` is the width of a decade, inches."""
     step = (1.0, 2.0, 5.0) if decade > 1.5 else (1.0, 3.0) if decade > 1.0 else (1.0,)
     every = max(1, math.ceil(0.5 / decade))
     nice = [s * 10.0**e for e in range(math.floor(low) - 1, math.ceil(high) + 1) if e % every == 0 for s in step]

@@ -15,8 +15,8 @@ class ClassTable:
     """Scores of a board's networks, class by class.
 
     Args:
-        name: of the pair.
-        networks: label and reason of each.
+        name: name of the pair.
+        networks: label and reason of each network.
         rows: class, number of test samples, and for each network precision, recall and F1 in percent.
     """
 
@@ -26,7 +26,7 @@ class ClassTable:
 
 
 def class_tables(analysis: Analysis) -> list[ClassTable]:
-    """Tables of the boards whose predictions are known."""
+    """Return the tables of the boards whose predictions are known."""
     words = Wording(analysis.task)
     return [
         ClassTable(

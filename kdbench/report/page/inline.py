@@ -1,4 +1,4 @@
-"""Figures inside the page: in its text colour, with identifiers that never clash."""
+"""Figures inside the page, in its text colour and with unique identifiers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from kdbench.report.figures.style import INK, PALETTE, Chart, svg
 
 BLUE = PALETTE[0].lower()
-"""Too dark for a dark page, which has another."""
+"""Too dark for a dark page, which uses a different blue."""
 REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
 TAG = re.compile(r"<[^>]+>")
 FINE = re.compile(r"\d+\.\d{3,}")
@@ -18,7 +18,7 @@ IDENTIFIER = re.compile(r' id="([^"]+)"')
 
 
 def inline_svg(chart: Chart) -> Markup:
-    """A figure's ``<svg>`` element.
+    """Return a figure's ``<svg>`` element.
 
     It has the page's text colour and background, and a name for screen readers.
     """
@@ -33,10 +33,10 @@ def inline_svg(chart: Chart) -> Markup:
     text = IDENTIFIER.sub(lambda m: f' id="{chart.stem}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'((?:href="#|url\(#))', rf"\g<1>{chart.stem}-", text)
     label = escape(f"{chart.title}. {chart.sentence}")
-    # Of matplotlib's own making, which escapes the labels in it.
+    # matplotlib made this text, and has escaped the labels in it.
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704
 
 
 def width(chart: Chart) -> int:
-    """Width, in CSS pixels, at which a figure's text is like the page's small text."""
+    """Return the CSS pixels of width that give a figure the page's small text size."""
     return round(96 * chart.figure.get_figwidth())

@@ -21,7 +21,7 @@ class Heading:
         text: its text.
         number: whether the column holds numbers.
         lower_is_better: whether the best is the lowest.
-        extra: whether it is shown only when all columns are asked for.
+        extra: whether it is shown only on request for all columns.
     """
 
     text: str
@@ -36,8 +36,8 @@ class Cell:
 
     Args:
         text: its text.
-        sort: the number it is sorted by, exact, or "" for text and where there is none.
-        bold: whether it is the primary metric of a student that has the first place for itself.
+        sort: the exact number it is sorted by; "" for text and for missing numbers.
+        bold: whether it is the primary metric of the only student in first place.
     """
 
     text: str
@@ -51,7 +51,7 @@ class TableRow:
 
     Args:
         anchor: id of the details that the first cell links to.
-        family: what the family filter looks at.
+        family: family of the method, for the filter.
         role: student, teacher, assistant or generation.
         cells: its cells.
     """
@@ -67,10 +67,10 @@ class Table:
     """A pair's table.
 
     Args:
-        name: of the pair.
+        name: name of the pair.
         anchor: its id.
-        headings: of its columns.
-        rows: best first, teachers on top.
+        headings: headings of its columns.
+        rows: its rows, best first, teachers on top.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Table:
 
 
 def tables(analysis: Analysis) -> list[Table]:
-    """A table for each board, sorted as the suite says, without empty columns."""
+    """Return a table for each board, sorted as the suite says, without empty columns."""
     view, task = analysis.plan.report, analysis.task
     columns = _columns(analysis)
     usual = view.columns or default_columns(task)
@@ -97,7 +97,7 @@ def tables(analysis: Analysis) -> list[Table]:
 
 
 def legend_lines(analysis: Analysis) -> list[str]:
-    """How to read the columns, a line each."""
+    """Return the legend of the columns, one line each."""
     if not analysis.boards:
         return []
     lines = legend(analysis.standings, list(_columns(analysis)), analysis.task).splitlines()
@@ -105,19 +105,19 @@ def legend_lines(analysis: Analysis) -> list[str]:
 
 
 def anchor(board: int, label: str, role: str) -> str:
-    """Id of a row's details.
+    """Return the id of a row's details.
 
     Args:
         board: number of the board, from 1.
-        label: of the row.
-        role: of the row.
+        label: label of the row.
+        role: role of the row.
     """
-    # Labels may differ in letters that a slug drops; their bytes do not.
+    # Labels may differ only in characters that a slug drops, so their bytes are included.
     return f"row-{board}-{slug(role, label)}-{label.encode().hex()[:64]}"
 
 
 def _columns(analysis: Analysis) -> dict[str, Column]:
-    """Columns that the suite asks for, or all that hold something; names first."""
+    """Return the suite's columns, or all that are not empty; names first."""
     known, asked = columns_of(analysis.task), analysis.plan.report.columns
     shown = shown_columns(analysis.standings, analysis.task, asked, tuple(known)) if analysis.boards else ()
     return {name: known[name] for name in dict.fromkeys(["method", *shown])}

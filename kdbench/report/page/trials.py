@@ -1,4 +1,4 @@
-"""The trials behind each number, and where they were made."""
+"""The trials behind each number, and their environments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TrialLine:
         trial: its id.
         recorded: whether there is a record to link to.
         cells: seed, grid point, status, validation and test metric, time, fingerprint of the data.
-        environment: number of the environment it was made in, from 1; 0 for none.
+        environment: number of the environment that made it, from 1; 0 for none.
     """
 
     trial: str
@@ -35,13 +35,13 @@ class TrialLine:
 
 @dataclass(frozen=True)
 class Details:
-    """What lies behind a row of a table.
+    """The trials behind a row of a table.
 
     Args:
         anchor: its id.
         title: label and role.
         lines: its trials, grid points that were not chosen included.
-        environments: numbers and descriptions of where they were made.
+        environments: numbers and descriptions of the trials' environments.
     """
 
     anchor: str
@@ -51,13 +51,13 @@ class Details:
 
 
 def headings(words: Wording) -> tuple[str, ...]:
-    """Headings of a trial's cells."""
+    """Return the headings of a trial's cells."""
     values = (f"validation{words.percent_sign}", f"test{words.percent_sign}")
     return ("seed", "grid point", "status", *values, "time", "data")
 
 
 def details(analysis: Analysis) -> list[tuple[str, list[Details]]]:
-    """For each board its name, and what lies behind each of its rows."""
+    """Return each board's name, and the details of each of its rows."""
     numbers = environments(analysis.records)
     return [
         (board.name, [_details(board, i, row, numbers) for _, row in board.table.iterrows()])

@@ -102,9 +102,10 @@ class ImageClassification(Task):
         statistics: Mapping[str, Tensor],
         class_names: Sequence[str],
     ) -> dict[str, Any]:
-        """What ``timm.data.resolve_model_data_config`` works out the preprocessing from.
+        """Describe a trained network for ``timm.data.resolve_model_data_config``.
 
-        ``squash`` and a share of 1 stand for a resize to the network's size, whatever the image's aspect ratio, without a crop.
+        ``squash`` with a share of 1 means that images are resized to the network's size, whatever their
+        aspect ratio, without a crop.
         """
         mean, std = mean_and_std(statistics, preprocessing, spec[0])
         return {

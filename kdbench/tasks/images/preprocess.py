@@ -80,15 +80,15 @@ def normalize(data: TaskData, wanted: Mapping[str, Any] | None, device: torch.de
 
 
 def mean_and_std(statistics: Mapping[str, Tensor], wanted: Mapping[str, Any] | None, channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel that a network's images are normalised by.
+    """Return the mean and standard deviation of each channel for normalisation.
 
     Args:
-        statistics: those of the data: ``mean`` and ``std``, each float32, C.
-        wanted: what the network wants.
+        statistics: statistics of the data: ``mean`` and ``std``, each float32, C.
+        wanted: preprocessing of the network, which takes precedence.
         channels: C.
 
     Raises:
-        DataError: what is wanted is of another number of channels.
+        DataError: the preprocessing is for another number of channels.
     """
     own = Preprocessing.model_validate(dict(wanted or {}))
     mean = statistics["mean"] if own.mean is None else _per_channel("mean", own.mean, channels)
