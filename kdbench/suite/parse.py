@@ -51,7 +51,7 @@ def read_suite_file(path: Path) -> tuple[Any, FileLocations]:
     """
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1) or b""  # None if it has nothing to give now
     except OSError as error:
         raise SuiteError(f"cannot be read: {error.strerror or error}", Location(path)) from error
     if len(data) > MAX_BYTES:

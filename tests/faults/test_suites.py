@@ -9,7 +9,7 @@ from tests.faults.case import run, summary
 
 
 def test_strange_suites_are_told_in_a_sentence() -> None:
-    cases, problems = summary(run(suites.cases(random.Random(10), 2 * len(suites.KINDS))))
+    cases, problems = summary(run(suites.cases(random.Random(10), len(suites.KINDS))))
     slow = {kind: [p for p in found if not p.startswith("took")] for kind, found in problems.items()}
     assert not any(slow.values()), problems
     assert len(cases) == len(suites.KINDS)
