@@ -128,7 +128,8 @@ def prepare(
     task = registry.tasks[loaded.suite.task]()
     with located(loaded.locations.of("dataset")):
         data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
-    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
+    with located(loaded.locations.of("networks")):
+        plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     _check_training(plan, task, data, origins)
     profiles: dict[str, Profile] = {}
     ids: dict[str, str] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdbench.errors import SuiteError, cut
 from kdbench.method import Needs
 from kdbench.method.params import plain_params
 from kdbench.plan import identity
@@ -214,8 +215,11 @@ class _Builder:
         if network.weights in ("scratch", "pretrained"):
             return network.weights, None
         path = ((self.folder or Path()) / network.weights).resolve()
-        with path.open("rb") as file:
-            return str(path), hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                return str(path), hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SuiteError(f'weights "{cut(network.weights)}" cannot be read: {error.strerror or error}') from error
 
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
