@@ -14,6 +14,7 @@ from kdbench.api import interrupt
 from kdbench.api.progress import display_for
 from kdbench.api.results import FORMATS, Results, files_and_objects, results_in
 from kdbench.api.suites import Settings, Source, listed, model_plugins, open_suite
+from kdbench.api.trust import require_trust
 from kdbench.engine.allocator import keep_freed_memory
 from kdbench.engine.executors import ExecutorSettings, early_executor, make_executor
 from kdbench.engine.prepare import Prepared, choose_device, prepare, suitable_jobs
@@ -44,6 +45,7 @@ def run(
     epochs: int | None = None,
     settings: Settings = (),
     fresh: bool = False,
+    trust: bool = False,
     progress: bool | Progress = True,
 ) -> Results:
     """Train and measure the networks of a suite, except those that are finished.
@@ -72,6 +74,8 @@ def run(
         epochs: number of epochs of every network.
         settings: values of the suite to replace, by keys joined with dots: ``{"recipe.lr": 0.1}``.
         fresh: whether to discard the suite's finished trials and run them again.
+        trust: whether to run plugin files that the suite's file names, if it did not come with kdbench.
+            Those of a dict, and those given as ``plugins``, are trusted.
         progress: whether to show progress (in the notebook's cell, or on standard error); or a display
             of your own.
 
@@ -87,6 +91,7 @@ def run(
     """
     loaded, objects = open_suite(suite, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
     files, more = files_and_objects(plugins)
+    require_trust(loaded, files, given=trust or isinstance(suite, Mapping))
     factories = model_plugins(models)
     with _as_a_library():
         results = execute(

@@ -34,6 +34,7 @@ def run(
     set_: options.Set = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard this suite's finished trials and run them again.")] = False,
     plugin: options.Plugin = None,
+    trust: options.Trust = False,
     no_cohorts: options.NoCohorts = False,
     jobs: Annotated[str, typer.Option(metavar="N|auto", help="Worker processes that train at the same time.")] = "1",
     executor: Annotated[
@@ -67,10 +68,12 @@ def run(
     from kdbench.api.progress import make_display
     from kdbench.api.running import execute, missing_text
     from kdbench.api.suites import open_suite
+    from kdbench.api.trust import require_trust
 
     number = _number_of_jobs(jobs)
     loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
     with interrupt.orderly():
+        require_trust(loaded, plugin or (), given=trust, ask=options.ask())
         try:
             results = execute(
                 loaded,

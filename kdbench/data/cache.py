@@ -86,7 +86,7 @@ def _read(path: Path) -> RawData | None:
         if _digest(data) == metadata["digest"]:
             return data
         log.warning("the cache %s is damaged and will be rebuilt", path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except Exception as error:  # whoever gave the data may have given the cache
         log.warning("the cache %s cannot be read and will be rebuilt: %s", path, reason(error))
     return None
 

@@ -12,6 +12,7 @@ from kdbench.errors import MethodError
 from kdbench.method.base import Method
 from kdbench.method.guard import Guard, described
 from kdbench.method.needs import Needs
+from kdbench.method.params import plain_data
 
 
 def new_method(cls: type[Method], params: Mapping[str, Any], guard: Guard | None = None) -> Method:
@@ -64,6 +65,6 @@ def plain_params(method: Method) -> dict[str, Any]:
     if not isinstance(params, BaseModel):
         raise MethodError(f"{label}: its params must be what its __init__ was given, not {described(params)}")
     with Guard().calling(label, "Params"):
-        plain = params.model_dump(mode="json")
+        plain = plain_data(params)
         json.dumps(plain)
     return plain

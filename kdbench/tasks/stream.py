@@ -95,7 +95,7 @@ class TrainStream:
     """
 
     def __init__(self, data: TaskData, settings: StreamSettings, source: Source) -> None:
-        _check(data, settings)
+        check_stream(data, settings)
         self.settings = settings
         self._source = source
         self._targets = data.train.targets.to(settings.device)
@@ -187,7 +187,12 @@ class _Partners:
         return self.members[start + (rank + ahead) % size]
 
 
-def _check(data: TaskData, settings: StreamSettings) -> None:
+def check_stream(data: TaskData, settings: StreamSettings) -> None:
+    """Check that batches can be made as a recipe asks.
+
+    Raises:
+        DataError: there are no samples, or fewer than in a batch, or they do not have the required classes.
+    """
     count = len(data.train)
     if count == 0:
         raise DataError(f"the training set of {data.name} is empty")

@@ -19,9 +19,11 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdbench import BuildContext, Method, PositiveInt, Step, full_precision
@@ -58,7 +60,7 @@ class DML(Method):
             peers: number of networks beside the student, K − 1.
         """
 
-        peers: PositiveInt = 1
+        peers: Annotated[PositiveInt, Field(le=64)] = 1
 
     def build(self, context: BuildContext) -> None:
         """Create the peers."""
