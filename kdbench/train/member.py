@@ -164,8 +164,8 @@ class Member:
     def observe(self, batch: Batch) -> Outputs:
         """Run the student on a batch.
 
-        Anchors and partners of ``class_pairs`` pass one after the other, so that batch norm sees each half apart, as
-        in CS-KD's reference code.
+        Anchors and partners of ``class_pairs`` pass one after the other, so that batch norm sees each half
+        apart, as in CS-KD's reference code.
 
         Returns:
             Outputs for the units of the batch, float32.

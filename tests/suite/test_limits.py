@@ -15,7 +15,7 @@ from pydantic import Field
 
 from kdbench.errors import KdbenchError, SuiteError
 from kdbench.method import Method
-from kdbench.method.params import plain_params
+from kdbench.method.params import plain_data
 from kdbench.plan.planner import make_plan
 from kdbench.suite.load import load_suite
 from kdbench.suite.parse import MAX_BYTES, MAX_DEPTH, read_suite_file
@@ -137,11 +137,11 @@ def test_a_method_may_allow_an_infinite_parameter_and_its_trial_is_recorded_with
         margin: float = Field(1.0, allow_inf_nan=True)
         other: float = 1.0
 
-    plain = plain_params(Params(margin=math.inf))
+    plain = plain_data(Params(margin=math.inf))
     assert plain == {"margin": "Infinity", "other": 1.0}
     assert Params(**plain).margin == math.inf
-    assert math.isnan(Params(**plain_params(Params(margin=math.nan))).margin)
-    assert plain_params(Params()) == {"margin": 1.0, "other": 1.0}
+    assert math.isnan(Params(**plain_data(Params(margin=math.nan))).margin)
+    assert plain_data(Params()) == {"margin": 1.0, "other": 1.0}
     with pytest.raises(ValueError, match="finite"):
         Params(other=math.inf)
 
@@ -153,7 +153,7 @@ def test_a_parameter_that_could_not_be_read_again_is_refused() -> None:
         inner: dict[str, float] = {}
 
     with pytest.raises(ValueError, match=r"inner\.x is not a finite number"):
-        plain_params(Params(inner={"x": math.inf}))
+        plain_data(Params(inner={"x": math.inf}))
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/b", "..", ".hidden", "", "a\\b", "💥" * 60], ids=ascii)
