@@ -9,8 +9,9 @@ predictions, at temperature 1::
 with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm and the
 authors' code (YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) update the networks one after the
 other, each on the others' newest predictions; that code also draws a new batch for each network. Here they
-learn at once, on one batch. That code sums over l without the factor 1/(K − 1), which is the paper's. It makes no difference for two networks, the
-default; for more the paper is followed, so that peers do not outweigh the labels.
+learn at once, on one batch. That code sums over l without the factor 1/(K − 1), which is the paper's. It
+makes no difference for two networks, the default; for more the paper is followed, so that peers do not
+outweigh the labels.
 
 The peers see the same batch and augmentation as the student, in float32. Only the student is evaluated and
 kept.
