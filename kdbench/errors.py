@@ -44,8 +44,8 @@ class KdbenchError(Exception):
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
-        super().__init__(printable(message if location is None else f"{location}: {message}"))
-        self.message = message
+        super().__init__(printable(f"{message}" if location is None else f"{location}: {message}"))
+        self.message = f"{message}"
         self.location = location
 
 

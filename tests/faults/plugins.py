@@ -479,7 +479,7 @@ def _zygote() -> Zygote:
 
 
 def _command(folder: Path) -> Result:
-    arguments = ["run", "suite.yaml", "--runs", "runs", "--threads", "1", "--report", "report"]
+    arguments = ["run", "suite.yaml", "--trust", "--runs", "runs", "--threads", "1", "--report", "report"]
     return _zygote().kdbench(arguments, folder, timeout=SECONDS / 2)
 
 

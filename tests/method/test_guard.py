@@ -60,7 +60,6 @@ def raising(error: BaseException) -> Callable[[], None]:
         Lies(),
         ValueError("x" * 10**6),
         MethodError("x" * 10**6),
-        MethodError(3),  # type: ignore[arg-type]
         StoreError("the disk is full"),
         type("E" * 10**5, (Exception,), {})("\x1b[31m\n\ud800"),
     ],
