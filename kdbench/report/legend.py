@@ -8,8 +8,8 @@ import pandas as pd
 
 from kdbench.analysis.contrasts import FEW_SEEDS, SEEDS
 from kdbench.analysis.task import counts_correct
+from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
-from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 GRID = (
