@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from kdbench.errors import KdbenchError, flat
 from kdbench.plan.trial import Plan, Trial
@@ -179,15 +180,15 @@ def _dump_all(values: Iterable[BaseModel]) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    return to_json(value, indent=1, inf_nan_mode="constants") + b"\n"  # json's own encoder is slow where it indents
 
 
 def _histories(evidence: Evidence) -> bytes:
-    tables = [table.assign(trial=trial) for trial, table in sorted(evidence.histories.items()) if len(table)]
+    tables = {trial: table for trial, table in sorted(evidence.histories.items()) if len(table)}
     if not tables:
         return b"trial\n"
-    both = pd.concat(tables, ignore_index=True)
-    return both[["trial", *(c for c in both.columns if c != "trial")]].to_csv(index=False, lineterminator="\n").encode()
+    both = pd.concat(tables, names=["trial", None]).reset_index(level="trial")
+    return both.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _predictions(evidence: Evidence) -> bytes:
