@@ -118,9 +118,7 @@ def test_many_rows_and_seeds_approach_dunnett() -> None:
     assert found.half.mean() == pytest.approx(float((interval.high - interval.low).mean()) / 2, rel=0.04)
 
 
-@pytest.mark.parametrize(
-    "values", [np.array([[0.5], [0.6]]), np.array([[0.5, 0.6], [0.6, 0.7]]), np.full((5, 3), 0.5)]
-)
+@pytest.mark.parametrize("values", [np.array([[0.5], [0.6]]), np.array([[0.5, 0.6], [0.6, 0.7]]), np.full((5, 3), 0.5)])
 def test_one_seed_two_runs_of_two_rows_and_equal_results_say_nothing_of_chance(values: np.ndarray) -> None:
     assert fit(values) is None
 
