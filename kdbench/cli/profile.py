@@ -155,12 +155,16 @@ def _called(spec: ModelSpec) -> str:
     return f"{spec.model} (small stem)" if spec.stem == "small" else spec.model
 
 
-def _costs(profiles: Iterable[Profile]) -> str:
+def _costs(profiles: Sequence[Profile]) -> str:
     rows = [
         [p.model, f"{p.parameters:,}", f"{p.macs:,}", f"{p.size_mb:.2f}", _number(p.activation_mb, ".2f")] for p in profiles
     ]
     headers = ["model", "parameters", "MACs", "size MB", "activations MB"]
-    return str(tabulate(rows, headers=headers, colalign=["left", *["right"] * 4], disable_numparse=True)) + "\n"
+    table = str(tabulate(rows, headers=headers, colalign=["left", *["right"] * 4], disable_numparse=True)) + "\n"
+    by_torch = sorted({p.model for p in profiles if p.counter == "torch"})
+    return table + (
+        f"MACs of {', '.join(by_torch)}: torch's counter, as fvcore misses operators of theirs\n" if by_torch else ""
+    )
 
 
 def _latencies(report: LatencyReport) -> str:

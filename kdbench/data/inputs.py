@@ -36,3 +36,9 @@ def concatenate(first: Inputs, second: Inputs) -> Inputs:
         return torch.cat([first, second])
     theirs = tensors(second)
     return {name: torch.cat([t, theirs[name]]) for name, t in tensors(first).items()}
+
+
+def halves(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """Split 2·N samples into the first N and the last N."""
+    size = len(next(iter(tensors(inputs).values()))) // 2
+    return map_inputs(lambda t: t[:size], inputs), map_inputs(lambda t: t[size:], inputs)

@@ -148,7 +148,7 @@ class _Worker:
             spent = self.timings[trial.id].add_epoch(end.seconds, trial.id, len(end.members))
             row = {
                 "epoch": float(member.epoch),
-                "lr": float(member.optimizer.param_groups[0]["lr"]),
+                "lr": member.learning_rate,
                 **means,
                 **_columns(split_scores(self.resources, logits[trial.id])),
                 "train_seconds": spent,

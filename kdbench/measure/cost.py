@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from safetensors.torch import save
@@ -15,8 +16,11 @@ from kdbench.data.inputs import Inputs, tensors
 from kdbench.errors import KdbenchError
 from kdbench.models.call import call, placed, positional, shape_text
 from kdbench.models.observe import undisturbed
-from kdbench.results.record import Profile
+from kdbench.results.record import Counter, Profile
 from kdbench.tasks.interface import Interface
+
+PRODUCTS = frozenset({"conv", "linear", "matmul", "bmm", "baddbmm", "addmm", "einsum", "mm", "mv", "dot"})
+"""fvcore's names of operators that are products, which torch counts too; it estimates the others."""
 
 
 def profile(
@@ -42,7 +46,7 @@ def profile(
         KdbenchError: the network cannot take such inputs.
     """
     inputs = placed(interface.example(batch_size), model)
-    macs, uncounted = count_macs(model, inputs)
+    macs = count_macs(model, inputs)
     return Profile(
         id=id,
         model=name,
@@ -51,42 +55,93 @@ def profile(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         buffers=sum(b.numel() for b in model.buffers()),
-        macs=macs,
-        uncounted=uncounted,
+        macs=macs.per_sample,
+        counter=macs.counter,
+        uncounted=macs.uncounted,
         size_mb=len(serialize(model)) / 1e6,
         activation_mb=activation_bytes(model, inputs) / 1e6,
         activation_batch=batch_size,
     )
 
 
-def count_macs(model: nn.Module, inputs: Inputs) -> tuple[int, dict[str, int]]:
-    """Count the multiply-accumulates of a forward pass in evaluation mode, by fvcore.
+@dataclass(frozen=True)
+class Macs:
+    """The multiply-accumulates of a network.
 
-    fvcore's "flop" is one multiply-accumulate of a convolution, linear layer or matrix product; it adds
-    estimates for normalization, pooling to a given size, and interpolation (elementwise operators are not
-    counted).
+    Args:
+        per_sample: of one forward pass, per sample.
+        counter: who counted: ``fvcore``, or ``torch`` if fvcore missed some products.
+        uncounted: operator → calls that fvcore did not count; empty if torch counted.
+    """
+
+    per_sample: int
+    counter: Counter
+    uncounted: dict[str, int]
+
+
+def count_macs(model: nn.Module, inputs: Inputs) -> Macs:
+    """Count the multiply-accumulates of a forward pass in evaluation mode.
+
+    fvcore counts first. Its "flop" is one multiply-accumulate of a convolution, linear layer or matrix product;
+    it adds estimates for normalization, pooling to a given size, and interpolation (elementwise operators are
+    not counted). It traces the network, and does not know every operator: attention, recurrent layers and
+    convolutions with ``padding="same"`` are among those that it misses. ``torch.utils.flop_counter``, which sees
+    every product as it is computed, checks it. If it finds more products, its count stands: half its FLOPs,
+    without those estimates.
 
     Args:
         model: the network.
         inputs: a batch, on the network's device.
 
-    Returns:
-        MACs per sample, and operator → number of calls that were not counted.
+    Raises:
+        KdbenchError: the network cannot take such inputs.
     """
+    total, estimates, uncounted = _by_fvcore(model, inputs)
+    products = _by_torch(model, inputs)
+    if products > total - estimates:
+        return Macs(round(products / _size(inputs)), "torch", {})
+    return Macs(round(total / _size(inputs)), "fvcore", uncounted)
+
+
+def _by_fvcore(model: nn.Module, inputs: Inputs) -> tuple[int, int, dict[str, int]]:
+    """All that fvcore counts, its estimates among that, and operator → calls that it did not count."""
     with undisturbed(model), _silence():
         from fvcore.nn import FlopCountAnalysis  # slow, and warns, when first imported
 
         analysis = FlopCountAnalysis(*positional(model, inputs))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         try:
-            total = analysis.total()
+            by_operator = analysis.by_operator()
         except Exception as error:
             message = str(error).strip().partition("\n")[0] or type(error).__name__
             raise KdbenchError(
                 f"{type(model).__name__} cannot be run on an input of shape {shape_text(inputs)} to count MACs: {message}"
             ) from error
         uncounted = {str(operator): int(calls) for operator, calls in sorted(analysis.unsupported_ops().items())}
-    return round(total / _size(inputs)), uncounted
+    estimates = sum(count for operator, count in by_operator.items() if operator not in PRODUCTS)
+    return sum(by_operator.values()), estimates, uncounted
+
+
+def _by_torch(model: nn.Module, inputs: Inputs) -> int:
+    """Products that torch computes, one operator at a time: fused kernels would hide theirs from the counter."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            undisturbed(model),
+            _silence(),
+            torch.no_grad(),
+            FlopCounterMode(display=False) as counter,
+            sdpa_kernel(SDPBackend.MATH),
+            torch.backends.mkldnn.flags(enabled=False),
+        ):
+            call(model, inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return int(counter.get_total_flops()) // 2
 
 
 def activation_bytes(model: nn.Module, inputs: Inputs) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from kdbench.errors import MethodError
@@ -73,6 +74,14 @@ class Outputs:
             None if self._features is None else tuple(function(f) for f in self._features),
             None if self._embedding is None else function(self._embedding),
         )
+
+
+def concatenated(parts: Sequence[Outputs]) -> Outputs:
+    """Concatenate the outputs of one network for parts of a batch, along the samples."""
+    if len(parts) == 1:
+        return parts[0]
+    tensors = iter([torch.cat(found) for found in zip(*(part.tensors() for part in parts), strict=True)])
+    return parts[0].map(lambda _: next(tensors))
 
 
 @dataclass(frozen=True)

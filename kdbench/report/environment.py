@@ -32,6 +32,8 @@ def provenance_lines(frame: SuiteFrame) -> list[str]:
     ]
     if uncounted := sorted({operator for profile in frame.profiles.values() for operator in profile.uncounted}):
         lines.append(f"- Operators that MACs leave out: {', '.join(map(code, uncounted))}")
+    if by_torch := sorted({profile.model for profile in frame.profiles.values() if profile.counter == "torch"}):
+        lines.append(f"- MACs by torch's counter, where fvcore misses operators: {', '.join(map(code, by_torch))}")
     warnings = []
     if len({r.data.get("fingerprint") for r in records}) > 1:
         warnings.append("**These records are of different data**: compare nothing between tables.")

@@ -124,6 +124,10 @@ class Record(Frozen):
     files: dict[str, str] = {}
 
 
+Counter = Literal["fvcore", "torch"]
+"""Who counted multiply-accumulates: ``fvcore``, or ``torch.utils.flop_counter``."""
+
+
 class Profile(Frozen):
     """The cost of one architecture, however it was trained.
 
@@ -136,7 +140,8 @@ class Profile(Frozen):
         parameters: number of parameters.
         trainable_parameters: number of parameters that are trained.
         buffers: number of values in buffers (running statistics).
-        macs: multiply-accumulates of one forward pass, per sample, by fvcore.
+        macs: multiply-accumulates of one forward pass, per sample.
+        counter: who counted them: ``fvcore``, or ``torch`` if fvcore missed some.
         uncounted: operator → calls that fvcore did not count.
         size_mb: size of the safetensors file in MB (10^6 bytes).
         activation_mb: MB (10^6 bytes) of activations that autograd keeps for a backward pass, for
@@ -153,6 +158,7 @@ class Profile(Frozen):
     trainable_parameters: int
     buffers: int
     macs: int
+    counter: Counter = "fvcore"
     uncounted: dict[str, int] = {}
     size_mb: float
     activation_mb: float | None = None

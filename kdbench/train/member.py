@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdbench.data.inputs import halves
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
 from kdbench.method import BuildContext, Method, Needs, Outputs, Step, total_of
+from kdbench.method.step import concatenated
 from kdbench.models import observe
 from kdbench.plan.trial import Trial
 from kdbench.seeding import named_seed
@@ -85,6 +87,7 @@ class Member:
         self.history: list[dict[str, float]] = []
         self.stopwatch = Stopwatch(device)
         self.totals = Totals()
+        self.learning_rate = recipe.lr  # of the first step of the epoch, for the history
         self.check_every = 1 if device.type == "cpu" else 50  # reading a number makes the CPU wait for a GPU
 
     @property
@@ -118,6 +121,8 @@ class Member:
         taken = self.epoch * self.steps_per_epoch + step
         with self.random, self.stopwatch.running():
             self.schedule.set(taken)
+            if step == 0:
+                self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
             self.optimizer.zero_grad(set_to_none=True)
             outputs = self.observe(batch)
             terms, total = self.loss(self.step(batch, outputs, teachers, taken))
@@ -129,9 +134,17 @@ class Member:
             self._next_past[batch.indices] = outputs.logits.detach()
 
     def observe(self, batch: Batch) -> Outputs:
-        """Return the student's outputs for the units of a batch, in float32."""
+        """Run the student on a batch.
+
+        Anchors and partners of ``class_pairs`` pass one after the other, so that batch norm sees each half apart, as
+        in CS-KD's reference code.
+
+        Returns:
+            Outputs for the units of the batch, float32.
+        """
+        parts = halves(batch.inputs) if self.needs.sampler == "class_pairs" else (batch.inputs,)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trial.recipe.precision == "bf16"):
-            outputs = self.observer(batch.inputs).units(batch.mask)
+            outputs = concatenated([self.observer(part) for part in parts]).units(batch.mask)
         return outputs.map(Tensor.float)
 
     def step(self, batch: Batch, student: Outputs, teachers: tuple[Outputs, ...], taken: int) -> Step:

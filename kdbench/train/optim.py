@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from timm.optim import create_optimizer_v2
-from timm.scheduler import create_scheduler_v2
+from timm.scheduler import MultiStepLRScheduler, create_scheduler_v2
 from torch import nn
 from torch.optim import Optimizer
 
 from kdbench.errors import KdbenchError
 from kdbench.suite.schema import Recipe
 
+CURVES = ("cosine", "poly", "tanh")
+"""Schedules that fall over a number of epochs from the peak rate; the warm-up's epochs are not among these."""
+
 
 class Schedule:
     """Sets the learning rate before each step.
 
-    It depends only on the number of steps taken.
+    It depends only on the number of steps taken. The schedules are timm's, except in two places. A warm-up
+    ends at the peak rate, and the curve takes the epochs that remain: in timm's default it begins below the
+    peak, as if it had fallen since the first epoch. And ``multistep`` decays before the first step of a
+    milestone's epoch, as PyTorch's ``MultiStepLR`` does: timm's decays one step earlier.
 
     Args:
         optimizer: the optimizer whose learning rate is set.
@@ -32,11 +38,15 @@ class Schedule:
         name = recipe.schedule
         if name == "constant":  # a step that never comes, which every release of timm supports
             name, arguments = "step", {"decay_epochs": recipe.epochs + 1, "decay_rate": 1.0}
+        epochs = max(recipe.epochs, 1)
+        if name in CURVES and recipe.warmup_epochs and "warmup_prefix" not in arguments:
+            arguments["warmup_prefix"] = True
+            epochs = max(epochs - recipe.warmup_epochs, 1)
         try:
             self._scheduler, _ = create_scheduler_v2(
                 optimizer,
                 sched=name,
-                num_epochs=max(recipe.epochs, 1),
+                num_epochs=epochs,
                 warmup_epochs=recipe.warmup_epochs,
                 min_lr=recipe.min_lr,
                 step_on_epochs=False,
@@ -47,6 +57,8 @@ class Schedule:
             raise KdbenchError(f'schedule "{recipe.schedule}" rejects its arguments: {error}') from error
         if self._scheduler is None:
             raise KdbenchError(f'timm has no schedule "{recipe.schedule}"')
+        if isinstance(self._scheduler, MultiStepLRScheduler):  # which compares milestones with the step's number + 1
+            self._scheduler.decay_t = [milestone + 1 for milestone in self._scheduler.decay_t]
 
     def set(self, steps_taken: int) -> None:
         """Set the learning rate for the step that follows ``steps_taken`` steps."""

@@ -4,7 +4,8 @@
 
 Zagoruyko, Komodakis 2017, "Paying More Attention to Attention", ICLR, arXiv:1612.03928, eq. 2. The paper
 halves the norm of the difference; its code, and RepDistiller's with β = 1000, take the mean of the squared
-difference, as here.
+difference, as here. Where the grids differ, the features of the larger one are average-pooled before they are
+squared, as in RepDistiller (``distiller_zoo/AT.py``) and mdistiller.
 """
 
 from __future__ import annotations
@@ -19,19 +20,18 @@ from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, 
 def attention(features: Tensor, grid: tuple[int, int]) -> Tensor:
     """Attention maps of features N×C×H×W on a grid, as unit vectors N×(H·W).
 
-    A map is the mean of squares over channels.
+    A map is the mean of squares over channels, of features that are average-pooled to the grid first.
     """
-    energy = features.square().mean(dim=1)
-    if energy.shape[1:] != grid:
-        energy = F.adaptive_avg_pool2d(energy, grid)
-    return F.normalize(energy.flatten(1), dim=1)
+    if features.shape[2:] != grid:
+        features = F.adaptive_avg_pool2d(features, grid)
+    return F.normalize(features.square().mean(dim=1).flatten(1), dim=1)
 
 
 @full_precision
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of attention maps.
 
-    The larger grid is average-pooled to the smaller.
+    Features on the larger grid are average-pooled to the smaller one.
     """
     grid = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
     return (attention(student, grid) - attention(teacher, grid)).square().mean()

@@ -6,9 +6,9 @@ predictions, at temperature 1::
 
     L_k = CE(y, p_k) + 1/(K − 1)·Σ_{l≠k} KL(p_l ‖ p_k)
 
-with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm updates the
-networks one after the other, each on the others' newest predictions; the authors' code
-(YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) computes all losses first, as is done here. That code
+with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm and the authors' code
+(YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) update the networks one after the other, each on the others'
+newest predictions; that code also draws a new batch for each network. Here they learn at once, on one batch. That code
 sums over l without the factor 1/(K − 1), which is the paper's. It makes no difference for two networks, the
 default; for more the paper is followed, so that peers do not outweigh the labels.
 

@@ -6,8 +6,8 @@ the softened prediction for x' is the target for x::
     L = CE(y, p(x)) + λ·T²·KL(p_T(x') ‖ p_T(x))
 
 The gradient goes through p(x) only, and only x has a cross-entropy, as in the reference code (alinlab/cs-kd,
-``train.py``). One thing differs: the reference runs the partners through the network in a second forward
-pass, so that batch norm sees them apart; here anchors and partners are one batch, and share its statistics.
+``train.py``). Anchors and partners pass through the network one after the other, as there, so that batch norm
+sees them apart.
 """
 
 from __future__ import annotations

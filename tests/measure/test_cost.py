@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import KdbenchError
-from kdbench.measure.cost import activation_bytes, count_macs, profile, serialize
+from kdbench.measure.cost import Macs, activation_bytes, count_macs, profile, serialize
 from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import Profile
@@ -63,21 +63,58 @@ class TestMacs:
     )
     def test_of_convolutions_and_linear_layers_are_half_the_flops_of_torchs_counter(self, name: str) -> None:
         model = make(name)
-        macs, _ = count_macs(model, example())
-        assert macs - estimates(model) == torch_macs(model)
+        macs = count_macs(model, example())
+        assert macs.counter == "fvcore"
+        assert macs.per_sample - estimates(model) == torch_macs(model)
 
     def test_by_hand(self) -> None:
         model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 10))
-        assert count_macs(model, example((3, 4, 4))) == (4 * 4 * 8 * 3 * 9 + 8 * 16 * 10, {})
+        assert count_macs(model, example((3, 4, 4))) == Macs(4 * 4 * 8 * 3 * 9 + 8 * 16 * 10, "fvcore", {})
 
-    def test_of_transformers_lack_the_attention_which_is_named(self) -> None:
+    def test_of_transformers_contain_the_attention(self) -> None:
         model = make("vit_tiny_patch16_224", patch_size=4, depth=2)
-        macs, uncounted = count_macs(model, example())
-        assert uncounted["aten::scaled_dot_product_attention"] == 2
+        macs = count_macs(model, example())
         tokens, width = 8 * 8 + 1, 192
-        attention = 2 * 2 * tokens**2 * width  # two products a block: queries·keys and weights·values
-        assert macs == pytest.approx(torch_macs(model), rel=0.10)
-        assert macs - estimates(model) + attention == pytest.approx(torch_macs(model), rel=0.001)
+        block = tokens * width * (3 + 1 + 8) * width + 2 * tokens**2 * width  # qkv, projection, MLP; two products
+        assert macs == Macs(8 * 8 * width * 3 * 4 * 4 + 2 * block + width * 10, "torch", {})
+
+    @pytest.mark.parametrize(
+        ("layer", "products"),
+        [
+            (nn.LSTM(32, 64, batch_first=True), 10 * 4 * 64 * (32 + 64)),
+            (nn.GRU(32, 64, batch_first=True), 10 * 3 * 64 * (32 + 64)),
+            (nn.RNN(32, 64, batch_first=True), 10 * 64 * (32 + 64)),
+            (
+                nn.TransformerEncoderLayer(32, 4, 48, batch_first=True),
+                10 * 32 * 4 * 32 + 2 * 10**2 * 32 + 10 * 2 * 32 * 48,
+            ),
+            (nn.MultiheadAttention(32, 4, batch_first=True), 10 * 32 * 4 * 32 + 2 * 10**2 * 32),
+        ],
+        ids=["lstm", "gru", "rnn", "transformer", "attention"],
+    )
+    def test_of_operators_that_fvcore_misses_are_counted_by_torch(self, layer: nn.Module, products: int) -> None:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = layer
+
+            def forward(self, inputs: Tensor) -> Tensor:
+                attends = isinstance(self.layer, nn.MultiheadAttention)
+                outputs = self.layer(inputs, inputs, inputs) if attends else self.layer(inputs)
+                return outputs[0] if isinstance(outputs, tuple) else outputs
+
+        assert count_macs(Net(), torch.randn(2, 10, 32)) == Macs(products, "torch", {})
+
+    def test_of_a_convolution_do_not_depend_on_how_its_padding_is_written(self) -> None:
+        same, number = (nn.Conv2d(3, 8, 3, padding=padding) for padding in ("same", 1))
+        macs = count_macs(same, example((3, 4, 4))).per_sample
+        assert macs == count_macs(number, example((3, 4, 4))).per_sample == 4 * 4 * 8 * 3 * 9
+
+    def test_counting_leaves_the_settings_of_attention_as_they_were(self) -> None:
+        torch.backends.mha.set_fastpath_enabled(True)
+        count_macs(nn.Linear(2, 2), torch.zeros(1, 2))
+        assert torch.backends.mha.get_fastpath_enabled()
+        assert torch.backends.mkldnn.enabled
 
     def test_are_per_sample_whatever_the_batch(self) -> None:
         model = make("lightcnn")

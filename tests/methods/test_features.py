@@ -143,6 +143,15 @@ class TestAT:
         assert close(attention_loss(factor * s, t.flip(1)), float(attention_loss(s, t)), 1e-8)
         assert close(attention_loss(factor * s, s), 0.0)
 
+    def test_larger_features_are_pooled_before_they_are_squared(self) -> None:
+        s = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]]], dtype=torch.float64)  # pooled to 1×1: nothing is left of it
+        t = torch.tensor([[[[2.0]]]], dtype=torch.float64)
+        assert close(attention_loss(s, t), 1.0)
+        s, t = maps(4, 3, 4, 4, seed=1), maps(4, 5, 2, 2, seed=2)
+        pooled = s.numpy().reshape(4, 3, 2, 2, 2, 2).mean((3, 5))
+        expected = np.square(attention_by_hand(pooled) - attention_by_hand(t.numpy())).mean()
+        assert close(attention_loss(s, t), float(expected))
+
     def test_method_sums_stages_from_the_last(self) -> None:
         student, teacher = [maps(4, 2, 4, 4), maps(4, 3, 2, 2)], [maps(4, 4, 8, 8), maps(4, 5, 4, 4), maps(4, 6, 2, 2)]
         z = logits(4, 3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -98,6 +97,8 @@ def mean_and_std(statistics: Mapping[str, Tensor], wanted: Mapping[str, Any] | N
 
 def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:
     """Return the ``mean`` and ``std`` of timm's pretrained weights; empty if unknown."""
+    import timm  # takes seconds; nothing else here needs it
+
     config = timm.get_pretrained_cfg(spec.model, allow_unregistered=True) if ":" not in spec.model else None
     if config is None or config.mean is None or config.std is None:
         return {}
