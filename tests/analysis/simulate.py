@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from kdbench.analysis.model import LEVEL, Model, contrasts, fit, item_covariance, moderate, rank_sets
+from kdbench.analysis.model import DRAWS, LEVEL, Model, contrasts, fit, item_covariance, moderate, rank_sets
 
 DIFFICULTY = 3.0
 """Standard deviation of difficulties, in those of a run's chance on one unit."""
@@ -77,7 +77,7 @@ def correct(suite: Suite, random: np.random.Generator) -> np.ndarray:
     return np.asarray(middle + skill[..., None].astype(np.float32) + hard + own + chance > 0)
 
 
-def model_of(suite: Suite, random: np.random.Generator, draws: int = 2000) -> Model:
+def model_of(suite: Suite, random: np.random.Generator, draws: int = DRAWS) -> Model:
     """A simulated suite, fitted."""
     if not suite.units:
         found = fit(accuracies(suite, random), draws=draws)

@@ -61,7 +61,7 @@ def test_simulated_image_by_image_marks_are_false_in_5_percent_and_intervals_cov
         Suite(7, 3, 0.30, accuracy=0.975, units=10_000, scatter=1.0),
         Suite(7, 5, 0.14, accuracy=0.975, units=10_000, scatter=1.0),
     ]
-    each = 60
+    each = 50
     found = [rates(kind, each, seed=i) for i, kind in enumerate(kinds)]
     suites = each * len(kinds)
     assert np.mean([f.marked for f in found]) <= 0.05 + margin(0.05, suites)
