@@ -51,7 +51,8 @@ class Comparison:
             metric on the test set), and B against A by :mod:`kdbench.analysis.model`: ``delta`` with
             the interval ``delta_low`` to ``delta_high``, simultaneous for all rows, ``delta_seeds``,
             ``p_value`` and ``significant``; ``delta_images_low`` and ``delta_images_high`` (of the
-            task's units) of these trained networks; ``time_ratio`` (B's training time over A's), ``failed_a``, ``failed_b``
+            task's units) of these trained networks; ``time_ratio`` (B's training time over A's),
+            ``failed_a``, ``failed_b``
             (numbers of trials), ``seeds`` (the larger number of seeds), ``paired`` (seeds in
             common), ``source_changed`` (whether the method's source differs), ``other_trials``
             (whether trials of one seed differ in recipe, parameters or teachers).

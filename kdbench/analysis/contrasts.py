@@ -104,10 +104,11 @@ class Rows(Generic[K]):
         return lines
 
     def gap_closed(self, key: K, alone: K, teacher: K, line: Mapping[str, float]) -> tuple[float, float, float]:
-        """Return which share of the teacher's lead over the student alone a row closes, and the interval.
+        """Return the share of the teacher's lead that a row closes, with its interval.
 
-        It is simultaneous, like that of the row's difference ``line``. All are NaN unless the teacher's
-        lead is significant. A teacher with one seed counts as it is: its training is in no interval.
+        The lead is over the student trained alone. The interval is simultaneous, like that of the row's
+        difference ``line``. All are NaN unless the teacher's lead is significant. A teacher with one seed
+        counts as it is: its training is in no interval.
         """
         if self.model is None or np.isnan(line["critical"]) or teacher not in self.index:
             return NAN, NAN, NAN
@@ -115,6 +116,26 @@ class Rows(Generic[K]):
         gap = self.runs[teacher].mean - float(np.mean([self.runs[alone].values[s] for s in common]))
         variances = row_covariance(self.model, self.index[key], self.index[alone], self.index[teacher], len(common))
         return fieller(line["delta"], gap, variances, line["critical"])
+
+
+Key = tuple[str, str, str]
+"""Role, label and grid point of a row."""
+
+
+def rows_of_pair(frame: SuiteFrame, pair: str, fingerprint: str) -> Rows[Key]:
+    """Return all rows of a pair's student, and its teachers apart.
+
+    Grid points are included: all comparisons of the pair come from this one model, in the leaderboard
+    and in its grids.
+    """
+    mine = frame.rows[(frame.rows["pair"] == pair) & (frame.rows["fingerprint"] == fingerprint)]
+    parts: dict[Key, Runs] = {}
+    teachers: dict[Key, Runs] = {}
+    for (role, label, point), part in mine.groupby(["role", "label", "point"], sort=False):
+        if role in ("student", "generation", "teacher"):
+            chosen = teachers if role == "teacher" else parts
+            chosen[str(role), str(label), str(point)] = Runs.of(frame, part.drop_duplicates("trial"))
+    return Rows.of(parts, teachers)
 
 
 def trained_networks(own: Runs, other: Runs) -> tuple[float, float]:
@@ -150,7 +171,7 @@ def _line(found: Contrasts, c: int) -> dict[str, float]:
 
 
 def _items(rows: Sequence[Runs], seeds: Sequence[int]) -> np.ndarray | None:
-    """Return the covariance that the test set causes; ``None`` unless all predictions are of one."""
+    """Return the covariance of items; ``None`` without predictions of one set."""
     sizes = {len(own.correct[seed]) if seed in own.correct else -1 for own in rows for seed in own.values}
     if len(sizes) != 1 or -1 in sizes:
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdbench.analysis.contrasts import Rows, Runs
+from kdbench.analysis.contrasts import rows_of_pair
 from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.standings import baseline_label
 from kdbench.analysis.statistics import Estimate, estimate
@@ -33,9 +33,9 @@ def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
         The columns of ``points``, and ``alone`` (mean primary metric on the test set of the student
         trained alone), ``delta`` with its simultaneous interval ``delta_low`` to ``delta_high``,
         ``delta_seeds``, ``p_value`` (corrected) and ``significant``
-        (:mod:`kdbench.analysis.model`, over the points of the grid), over the seeds that the student
-        trained alone and at least half of the points finished. They are NaN for a point that lacks one
-        of these seeds, and for a grid with only one seed or without a student trained alone.
+        (over the points of the grid, by the model of the leaderboard), over the seeds that both
+        finished. They are NaN for a point that lacks a seed that the student trained alone and at least
+        half of the points finished, and intervals for a single seed.
     """
     if points.empty or not (points["point"] != "").any():
         return pd.DataFrame()
@@ -56,21 +56,21 @@ def _differences(frame: SuiteFrame, group: pd.DataFrame) -> dict[str, list[float
     found = points.pivot_table(test, "point", "seed").reindex(group["point"])
     seeds = [s for s in found.columns if s in set(alone["seed"]) and found[s].notna().mean() >= 0.5]
     whole = found[seeds].notna().all(axis=1).to_numpy() & bool(seeds)
-    names = [str(point) for point, complete in zip(group["point"], whole, strict=True) if complete]
-    runs = {f"point {name}": Runs.of(frame, points[points["point"].eq(name) & points["seed"].isin(seeds)]) for name in names}
-    own = Rows.of({"alone": Runs.of(frame, alone[alone["seed"].isin(seeds)].drop_duplicates("seed")), **runs})
-    lines = own.against("alone", list(runs))
-    each = [lines[f"point {name}"] if complete else None for name, complete in zip(group["point"], whole, strict=True)]
+    own = rows_of_pair(frame, str(pair), str(fingerprint))
+    baseline = next((key for key in own.runs if key[:2] == ("student", baseline_label(frame, mine))), None)
+    keys = [("student", str(label), str(point)) for point, complete in zip(group["point"], whole, strict=True) if complete]
+    lines = own.against(baseline, keys) if baseline else {}
+    each = [lines.get(("student", str(label), str(point))) for point in group["point"]]
 
     def listed(name: str) -> list[float]:
         return [line[name] if line else float("nan") for line in each]
 
     return {
-        "alone": [own.runs["alone"].mean] * len(group),
+        "alone": [float(alone[alone["seed"].isin(seeds)].drop_duplicates("seed")[test].mean())] * len(group),
         "delta": listed("delta"),
         "delta_low": listed("low"),
         "delta_high": listed("high"),
-        "delta_seeds": [len(seeds) if complete else 0 for complete in whole],
+        "delta_seeds": [int(line["seeds"]) if line else 0 for line in each],
         "p_value": listed("p_value"),
         "significant": [bool(line and (line["low"] > 0 or line["high"] < 0)) for line in each],
     }
@@ -88,7 +88,8 @@ class Grid:
         found: (value across, value down) → primary metric on the test set over the seeds.
         chosen: the point chosen on the validation set, if it is in this slice.
         alone: mean of the student trained alone; NaN if there is none.
-        half: mean half-width of the simultaneous 95 % intervals of the points' differences from it; NaN if unknown.
+        half: mean half-width of the simultaneous 95 % intervals of the points' differences from it; NaN if
+            unknown.
         differences: differences of points from it, where the interval is known.
         significant: the points that differ significantly from it.
         scale: lowest and highest mean of the whole grid, which its slices share.

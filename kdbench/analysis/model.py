@@ -35,7 +35,7 @@ MOST_CELLS = 6_000_000
 LEAST_FREEDOM = 2
 """Least degrees of freedom of the pooled variance for which there are intervals."""
 WINSOR = 0.999
-"""A row's variance above this quantile of what chance allows enters the pool as that quantile."""
+"""Quantile of a row's variance above which it is cut for the pool."""
 WILD = 10.0
 """Places hold even if one row has this many times the variance of the others."""
 NAN = float("nan")
@@ -126,7 +126,7 @@ def fit(values: np.ndarray, items: np.ndarray | None = None, apart: int = 0, dra
     if not pooled[0] > (1e-12 * max(scale, 1e-300)) ** 2:
         return None
     variances = np.where(~shared & (known.sum(1) < 2), 0.0, moderated[0])
-    count = int(max(1000, min(draws, MOST_CELLS // max(values.size, len(values) ** 2))))
+    count = int(max(1000, min(draws, MOST_CELLS // values.size)))
     covariance = np.zeros((len(values), len(values))) if items is None else _semidefinite(items)
     return Model(values, float(pooled[0]), variances, covariance, shared, count)
 
@@ -179,7 +179,9 @@ def contrasts(model: Model, pairs: np.ndarray, level: float = LEVEL, *, wild: bo
 
 
 def rank_sets(model: Model, rows: np.ndarray, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best and the worst place that each row can have, at 95 % for all together.
+    """Return the best and the worst place that each row can have.
+
+    They hold for all rows together with a probability of 95 %.
 
     Args:
         model: the model.
@@ -236,7 +238,9 @@ def item_covariance(right: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def fieller(delta: float, gap: float, variances: tuple[float, float, float], critical: float) -> tuple[float, float, float]:
-    """Return the ratio of two differences and its interval; NaN unless the second is significant.
+    """Return the ratio of two differences and its interval.
+
+    All are NaN unless the second difference is significant.
 
     Fieller 1954, Journal of the Royal Statistical Society B 16:175. The interval excludes 0 exactly if
     that of ``delta`` with the same critical value does.
@@ -256,7 +260,9 @@ def fieller(delta: float, gap: float, variances: tuple[float, float, float], cri
 
 
 def row_covariance(model: Model, row: int, alone: int, teacher: int, seeds: int) -> tuple[float, float, float]:
-    """Return the variances of row − alone and teacher − alone, and between them their covariance.
+    """Return the variances of row − alone and teacher − alone.
+
+    Their covariance stands between them.
 
     Args:
         model: the model.
@@ -275,7 +281,10 @@ def row_covariance(model: Model, row: int, alone: int, teacher: int, seeds: int)
 
 @lru_cache(maxsize=16)
 def _limits(freedom: int) -> tuple[float, float, float, float]:
-    """Return how far a row's own variance, with this freedom, may exceed the pooled one.
+    """Return how far a row's own variance may exceed the pooled one.
+
+    Args:
+        freedom: degrees of freedom of the row's own variance.
 
     Returns:
         The ratio up to which a row counts as like the others; by how much the excess counts (a t
@@ -285,9 +294,9 @@ def _limits(freedom: int) -> tuple[float, float, float, float]:
     at = float(stats.chi2.ppf(WINSOR, freedom)) / freedom
     mean = at * float(stats.chi2.sf(at * freedom, freedom)) + float(stats.chi2.cdf(at * freedom, freedom + 2))
     slope = float(stats.t.isf(0.025, freedom) / stats.norm.isf(0.025)) ** 2
-    # Both limits are chosen by benchmarks/simulate_suites.py: a later kink or a flatter slope marks unstable methods
-    # too often, an earlier kink loses the power of a pooled variance. The slope of two seeds, 42,
-    # would give an unstable method an interval that nobody reads, and marks hardly fewer by chance.
+    # Both limits are chosen by benchmarks/simulate_suites.py: a later kink or a flatter slope marks unstable
+    # methods too often, an earlier kink loses the power of a pooled variance. The slope of two seeds, 42, would
+    # give an unstable method an interval that nobody reads, and marks hardly fewer by chance.
     return 2 - 0.5 / freedom, min(slope, 10.0), at, mean
 
 
@@ -298,7 +307,7 @@ def _freedom(known: np.ndarray, shared: np.ndarray) -> int:
 
 
 def _whole(known: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """Return which rows estimate what a seed does to all: those with all seeds, if several."""
+    """Return which rows show what a seed does to all: those with all seeds."""
     whole = shared & known.all(1)
     return whole if whole.sum() > 1 else np.zeros_like(whole)
 
@@ -345,7 +354,7 @@ def moderate(values: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @lru_cache(maxsize=4)
 def _drawn(known: bytes, shape: tuple[int, int], shared: bytes, draws: int, wild: float) -> tuple[np.ndarray, ...]:
-    """Draw suites of a layout with variance 1: results, moderated and pooled variances."""
+    """Draw suites of variance 1: results, moderated and pooled variances."""
     there = np.frombuffer(known, dtype=bool).reshape(shape)
     results = np.random.default_rng(0).standard_normal((draws, *shape))
     if wild != 1.0:
@@ -361,8 +370,9 @@ def _suites(model: Model, wild: float) -> tuple[np.ndarray, ...]:
 def _statistics(
     model: Model, first: np.ndarray, second: np.ndarray, both: np.ndarray, items: np.ndarray, wild: float
 ) -> np.ndarray:
-    """Return |difference| over its standard error in drawn suites without differences, draws × C."""
-    results, variances, _ = _suites(model, wild)
+    """Return |difference| / standard error in suites without any, draws × C."""
+    enough = max(1000, MOST_CELLS // len(first))
+    results, variances = (part[:enough] for part in _suites(model, wild)[:2])
     known = model.known
     weights = np.zeros((len(first), *known.shape))
     at = np.arange(len(first))
@@ -372,7 +382,7 @@ def _statistics(
     drawn = (flat @ weights.reshape(len(first), -1).T) * model.pooled**0.5
     errors = model.pooled * (variances[:, first] + variances[:, second]) / both.sum(1)
     if items.any():
-        noise = _item_draws(model)
+        noise = _item_draws(model)[:enough]
         drawn, errors = drawn + noise[:, first] - noise[:, second], errors + items
     return np.asarray(np.abs(drawn) / np.sqrt(errors))
 

@@ -12,16 +12,17 @@ from kdbench.analysis.model import Model
 POWER = 0.8
 """A difference is found "probably" if it is in this share of suites."""
 SIZES = {"seeds_half": 0.005, "seeds_one": 0.01}
-"""Column → the difference, as a share, that so many seeds find probably."""
+"""Column of a number of seeds → the difference, as a share, that they find."""
 MOST_SEEDS = 100
 """More are reported as unreachable."""
 NAN = float("nan")
 
 
 def power_columns(model: Model | None, lines: Sequence[Mapping[str, float]], percent: bool) -> dict[str, float]:
-    """Return the smallest difference probably found, and the seeds needed for 0.5 and 1 points.
+    """Return the smallest difference probably found, and the seeds needed for less.
 
-    They are for the median row of a table, and hold for one true difference.
+    The seeds are for 0.5 and 1 points. All are for the median row of a table, and
+    hold for one true difference.
 
     Args:
         model: the table's model.
@@ -45,7 +46,7 @@ def power_columns(model: Model | None, lines: Sequence[Mapping[str, float]], per
 
 
 def _needed(size: float, run: float, items: float, critical: float, seeds: int, freedom: int) -> float:
-    """Return the least number of seeds with which a difference of this size is found probably."""
+    """Return the least number of seeds that probably find a difference."""
     tail = float(stats.t.sf(critical, freedom))
     for more in range(2, MOST_SEEDS + 1):
         at = float(stats.t.isf(tail, max(freedom * (more - 1) / (seeds - 1), 1)))
@@ -55,7 +56,7 @@ def _needed(size: float, run: float, items: float, critical: float, seeds: int, 
 
 
 def seeds_for(size: float, deviation: float, rows: int) -> float:
-    """Return the seeds that probably find a difference before anything is known of chance.
+    """Return the seeds that probably find a difference, for an assumed chance.
 
     Args:
         size: the true difference.

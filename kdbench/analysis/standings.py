@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdbench.analysis.contrasts import Rows, Runs, trained_networks
+from kdbench.analysis.contrasts import Key, Rows, rows_of_pair, trained_networks
 from kdbench.analysis.frame import PROFILE, SuiteFrame, cost_columns
 from kdbench.analysis.model import first_probabilities, rank_sets
 from kdbench.analysis.power import power_columns
@@ -119,15 +119,19 @@ def _comparisons(
     frame: SuiteFrame, parts: Mapping[tuple[str, str], pd.DataFrame], alone: str | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the comparisons of the student's own network, by role and label."""
-    runs = {key: Runs.of(frame, part) for key, part in parts.items() if key[0] in ("student", "generation")}
-    teacher = next((key for key in parts if key[0] == "teacher"), ("teacher", ""))
-    rows = Rows.of(runs, {teacher: Runs.of(frame, parts[teacher])} if teacher in parts else None)
-    found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in runs}
-    baseline, classic = ("student", str(alone)), ("student", CLASSIC)
-    if baseline in runs:
-        lines = rows.against(baseline, [key for key in runs if key[1] != alone])
+    first = next(iter(parts.values()))
+    rows = rows_of_pair(frame, *(str(first[name].iloc[0]) for name in ("pair", "fingerprint")))
+    at = {key: (*key, str(part["point"].iloc[0])) for key, part in parts.items()}
+    keys = {own: key for key, own in at.items() if key[0] in ("student", "generation")}
+    found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in keys.values()}
+    nobody = ("", "", "")
+    teacher = next((own for key, own in at.items() if key[0] == "teacher"), nobody)
+    baseline, classic = (at.get(("student", str(label)), nobody) for label in (alone, CLASSIC))
+    if baseline in keys:
+        lines = rows.against(baseline, [own for own in keys if own[1] != alone])
         power = power_columns(rows.model, list(lines.values()), is_percent(frame.task))
-        for key, line in lines.items():
+        for own, line in lines.items():
+            key = keys[own]
             found[key] |= _difference(line) | power
             found[key] |= {
                 "delta_single_low": line["single_low"],
@@ -136,21 +140,21 @@ def _comparisons(
                 "p_value": line["p_value"],
                 "significant": bool(line["low"] > 0 or line["high"] < 0),
             }
-            closed = rows.gap_closed(key, baseline, teacher, line)
+            closed = rows.gap_closed(own, baseline, teacher, line)
             if direction(frame.task) * (_mean(rows, teacher) - _mean(rows, baseline)) > 0:
                 found[key] |= dict(zip(("gap_closed", "gap_closed_low", "gap_closed_high"), closed, strict=True))
             if counts_correct(frame.task):
                 ends = (f"delta_{units(frame.task)}_{end}" for end in ("low", "high"))
-                found[key] |= dict(zip(ends, trained_networks(runs[key], runs[baseline]), strict=True))
-    if classic in runs:
-        for key, line in rows.against(classic, [key for key in runs if key[1] != CLASSIC]).items():
-            found[key] |= _difference(line, "_kd")
-    for key, place in _places(rows, [key for key in runs if key[0] == "student"], direction(frame.task)).items():
-        found[key] |= place
+                found[key] |= dict(zip(ends, trained_networks(rows.runs[own], rows.runs[baseline]), strict=True))
+    if classic in keys:
+        for own, line in rows.against(classic, [own for own in keys if own[1] != CLASSIC]).items():
+            found[keys[own]] |= _difference(line, "_kd")
+    for own, place in _places(rows, [own for own in keys if own[0] == "student"], direction(frame.task)).items():
+        found[keys[own]] |= place
     return found
 
 
-def _mean(rows: Rows[Any], key: tuple[str, str]) -> float:
+def _mean(rows: Rows[Key], key: Key) -> float:
     return rows.runs[key].mean if key in rows.runs else NAN
 
 
@@ -163,7 +167,7 @@ def _difference(line: Mapping[str, float], prefix: str = "") -> dict[str, float]
     }
 
 
-def _places(rows: Rows[tuple[str, str]], keys: list[tuple[str, str]], sign: int) -> dict[tuple[str, str], dict[str, Any]]:
+def _places(rows: Rows[Key], keys: list[Key], sign: int) -> dict[Key, dict[str, Any]]:
     """Return the places of rows with two seeds or more."""
     if rows.model is None:
         return {}

@@ -1,4 +1,7 @@
-"""Means, deviations, intervals and ranks; comparisons of methods are in :mod:`kdbench.analysis.model`."""
+"""Means, deviations, intervals and ranks.
+
+Comparisons of methods are in :mod:`kdbench.analysis.model`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from scipy import stats
 LEVEL = 0.95
 """Confidence level of every interval."""
 LEAST_VALUES = 3
-"""Fewer values have no t interval: two would give one 12.7 standard errors wide on either side."""
+"""Fewer values have no t interval: that of two is 25 standard errors wide."""
 RESAMPLES = 4000
 """Number of bootstrap samples, always the same ones, for reproducible reports."""
 

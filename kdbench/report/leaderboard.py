@@ -110,7 +110,7 @@ def shown_columns(
 
 
 def power_notes(analysis: Analysis) -> list[str]:
-    """Return what each pair's table could have found, in the tables' order; "" where there is nothing to compare."""
+    """Return what each pair's table could have found, in the tables' order."""
     groups = groups_of(analysis.standings, analysis.plan.report.sort, analysis.task)
     return [power_note(group, Wording(analysis.task)) for _, group in groups]
 
@@ -182,7 +182,7 @@ def _table(group: pd.DataFrame, style: str, names: Sequence[str], task: TaskInfo
 
 
 def _best(lines: Sequence[Line]) -> int | None:
-    """Return the index of the row that has the first place for itself; ``None`` without one."""
+    """Return the index of the row that is first alone; ``None`` without one."""
     first = [i for i, line in enumerate(lines) if number(line["place"]) == number(line["place_last"]) == 1]
     return first[0] if len(first) == 1 else None
 

@@ -10,11 +10,13 @@ from kdbench.analysis.power import MOST_SEEDS, seeds_for
 from kdbench.report.wording import Wording
 
 ASSUMED = (0.003, 0.006)
-"""Deviations from run to run of small networks, between which one seed leaves the choice."""
+"""Deviations from run to run that small networks may have."""
 
 
 def power_note(table: pd.DataFrame, words: Wording) -> str:
-    """Say what a pair's table could have found, and how many seeds would find more; "" without comparisons.
+    """Say what a pair's table could have found, and how many seeds find more.
+
+    It is "" without comparisons.
 
     Args:
         table: the pair's rows of the standings.
