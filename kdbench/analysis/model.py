@@ -295,8 +295,8 @@ def _limits(freedom: int) -> tuple[float, float, float, float]:
     mean = at * float(stats.chi2.sf(at * freedom, freedom)) + float(stats.chi2.cdf(at * freedom, freedom + 2))
     slope = float(stats.t.isf(0.025, freedom) / stats.norm.isf(0.025)) ** 2
     # Both limits are chosen by benchmarks/simulate_suites.py: a later kink or a flatter slope marks unstable
-    # methods too often, an earlier kink loses the power of a pooled variance. The slope of two seeds, 42, would
-    # give an unstable method an interval that nobody reads, and marks hardly fewer by chance.
+    # methods too often, an earlier kink loses the power of a pooled variance. The slope of two seeds, 42,
+    # would give an unstable method an interval that nobody reads, and marks hardly fewer by chance.
     return 2 - 0.5 / freedom, min(slope, 10.0), at, mean
 
 
