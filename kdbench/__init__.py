@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kdbench.models.timm_import import register_when_imported
-from kdbench.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from kdbench.suite.schema import Suite
     from kdbench.tasks.metrics import Metric
     from kdbench.tasks.task import Task
+    from kdbench.version import __version__
 
 
 _HOMES = {
@@ -59,6 +59,7 @@ _HOMES = {
         "full_precision",
     ),
     "kdbench.plugins.hookspecs": ("hookimpl",),
+    "kdbench.version": ("__version__",),
     "pydantic": ("NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,6 +1,6 @@
 """``python -m kdbench``."""
 
-from kdbench.cli.main import main
+from kdbench.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+LONGEST = 120
+"""Maximum number of quoted characters in a sentence."""
+
+MOST = 30
+"""Maximum number of names listed in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class KdbenchError(Exception):
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
-        super().__init__(message if location is None else f"{location}: {message}")
-        self.message = message
+        super().__init__(printable(f"{message}" if location is None else f"{location}: {message}"))
+        self.message = f"{message}"
         self.location = location
 
 
@@ -65,7 +72,48 @@ class StoreError(KdbenchError):
     """A runs folder that cannot be read or written."""
 
 
+@contextmanager
+def located(location: Location) -> Iterator[None]:
+    """Add a location to an error that has none."""
+    try:
+        yield
+    except KdbenchError as error:
+        if error.location is not None:
+            raise
+        raise type(error)(error.message, location) from error
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggest the nearest spelling: ``'; did you mean "x"?'``, or an empty string."""
+    if len(name) > LONGEST:
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def printable(text: str) -> str:
+    """Write control characters as escapes, which do nothing to a terminal.
+
+    Line breaks are kept.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def flat(text: str, most: int = 1000) -> str:
+    """Put text on one line, without control characters, and shorten it."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def known(names: Iterable[str], what: str = "; known are") -> str:
+    """List valid names for the end of a sentence; a long list is shortened."""
+    every = list(names)
+    more = f" and {len(every) - MOST:,} more" if len(every) > MOST else ""
+    return f"{what} {', '.join(map(cut, every[:MOST])) or 'none'}{more}"
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """Shorten a text that is quoted in a sentence."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

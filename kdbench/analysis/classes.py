@@ -35,6 +35,8 @@ def classes_table(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
         if not known:
             continue
         names = [str(n) for n in frame.records[known[0]].data.get("classes", ())]
+        if not names:
+            continue
         targets = frame.evidence.targets[key["fingerprint"]]
         scores = [per_class(targets, frame.evidence.classes[t], len(names)) for t in known]
         means = {name: np.mean([s[name] for s in scores], axis=0) for name in CLASS_SCORES}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from kdbench.analysis import audit
 from kdbench.analysis.task import metric_column, metric_columns, teacher_column, units
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plan.trial import Entry, Plan, TaskInfo, Trial
 from kdbench.results.archive import Archive
-from kdbench.results.evidence import Evidence
+from kdbench.results.evidence import SCORES, Evidence
 from kdbench.results.record import Costs, LatencyReport, Profile, Record
 from kdbench.results.store import Store
 
 PROFILE = ("parameters", "macs", "size_mb")
-SCORES = ("nll", "ece", "top5", "macro_precision", "macro_recall", "macro_f1", "agreement", "kl")
-"""Scores that are computed from stored predictions."""
 THROUGHPUT = "samples_per_second"
 """A cost whose column is named after the task's unit."""
 NOTHING = float("nan")
@@ -33,7 +32,7 @@ class SuiteFrame:
         plan: the suite's plan.
         rows: a row for each entry: pair, label, method, family, role, seed, trial, teachers, point (the
             grid point as JSON, "" without a grid), fingerprint (of the data), status (finished,
-            failed, missing), error, the task's metrics (``test_accuracy``), that of its teachers
+            failed, missing, damaged), error, the task's metrics (``test_accuracy``), that of its teachers
             (``teacher_accuracy``, the mean over teachers on the test set), ``PROFILE``, uncounted
             (operators that the MACs leave out), costs, and all other metrics in the records. Unknown
             values are NaN.
@@ -41,6 +40,7 @@ class SuiteFrame:
         profiles: profiles by profile id.
         evidence: predictions, curves and scores.
         latencies: measurements of the profiles' latencies, oldest first.
+        damaged: trials whose records are left out → why.
     """
 
     plan: Plan
@@ -49,6 +49,7 @@ class SuiteFrame:
     profiles: Mapping[str, Profile]
     evidence: Evidence = field(default_factory=Evidence)
     latencies: tuple[LatencyReport, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> TaskInfo:
@@ -71,10 +72,14 @@ def suite_frame(store: Store, suite: str) -> SuiteFrame:
     if plan is None:
         known = store.plans()
         hint = did_you_mean(suite, known) or (f"; known are {', '.join(known)}" if known else "")
+        if suite in known:
+            raise KdbenchError(f'nothing can be shown of suite "{suite}" in {store.root}: its plan is damaged')
         raise KdbenchError(f'no suite "{suite}" was run in {store.root}{hint}')
     records = store.records(plan.trials)
-    profiles = {r.profile: p for r in records.values() if r.profile and (p := store.profile(r.profile)) is not None}
-    return frame_of(plan, records, profiles)
+    needed = dict.fromkeys(r.profile for r in records.values() if r.profile)
+    profiles = {i: p for i in needed if (p := store.profile(i)) is not None}
+    damaged = {i: why for i, why in store.damaged.items() if i in plan.trials and i not in records}
+    return frame_of(plan, records, profiles, damaged=damaged)
 
 
 def frame_of(
@@ -83,18 +88,33 @@ def frame_of(
     profiles: Mapping[str, Profile],
     evidence: Evidence | None = None,
     latencies: tuple[LatencyReport, ...] = (),
+    damaged: Mapping[str, str] | None = None,
 ) -> SuiteFrame:
-    """Return the frame of a plan and the stored results of its trials."""
-    evidence = evidence or Evidence()
+    """Return the frame of a plan and the stored results of its trials.
+
+    Records of damaged trials are left out, and so is the evidence behind them.
+    """
+    evidence, damaged = evidence or Evidence(), damaged or {}
+    if damaged:
+        records = {i: r for i, r in records.items() if i not in damaged}
+        evidence = evidence.without(damaged)
     rows = pd.DataFrame(
-        [{**_row(entry, plan, records, profiles), **evidence.scores.get(entry.trial, {})} for entry in plan.entries]
+        [{**_row(entry, plan, records, profiles, damaged), **evidence.scores.get(entry.trial, {})} for entry in plan.entries]
     )
-    return SuiteFrame(plan, rows, records, profiles, evidence, latencies)
+    return SuiteFrame(plan, rows, records, profiles, evidence, latencies, damaged)
 
 
-def frame_of_archive(archive: Archive) -> SuiteFrame:
-    """Return the frame of a report folder's records."""
-    return frame_of(archive.plan, archive.records, archive.profiles, archive.evidence, archive.latencies)
+def frame_of_archive(archive: Archive, warn: Callable[[str], None] = lambda message: None) -> SuiteFrame:
+    """Return the frame of a report folder's records.
+
+    Args:
+        archive: what the folder holds.
+        warn: is told of records that do not agree with their predictions; they are left out.
+    """
+    damaged = audit.of_archive(archive.plan, archive.records, archive.evidence)
+    for trial, why in damaged.items():
+        warn(f"the record of trial {trial} is left out: {why}")
+    return frame_of(archive.plan, archive.records, archive.profiles, archive.evidence, archive.latencies, damaged)
 
 
 def cost_columns(task: TaskInfo) -> dict[str, str]:
@@ -103,7 +123,13 @@ def cost_columns(task: TaskInfo) -> dict[str, str]:
     return {f"{units(task)}_per_second" if name == THROUGHPUT else name: name for name in names}
 
 
-def _row(entry: Entry, plan: Plan, records: Mapping[str, Record], profiles: Mapping[str, Profile]) -> dict[str, Any]:
+def _row(
+    entry: Entry,
+    plan: Plan,
+    records: Mapping[str, Record],
+    profiles: Mapping[str, Profile],
+    damaged: Mapping[str, str],
+) -> dict[str, Any]:
     record, task, trial = records.get(entry.trial), plan.task, plan.trials[entry.trial]
     row: dict[str, Any] = {
         **entry.model_dump(include={"pair", "label", "method", "family", "role", "seed", "trial", "teachers"}),
@@ -117,6 +143,8 @@ def _row(entry: Entry, plan: Plan, records: Mapping[str, Record], profiles: Mapp
         "uncounted": "",
         **dict.fromkeys(cost_columns(task), NOTHING),
     }
+    if entry.trial in damaged:
+        row |= {"status": "damaged", "error": f"left out: {damaged[entry.trial]}"}
     if record is None:
         return row
     if record.status == "failed":

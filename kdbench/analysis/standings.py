@@ -210,7 +210,7 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         **{name: first[name] for name in ("pair", "fingerprint", "label", "method", "family", "role", "point")},
         "seeds": len(group),
         "finished": len(finished),
-        "failed": int((group["status"] == "failed").sum()),
+        "failed": int(group["status"].isin(["failed", "damaged"]).sum()),
         "missing": int((group["status"] == "missing").sum()),
         **primary,
         **{name: means[name] for name in metric_columns(task) if name not in primary},

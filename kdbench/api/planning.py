@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,16 @@ def preview(
     store = Store(runs)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
-    states = {trial: _state(store, trial) for trial in prepared.plan.trials}
+    begun = _folders(runs / "trials")
+    states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
     return Preview(prepared, states, estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)), latency)
+
+
+def _folders(path: Path) -> set[str]:
+    try:
+        return set(os.listdir(path))
+    except OSError:  # there are none yet, or the store says what is wrong when it reads one
+        return set()
 
 
 def _state(store: Store, trial: str) -> State:

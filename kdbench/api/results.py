@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import torch
 
 from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.audit import CLASSIFICATION
 from kdbench.analysis.frame import SuiteFrame, frame_of_archive, suite_frame
-from kdbench.analysis.source import complete, find_suite
-from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.analysis.source import Measure, complete, find_suite
+from kdbench.errors import KdbenchError, did_you_mean, printable
 from kdbench.plan.trial import Plan
 from kdbench.plugins.manager import load_registry
 from kdbench.plugins.registry import Registry
 from kdbench.results.archive import is_archive, load_archive
+from kdbench.results.reading import Unreadable, refuse_links
 from kdbench.results.record import Record
 from kdbench.results.store import Store
+from kdbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +81,9 @@ class Results:
         Raises:
             KdbenchError: the predictions cannot be read.
         """
-        return Analysis(self.shown) if self.store is None else complete(self.store, self.shown)
+        if self.store is None:
+            return Analysis(self.shown)
+        return complete(self.store, self.shown, _measure(self.registry, self.plan.task.name))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -124,8 +130,8 @@ class Results:
         Raises:
             KdbenchError: the kind is unknown, or these results have no data for it.
         """
+        from kdbench.errors import flat
         from kdbench.report.figures.charts import SECTIONS, charts
-        from kdbench.report.text import flat
 
         if kind not in SECTIONS and "-" not in kind:
             raise _unknown("kind of figure", kind, SECTIONS)
@@ -171,6 +177,8 @@ class Results:
 
         listed = formats if isinstance(formats, str) else ",".join(formats)
         wanted = parse_formats(listed, self.registry.reporters, "in formats: ")
+        if folder is None and self.store is not None:
+            _refuse_links(self.folder, "reports", self.plan.suite)
         into = Path(folder) if folder is not None else self.report_folder
         return write_report(with_view(self.analysis, columns, sort), into, wanted, self.registry.reporters)
 
@@ -204,6 +212,25 @@ def _unknown(what: str, given: str, known: Sequence[str]) -> KdbenchError:
     return KdbenchError(f'unknown {what} "{given}"{hint}')
 
 
+def _measure(registry: Registry, name: str) -> Measure | None:
+    """The metrics of a plugin's task, if it keeps logits as they are."""
+    task = registry.tasks.get(name)
+    if task is None or name == CLASSIFICATION or task.predictions is not Task.predictions:
+        return None
+    return lambda logits, targets: task().scores(torch.tensor(logits), torch.tensor(targets).long())
+
+
+def _refuse_links(root: Path, *names: str) -> None:
+    """Check that no link leads a report out of its runs folder."""
+    for i in range(1, len(names) + 1):
+        try:
+            refuse_links(root, *names[:i])
+        except FileNotFoundError:
+            return
+        except Unreadable as error:
+            raise KdbenchError(f"{Path(*names[:i])} in {root} {error}: give another folder with --out") from error
+
+
 def load_results(folder: Path | str, suite: str | None = None, *, plugins: Iterable[Any] = ()) -> Results:
     """Load the results in a runs folder or a report folder.
 
@@ -235,7 +262,13 @@ def open_results(folder: Path, suite: str | None, registry: Registry, warn: Call
         KdbenchError: as in :func:`load_results`.
     """
     if is_archive(folder):
-        frame = frame_of_archive(load_archive(folder))
+        archive = load_archive(folder)
+        if not archive.sealed:
+            warn(
+                f"the records of the report {folder} carry no digests, as an older kdbench wrote them: only what follows "
+                "from predicted classes can be checked, not times, costs or other metrics"
+            )
+        frame = frame_of_archive(archive, lambda message: warn(printable(message)))
         return Results(frame, registry, folder, None, tuple(frame.plan.trials))
     store = Store(folder, warn=warn)
     return results_in(store, find_suite(store, suite), registry)

@@ -14,6 +14,7 @@ from kdbench.api import interrupt
 from kdbench.api.progress import display_for
 from kdbench.api.results import FORMATS, Results, files_and_objects, results_in
 from kdbench.api.suites import Settings, Source, listed, model_plugins, open_suite
+from kdbench.api.trust import require_trust
 from kdbench.engine.allocator import keep_freed_memory
 from kdbench.engine.executors import ExecutorSettings, early_executor, make_executor
 from kdbench.engine.prepare import Prepared, choose_device, prepare, suitable_jobs
@@ -44,6 +45,7 @@ def run(
     epochs: int | None = None,
     settings: Settings = (),
     fresh: bool = False,
+    trust: bool = False,
     progress: bool | Progress = True,
 ) -> Results:
     """Train and measure the networks of a suite, except those that are finished.
@@ -72,6 +74,8 @@ def run(
         epochs: number of epochs of every network.
         settings: values of the suite to replace, by keys joined with dots: ``{"recipe.lr": 0.1}``.
         fresh: whether to discard the suite's finished trials and run them again.
+        trust: whether to run plugin files that the suite's file names, if it did not come with kdbench.
+            Those of a dict, and those given as ``plugins``, are trusted.
         progress: whether to show progress (in the notebook's cell, or on standard error); or a display
             of your own.
 
@@ -87,6 +91,7 @@ def run(
     """
     loaded, objects = open_suite(suite, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
     files, more = files_and_objects(plugins)
+    require_trust(loaded, files, given=trust or isinstance(suite, Mapping))
     factories = model_plugins(models)
     with _as_a_library():
         results = execute(
@@ -102,6 +107,8 @@ def run(
             progress=(display := display_for(progress)),
             command=f"kdbench.run({str(suite) if isinstance(suite, str | Path) else loaded.suite.name!r})",
         )
+        if gone := missing_text(results):
+            display.warn(gone)
         if results.stale:
             display.warn(stale_text(results, "fresh=True runs them again"))
     return results
@@ -160,14 +167,17 @@ def execute(
     check_report(loaded.suite.report, loaded.locations.of)
     store = Store(runs, warn=progress.warn)
     store.open()
-    settings = ExecutorSettings(name=executor, jobs=jobs, device=str(where), threads=threads)
+    limit = loaded.suite.limits.trial_minutes
+    if limit is not None and executor == "local":
+        raise KdbenchError("limits.trial_minutes needs worker processes: leave out --executor local")
+    settings = ExecutorSettings(name=executor, jobs=jobs, device=str(where), threads=threads, trial_minutes=limit)
     made = early_executor(settings)  # its processes start while this one reads data
     try:
         prepared = prepare(
             loaded, find_data_root(_path(data_root)), plugins=plugins, objects=objects, cohorts=cohorts, progress=progress
         )
         parse_formats(formats, prepared.registry.reporters)
-        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, store, where))
+        made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, Store(runs), where))
         if verbose:
             progress.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
         summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=progress, command=command)
@@ -184,6 +194,16 @@ def stale_text(results: Results, remedy: str) -> str:
     """Return a sentence that names the methods whose records are out of date."""
     names = sorted({record.trial.method for record in results.stale})
     return f"{len(results.stale)} records were made by other versions of {', '.join(names)}; {remedy}"
+
+
+def missing_text(results: Results) -> str:
+    """Whose records are not there any more, in a sentence; empty if all are there."""
+    store = results.store
+    gone = sum(store is not None and not (store.folder(i) / "record.json").exists() for i in results.asked)
+    if not gone:
+        return ""
+    records = "the record of 1 trial is" if gone == 1 else f"the records of {gone} trials are"
+    return f"{records} missing from {results.folder}: deleted during the run; the same command trains what is missing"
 
 
 def _results(summary: Summary, store: Store) -> Results:

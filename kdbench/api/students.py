@@ -92,10 +92,10 @@ def restored(record: Record, trials: Mapping[str, Trial], store: Store, registry
         return _interface(record if trial is own else store.record(trial.id), trial, store, registry)
 
     classes = _classes(record)
-    labels = torch.arange(int(record.data.get("train", 0))) % len(classes)  # no shape depends on the actual labels
     try:
+        labels = torch.arange(int(record.data.get("train", 0))) % len(classes)  # no shape depends on the actual labels
         network = trained_network(own, trials, interface, labels, registry, store.student(record.trial.id))
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise KdbenchError(
             f'the weights of trial {record.trial.id} do not fit "{own.model.model}": the model, or the method "{record.trial.method}",'
             " is another than the one that it was trained with; give the right one in plugins"
@@ -120,7 +120,10 @@ def _interface(record: Record | None, trial: Trial, store: Store, registry: Regi
 
 
 def _classes(record: Record) -> list[str]:
-    return [str(name) for name in record.data["classes"]]
+    names = [str(name) for name in record.data.get("classes", ())]
+    if not names:
+        raise KdbenchError(f"the record of trial {record.trial.id} does not say which classes its data have")
+    return names
 
 
 def _choose(results: Results, *, trial: str | None, method: str | None, pair: str | None, seed: int | None, role: str) -> str:

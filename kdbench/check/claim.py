@@ -13,6 +13,7 @@ import torch
 
 from kdbench.errors import KdbenchError
 from kdbench.method import Method
+from kdbench.method.guard import cause_of, name_of, text_of
 
 Claim = Callable[[type[Method]], str]
 """A test of one claim, which its docstring's first line states.
@@ -73,5 +74,6 @@ def sentence(function: Claim) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Return an exception as one line, with its type unless it is kdbench's own."""
-    text = str(error) if isinstance(error, KdbenchError) else f"{type(error).__name__}: {error}".rstrip(": ")
-    return " ".join(text.split("\n"))
+    if isinstance(error, KdbenchError):
+        return " ".join(cause_of(error).split("\n"))
+    return f"{name_of(error)}: {text_of(error)}".rstrip(": ")

@@ -13,6 +13,7 @@ from kdbench.check.member import Undeclared
 from kdbench.check.networks import OTHERS, TOKENS
 from kdbench.errors import KdbenchError
 from kdbench.method import Method, Needs
+from kdbench.method.guard import PluginFailed
 from kdbench.seeding import canonical_json
 
 
@@ -109,14 +110,14 @@ def works_or_refuses(cls: type[Method]) -> str:
             Harness(cls, geometry, epochs=1).train()
         except Undeclared as error:
             raise Broken(f"for {geometry.name} {error}") from error
-        except KdbenchError as error:  # not always a MethodError: a network may lack every stage that is read
+        except Exception as error:
+            if not _refuses(error):
+                raise Broken(
+                    f"for {geometry.name} it fails: {describe_error(error)}; raise a MethodError where it cannot work"
+                ) from error
             if not str(error).strip():
                 raise Broken(f"for {geometry.name} it raises a MethodError without a message") from error
             refused.append(geometry.name)
-        except Exception as error:
-            raise Broken(
-                f"for {geometry.name} it fails: {describe_error(error)}; raise a MethodError where it cannot work"
-            ) from error
     return f"it refuses {'; '.join(refused)}" if refused else ""
 
 
@@ -132,9 +133,9 @@ def takes_units(cls: type[Method]) -> str:
         return ""
     try:
         Harness(cls, TOKENS, epochs=1).train()
-    except KdbenchError as error:
-        return f"it refuses {TOKENS.name}: {describe_error(error)}"
     except Exception as error:
+        if _refuses(error):
+            return f"it refuses {TOKENS.name}: {describe_error(error)}"
         return f"warning: for {TOKENS.name} it fails: {describe_error(error)}; raise a MethodError if it cannot work there"
     return ""
 
@@ -149,3 +150,8 @@ def takes_more_teachers(cls: type[Method]) -> None:
         Harness(cls, more_teachers=1, epochs=1).train()
     except Exception as error:
         raise Broken(f"with {needs.teachers + 1} teachers it fails: {describe_error(error)}") from error
+
+
+def _refuses(error: Exception) -> bool:
+    """Whether an error is a refusal: a MethodError, or that of a missing stage."""
+    return isinstance(error, KdbenchError) and not isinstance(error, PluginFailed)

@@ -16,6 +16,7 @@ from kdbench.check.member import LoggingMember
 from kdbench.check.networks import COMMON, NAME, FakeNet, Geometry
 from kdbench.check.task import CheckTask, made_up_data
 from kdbench.method import Method, Sampler
+from kdbench.method.create import needs_of, new_method
 from kdbench.models import observe
 from kdbench.plan.trial import DataKey, Trial
 from kdbench.plugins import hookspecs
@@ -77,14 +78,15 @@ class Harness:
         self.data = made_up_data(classes, equal=equal, units=geometry.units)
         self.registry = _registry(cls)
         recipe = Recipe(epochs=epochs, batch_size=batch_size or len(self.data.train) // STEPS_PER_EPOCH, lr=lr)
-        defaults = cls()
+        defaults = new_method(cls, {})
+        needs = needs_of(defaults)
         trial = partial(
             Trial,
             task=CheckTask.name,
             data=DataKey(spec=DatasetSpec(name="check"), fingerprint=self.data.fingerprint),
             recipe=recipe,
         )
-        numbers = range(1, defaults.needs.teachers + more_teachers + 1)
+        numbers = range(1, needs.teachers + more_teachers + 1)
         teachers = [trial(model=geometry.network(teacher=k), method=Untaught.name, seed=0) for k in numbers]
         self.trial = trial(
             model=geometry.network(),
@@ -93,7 +95,7 @@ class Harness:
             teachers=tuple(t.id for t in teachers),
             seed=seed,
         )
-        self.stream = self._stream(recipe, defaults.needs.sampler)
+        self.stream = self._stream(recipe, needs.sampler)
         self.member = self._member(member, {t.id: t for t in teachers}, random_seed)
         self.teachers = {t.id: self._teacher(t) for t in teachers}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
 from kdbench.method import Outputs, Step
+from kdbench.method.guard import Guard
 from kdbench.train.member import Member
 
 T = TypeVar("T")
@@ -63,8 +64,9 @@ class LoggingMember(Member):
         self.drew: set[str] = set()
         self.change: Change | None = None
         self.autocast = False
+        self.warnings: list[str] = []
         with reseeded(0, self.drew):
-            super().__init__(*args, **kwargs)
+            super().__init__(*args, **{**kwargs, "guard": Guard(self.warnings.append)})
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """Return the trained parameters of the student and the method, by name."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from kdbench.check import declaration, loss, state
+from kdbench.check import conduct, declaration, loss, state
 from kdbench.check.claim import Broken, Claim, Finding, describe_error, sentence
 from kdbench.method import Method
+from kdbench.method.guard import is_users_interrupt
 
 BASIC: tuple[Claim, ...] = (
+    conduct.raises_ordinary_exceptions,
+    conduct.leaves_settings_alone,
     declaration.defaults_make_an_instance,
+    conduct.leaves_labels_alone,
+    conduct.state_can_be_stored,
     declaration.builds,
     state.leaves_shared_tensors_alone,
     declaration.reads_only_what_it_declares,
@@ -64,5 +69,7 @@ def _test(claim: Claim, cls: type[Method]) -> Finding:
         return Finding(sentence(claim), True, claim(cls))
     except Broken as error:
         return Finding(sentence(claim), False, str(error))
-    except Exception as error:
+    except BaseException as error:
+        if is_users_interrupt(error):
+            raise
         return Finding(sentence(claim), False, f"it fails: {describe_error(error)}")

@@ -28,14 +28,15 @@ def compare(
     from kdbench.analysis.compare import compare_runs
     from kdbench.api.results import open_results, registry_of
     from kdbench.report.compare import comparison_text, regressions_text
+    from kdbench.report.text import without_controls
 
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)
 
     registry = registry_of(())
     found = compare_runs(*(open_results(folder, suite, registry, warn).analysis for folder in (a, b)))
-    typer.echo(comparison_text(found))
+    typer.echo(without_controls(comparison_text(found)))
     if len(found.regressions):
-        typer.echo(regressions_text(found))
+        typer.echo(without_controls(regressions_text(found)))
         if fail_on_regression:
             raise typer.Exit(1)

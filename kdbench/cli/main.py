@@ -52,38 +52,52 @@ def main() -> NoReturn:
     """
     interrupt.install()
     ignore_notes_to_developers()
-    sys.exit(_run())
+    code = _run()
+    interrupt.ignore()
+    sys.exit(code)
 
 
-def _run() -> int:  # noqa: PLR0911 (one return per exit status)
+def _run() -> int:
+    """Run the command, print its error, and return its exit status.
+
+    After a signal, the status is that of the signal, whatever the command made of it.
+    """
     try:
-        code = app(standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except KdbenchError as error:
-        _debug()
-        _say(f"error: {error}")
-        return 2
-    except typer.Exit as error:
-        return error.exit_code
+        code, message = _command()
     except (KeyboardInterrupt, typer.Abort):
-        _say("stopped")
-        return interrupt.status()
+        code, message = interrupt.status(), "stopped"
     except BrokenPipeError:  # the reader of a pipe has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error; typer bundles its own click
-            error.show()
-            return int(error.exit_code)
         _debug()
-        _say(f"internal error: {type(error).__name__}: {error} (kdbench --debug … shows where; please report it)")
-        return 70
+        code, message = 70, f"internal error: {type(error).__name__}: {error} (kdbench --debug … shows where; please report it)"
+    if interrupt.wanted() and not (message and code == interrupt.status()):  # typer, or a library, made something else of it
+        code, message = interrupt.status(), "stopped"
+    if message:
+        print(message, file=sys.stderr)
+    return code
+
+
+def _command() -> tuple[int, str]:
+    """Run the command; its exit status, and what there is to say about it."""
+    try:
+        code = app(standalone_mode=False)
+        return (code if isinstance(code, int) else 0), ""
+    except KdbenchError as error:
+        _debug()
+        return 2, f"error: {error}"
+    except interrupt.Stopped as error:
+        return interrupt.status(), f"\n{error}"
+    except typer.Exit as error:
+        return error.exit_code, ""
+    except Exception as error:
+        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+            raise
+        error.show()  # a usage error; typer bundles its own click
+        return int(error.exit_code), ""
 
 
 def _debug() -> None:
     if os.environ.get("KDBENCH_DEBUG"):
         traceback.print_exc()
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)

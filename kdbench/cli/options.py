@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +29,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the suite: recipe.lr=0.1 (may be repeated)."),
 ]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Load a plugin file (may be repeated).")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", envvar="KDBENCH_TRUST", help="Run the plugin files that the suite names, without asking."),
+]
 NoCohorts = Annotated[bool, typer.Option("--no-cohorts", help="Train one by one: slower, same bits on a CPU.")]
 Formats = Annotated[str, typer.Option("--format", help="Formats of the report, separated by commas.")]
 FORMATS = "md,csv"
@@ -45,3 +51,15 @@ Sort = Annotated[
 def split(text: str | None) -> list[str]:
     """Split a comma-separated list of names."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def ask() -> Callable[[str], str] | None:
+    """Return a function that asks the user; ``None`` without a terminal."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def asked(question: str) -> str:
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline()
+
+    return asked

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from tabulate import tabulate
 
 from kdbench.cli import options
 
@@ -28,6 +28,7 @@ def plan(
     epochs: options.Epochs = None,
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    trust: options.Trust = False,
     no_cohorts: options.NoCohorts = False,
 ) -> None:
     """Print what `kdbench run` would do, and run nothing.
@@ -36,8 +37,10 @@ def plan(
     """
     from kdbench.api.planning import preview
     from kdbench.api.suites import open_suite
+    from kdbench.api.trust import require_trust
 
     loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    require_trust(loaded, plugin or (), given=trust, ask=options.ask())
     found = preview(loaded, plugins=tuple(plugin or ()), data_root=data_root, runs=runs, cohorts=not no_cohorts)
     print(_table(found))
     plan, data = found.prepared.plan, found.prepared.data
@@ -70,10 +73,23 @@ def _table(found: Preview) -> str:
     for number, cohort in enumerate(plan.cohorts, 1):
         for trial_id in cohort.trials:
             trial = plan.trials[trial_id]
+            names = ", ".join(labels.get(trial_id, [trial.method]))  # a teacher of teachers has no row
             work = f"{found.work.trials[trial_id] / 1e12:,.2f}" if found.prepared.profiles else "–"
             rows.append(
-                [number, trial_id, ", ".join(labels[trial_id]), trial.model.model, trial.seed, trial.recipe.epochs, work,
+                [number, trial_id, names, trial.model.model, trial.seed, trial.recipe.epochs, work,
                  found.states[trial_id]]
             )  # fmt: skip
     headers = ["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"]
-    return str(tabulate(rows, headers=headers, disable_numparse=True))
+    return "\n".join(_lines([headers, *rows]))
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Lay out a table.
+
+    For the largest plans, tabulate takes seconds and hundreds of MB.
+    """
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -34,6 +34,7 @@ def run(
     set_: options.Set = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard this suite's finished trials and run them again.")] = False,
     plugin: options.Plugin = None,
+    trust: options.Trust = False,
     no_cohorts: options.NoCohorts = False,
     jobs: Annotated[str, typer.Option(metavar="N|auto", help="Worker processes that train at the same time.")] = "1",
     executor: Annotated[
@@ -65,33 +66,35 @@ def run(
 
     keep_freed_memory()  # before torch creates its first tensor
     from kdbench.api.progress import make_display
-    from kdbench.api.running import execute
+    from kdbench.api.running import execute, missing_text
     from kdbench.api.suites import open_suite
+    from kdbench.api.trust import require_trust
 
     number = _number_of_jobs(jobs)
     loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    try:
-        results = execute(
-            loaded,
-            plugins=tuple(plugin or ()),
-            data_root=data_root,
-            runs=runs,
-            jobs=number,
-            executor=executor,
-            threads=threads,
-            device=device,
-            cohorts=not no_cohorts,
-            fresh=fresh,
-            formats=formats,
-            progress=make_display(),
-            command=command_line(),
-            verbose=verbose,
-        )
-    except KeyboardInterrupt:
-        print(f"\nstopped; what is finished is kept in {runs}; to go on: {command_line()}", file=sys.stderr)
-        raise typer.Exit(interrupt.status()) from None
-    _conclude(results, report, formats)
-    if results.failed:
+    with interrupt.orderly():
+        require_trust(loaded, plugin or (), given=trust, ask=options.ask())
+        try:
+            results = execute(
+                loaded,
+                plugins=tuple(plugin or ()),
+                data_root=data_root,
+                runs=runs,
+                jobs=number,
+                executor=executor,
+                threads=threads,
+                device=device,
+                cohorts=not no_cohorts,
+                fresh=fresh,
+                formats=formats,
+                progress=make_display(),
+                command=command_line(),
+                verbose=verbose,
+            )
+        except KeyboardInterrupt:
+            raise interrupt.Stopped(f"stopped; what is finished is kept in {runs}; to go on: {command_line()}") from None
+        _conclude(results, report, formats)
+    if results.failed or missing_text(results):
         raise typer.Exit(1)
 
 
@@ -111,7 +114,7 @@ def command_line() -> str:
 
 def _conclude(results: Results, folder: Path | None, formats: str) -> None:
     """Write the report, and print the leaderboard, failures and paths."""
-    from kdbench.api.running import stale_text
+    from kdbench.api.running import missing_text, stale_text
     from kdbench.report.leaderboard import leaderboard_text
 
     written = results.report(folder, formats)
@@ -127,6 +130,8 @@ def _conclude(results: Results, folder: Path | None, formats: str) -> None:
                 f"{record.failure.kind}: {record.failure.message} ({trials / record.trial.id / 'record.json'})",
                 file=sys.stderr,
             )
+    if gone := missing_text(results):
+        print(f"failed: {gone}", file=sys.stderr)
     for path in written:
         print(f"report: {path}")
     print(f"records: {trials}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,8 @@ from kdbench.data.files import reason, writable
 from kdbench.data.types import RawData, Split
 from kdbench.seeding import digest
 
+STALE = 86_400.0
+"""Seconds after which an unfinished file is that of a process that was killed."""
 FOLDER = ".kdbench-cache"
 VERSION = 1
 """Version of the decoding; increasing it invalidates old caches."""
@@ -82,7 +86,7 @@ def _read(path: Path) -> RawData | None:
         if _digest(data) == metadata["digest"]:
             return data
         log.warning("the cache %s is damaged and will be rebuilt", path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except Exception as error:  # whoever gave the data may have given the cache
         log.warning("the cache %s cannot be read and will be rebuilt: %s", path, reason(error))
     return None
 
@@ -94,15 +98,24 @@ def _write(path: Path, data: RawData) -> None:
         for part in ("inputs", "targets")
     }
     metadata = {"class_names": json.dumps(data.class_names), "digest": _digest(data)}
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    folder = path.with_suffix(f".{uuid.uuid4().hex}.part")  # of its own: safetensors has temporary files
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
+        folder.mkdir(parents=True)
+        _remove_stale(path.parent)
+        save_file(tensors, folder / path.name, metadata)
+        os.replace(folder / path.name, path)
     except (SafetensorError, OSError) as error:
         log.warning("the decoded data cannot be cached in %s: %s", path.parent, reason(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed."""
+    for left in (*folder.glob("*.part"), *folder.glob(".tmp??????")):
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _digest(data: RawData) -> str:

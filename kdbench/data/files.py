@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from kdbench.errors import DataError, did_you_mean
+from kdbench.errors import DataError, cut, did_you_mean
 
 
 def find(path: Path, root: Path, what: str) -> Path:
@@ -20,16 +20,18 @@ def find(path: Path, root: Path, what: str) -> Path:
     Raises:
         DataError: it is in neither.
     """
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))  # which raises nothing for an unknown user
     for candidate in (root / path, path):
-        if candidate.exists():
+        if os.path.exists(candidate):  # which raises nothing where a name is too long
             return candidate
     if path.is_absolute():
         where, folder = "", path.parent
     else:
         where, folder = f" in the data root {root}, nor in the current folder", (root / path).parent
-    near = did_you_mean(path.name, (p.name for p in folder.iterdir())) if folder.is_dir() else ""
-    raise DataError(f"{what} {path} does not exist{where}{near or '; check the path, or name the data root with --data-root'}")
+    near = did_you_mean(path.name, (p.name for p in folder.iterdir())) if os.path.isdir(folder) else ""
+    raise DataError(
+        f"{what} {cut(str(path))} does not exist{where}{near or '; check the path, or name the data root with --data-root'}"
+    )
 
 
 def writable(folder: Path) -> bool:

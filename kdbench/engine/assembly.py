@@ -6,8 +6,13 @@ Everything about a job that depends on inputs, targets and scores is in this mod
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +20,9 @@ from kdbench.data.inputs import Inputs, tensors
 from kdbench.data.types import Batch
 from kdbench.engine.job import Job
 from kdbench.engine.resources import Resources
+from kdbench.errors import KdbenchError, StoreError
 from kdbench.measure.cost import activation_bytes
+from kdbench.method.guard import Guard, described
 from kdbench.models import observe
 from kdbench.models.call import placed
 from kdbench.plan.identity import data_side
@@ -67,36 +74,62 @@ def make_stream(job: Job, resources: Resources, trial: Trial) -> TrainStream:
     return resources.task.stream(resources.data, settings)
 
 
-def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: int) -> Member:
+def make_member(job: Job, resources: Resources, trial: Trial, steps_per_epoch: int, guard: Guard | None = None) -> Member:
     """Create a trial's member in its state before the first epoch."""
     data, registry = resources.data, resources.registry
-    method = make_method(trial, registry)
+    guard = guard or Guard()
+    method = make_method(trial, registry, guard)
     interfaces, labels = interfaces_of(data, registry), data.train.targets
     student = initial_student(trial, interfaces(trial), registry)
-    shapes = teacher_shapes(trial, job.trials, interfaces, labels, registry, method)
-    context = build_context(trial, student, shapes, interfaces(trial), labels, registry, method, steps_per_epoch)
+    with guard.calling(f'model "{trial.model.model}"', "a forward pass"):
+        shapes = teacher_shapes(trial, job.trials, interfaces, labels, registry, method)
+        context = build_context(trial, student, shapes, interfaces(trial), labels, registry, method, steps_per_epoch)
     device = torch.device(job.device)
     presentation = Presentation.of(trial, resources.task, data, device)
-    return Member(trial, method, student, context, presentation, resources.task.metrics, device)
+    return Member(trial, method, student, context, presentation, resources.task.metrics, device, guard=guard)
 
 
-def load_teachers(job: Job, resources: Resources, members: Sequence[Member]) -> dict[str, Teacher]:
-    """Load the teachers of all members; return them by the id of their trial."""
-    data, registry, store = resources.data, resources.registry, resources.store
-    device, interfaces = torch.device(job.device), interfaces_of(data, registry)
+def load_teachers(
+    job: Job, resources: Resources, members: Sequence[Member], failed: Callable[[Member, Exception], None]
+) -> dict[str, Teacher]:
+    """Load the teachers of all members; return them by the id of their trial.
+
+    Args:
+        job: the job.
+        resources: resources of the job, with the data and the store.
+        members: members whose teachers are loaded.
+        failed: receives members whose teacher cannot be created, and the error.
+
+    Raises:
+        StoreError: the weights cannot be read.
+    """
     found: dict[str, Teacher] = {}
     for name in dict.fromkeys(t for m in members for t in m.trial.teachers):
         taught = [m for m in members if name in m.trial.teachers]
-        recipe = taught[0].trial.recipe
-        trial = job.trials[name]
-        network = trained_network(trial, job.trials, interfaces, data.train.targets, registry, store.student(name))
+        if not taught:  # another of their teachers could not be made
+            continue
+        try:
+            found[name] = _teacher(job, resources, name, taught)
+        except StoreError:
+            raise
+        except Exception as error:
+            for member in taught:
+                failed(member, error)
+    return found
+
+
+def _teacher(job: Job, resources: Resources, name: str, taught: Sequence[Member]) -> Teacher:
+    data, registry, trial, recipe = resources.data, resources.registry, job.trials[name], taught[0].trial.recipe
+    device, interfaces = torch.device(job.device), interfaces_of(data, registry)
+    weights = resources.store.student(name)
+    with taught[0].guard.calling(f'the teacher "{trial.model.model}" (trial {name})', "its loading"):
+        network = trained_network(trial, job.trials, interfaces, data.train.targets, registry, weights)
         stages = observe.num_stages(network, interfaces(trial).example())
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         network.to(device)
         network.to(memory_format=layout)
         presentation = Presentation.of(trial, resources.task, data, device)
-        found[name] = Teacher(name, network, [m.needs for m in taught], stages, presentation, recipe.precision)
-    return found
+        return Teacher(name, network, [m.needs for m in taught], stages, presentation, recipe.precision)
 
 
 def evaluation_batch(network: nn.Module, example: Inputs) -> int:
@@ -120,13 +153,30 @@ def evaluation_batch(network: nn.Module, example: Inputs) -> int:
     return batch
 
 
+class MetricError(KdbenchError):
+    """A metric gives something else than a finite number."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a member's deployed network gave.
+
+    Args:
+        network: the network, as it was evaluated.
+        logits: float32, M×C, on the CPU, of each of :data:`SPLITS`.
+    """
+
+    network: nn.Module
+    logits: dict[SplitName, Tensor]
+
+
 def evaluate(
     resources: Resources,
     members: Sequence[Member],
     batch_sizes: dict[str, int],
     failed: Callable[[Member, Exception], None],
-) -> dict[str, dict[str, Tensor]]:
-    """Compute the logits of members on each of :data:`SPLITS`, by trial id.
+) -> dict[str, Evaluated]:
+    """Evaluate members on each of :data:`SPLITS`; results by trial id.
 
     Args:
         resources: resources of the job, with the data.
@@ -141,31 +191,61 @@ def evaluate(
             network = networks[member.trial.id] = member.deployed()
             if member.trial.id not in batch_sizes:
                 example = interface_of(member.trial, resources.data, resources.registry).example()
-                batch_sizes[member.trial.id] = evaluation_batch(network, example)
+                with member.guard.calling(_label(member), "a forward pass"):
+                    batch_sizes[member.trial.id] = evaluation_batch(network, example)
             groups.setdefault(batch_sizes[member.trial.id], []).append(member)
         except Exception as error:
             failed(member, error)
-    found: dict[str, dict[str, Tensor]] = {}
+    found: dict[str, dict[SplitName, Tensor]] = {}
     for (batch_size, group), name in itertools.product(groups.items(), SPLITS):
         for key, logits in _predict(resources, group, networks, name, batch_size, failed).items():
             found.setdefault(key, {})[name] = logits
-    return {key: logits for key, logits in found.items() if len(logits) == len(SPLITS)}
+    return {key: Evaluated(networks[key], logits) for key, logits in found.items() if len(logits) == len(SPLITS)}
 
 
-def split_scores(resources: Resources, logits: Mapping[str, Tensor]) -> dict[SplitName, dict[str, float]]:
+def split_scores(resources: Resources, logits: Mapping[SplitName, Tensor], guard: Guard) -> dict[SplitName, dict[str, float]]:
     """Compute the task's scores of logits on each of :data:`SPLITS`."""
-    return {name: resources.task.scores(logits[name], unit_targets(getattr(resources.data, name))) for name in SPLITS}
+    found: dict[SplitName, dict[str, float]] = {}
+    for name in SPLITS:
+        targets = unit_targets(getattr(resources.data, name))
+        with guard.calling(f'task "{resources.task.name}"', "scores()"):
+            scores = resources.task.scores(logits[name].clone(), targets.clone())
+            found[name] = {metric: float(value) for metric, value in scores.items()}
+    return found
 
 
-def extra_metrics(resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None]) -> dict[str, float]:
-    """Compute plugins' metrics of the test split; ``failed`` gets those that raise."""
+def extra_metrics(
+    resources: Resources, test_logits: Tensor, failed: Callable[[str, Exception], None], guard: Guard
+) -> dict[str, float]:
+    """Compute plugins' metrics of the test split.
+
+    Each metric gets copies. ``failed`` receives those that raise, or return something other than a finite
+    number.
+    """
     found: dict[str, float] = {}
     for name, metric in resources.registry.metrics.items():
         try:
-            found[name] = float(metric(test_logits, unit_targets(resources.data.test)))
+            with guard.calling(f'metric "{name}"', "its function"):
+                found[name] = _number(metric(test_logits.clone(), unit_targets(resources.data.test).clone()))
         except Exception as error:
+            found.pop(name, None)
             failed(name, error)
     return found
+
+
+def _number(value: Any) -> float:
+    """The finite number that a metric gave."""
+    if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
+        value = value.item()
+    if not isinstance(value, int | float):
+        raise MetricError(f"it must return a number, not {described(value)}")
+    if not math.isfinite(value):
+        raise MetricError(f"it gives {float(value)}, which is no finite number")
+    return float(value)
+
+
+def _label(member: Member) -> str:
+    return f"the network that {member.labels[0]} deploys"
 
 
 def _predict(
@@ -185,15 +265,22 @@ def _predict(
         )
 
     wanted = {m.trial.id: networks[m.trial.id] for m in members if m.trial.id in networks}
-    presentations = {m.trial.id: m.presentation for m in members}
+    ask = partial(
+        predict,
+        presentations={m.trial.id: m.presentation for m in members},
+        precision=recipe.precision,
+        classes=resources.data.num_classes,
+        labels={m.trial.id: _label(m) for m in members},
+        guard=members[0].guard,
+    )
     try:
-        return predict(wanted, batches(), presentations, recipe.precision)[0]
-    except Exception:  # find out which member failed
+        return ask(wanted, batches())[0]
+    except Exception:  # find out whose fault it is
         found: dict[str, Tensor] = {}
         for member in (m for m in members if m.trial.id in wanted):
             key = member.trial.id
             try:
-                found.update(predict({key: wanted[key]}, batches(), presentations, recipe.precision)[0])
+                found.update(ask({key: wanted[key]}, batches())[0])
             except Exception as error:
                 del networks[key]
                 failed(member, error)

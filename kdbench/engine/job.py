@@ -30,6 +30,7 @@ class Job(Frozen):
         threads: number of torch's CPU threads; ``None`` leaves the worker's number unchanged.
         command: the command line, for provenance.
         started: when the run began, ISO 8601, for provenance.
+        suspects: those of the cohort's trials whose code ended processes in an earlier run.
     """
 
     version: Literal[1] = 1
@@ -46,6 +47,7 @@ class Job(Frozen):
     threads: int | None = None
     command: str = ""
     started: str = ""
+    suspects: tuple[str, ...] = ()
 
     @property
     def members(self) -> list[Trial]:
@@ -53,7 +55,7 @@ class Job(Frozen):
         return [self.trials[t] for t in self.cohort.trials]
 
 
-def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan) -> Cohort:
+def part_of(cohort: Cohort, trials: Sequence[str], plan: Plan | Job) -> Cohort:
     """Create a part of a cohort, with only the teachers of its members.
 
     Trained separately, they get the same bits.

@@ -11,7 +11,7 @@ from kdbench.measure.latency_process import TimedModel
 from kdbench.measure.runtimes import unavailable
 from kdbench.results.record import LatencyReport
 from kdbench.results.store import Store
-from kdbench.train.networks import changes_student, profile_id
+from kdbench.train.networks import changes_student
 
 
 def timed_models(prepared: Prepared) -> list[TimedModel]:
@@ -24,10 +24,12 @@ def timed_models(prepared: Prepared) -> list[TimedModel]:
     for trial in prepared.plan.trials.values():
         if changes_student(registry.methods[trial.method]):
             continue
+        key = prepared.profile_id_of(trial)
+        if key in found:
+            continue
         interface = prepared.interface_of(trial)
-        key = profile_id(trial, interface, registry)
         spec = trial.model.model_copy(update={"weights": "scratch"})
-        found.setdefault(key, TimedModel(key, trial.model.model, spec, trial.task, interface.spec, interface.num_classes))
+        found[key] = TimedModel(key, trial.model.model, spec, trial.task, interface.spec, interface.num_classes)
     return list(found.values())
 
 
@@ -37,7 +39,7 @@ def references_of(prepared: Prepared) -> list[str]:
     taught = [t for trial in plan.trials.values() for t in trial.teachers]
     teachers = dict.fromkeys([*(e.trial for e in plan.entries if e.role == "teacher"), *taught])
     known = {s.profile for s in timed_models(prepared)}
-    profiles = (profile_id(plan.trials[t], prepared.interface_of(plan.trials[t]), prepared.registry) for t in teachers)
+    profiles = (prepared.profile_id_of(plan.trials[t]) for t in teachers)
     return [p for p in dict.fromkeys(profiles) if p in known]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 import torch
@@ -11,16 +10,16 @@ from kdbench.data.types import TaskData
 from kdbench.engine import environment
 from kdbench.engine.job import Job
 from kdbench.engine.resources import Resources
+from kdbench.method.guard import LONGEST_SENTENCE, PluginFailed, name_of, text_of, trace_of
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Provenance, Record
 from kdbench.version import __version__
 
 
 def failure_of(error: Exception, epoch: int = -1) -> Failure:
-    """Convert a member's error to its form in a record."""
-    text = "".join(traceback.format_exception(error))
-    message = str(error).partition("\n")[0] or type(error).__name__
-    return Failure(kind=type(error).__name__, message=message, traceback=text, epoch=epoch)
+    """An error of a member as it stands in a record; texts are of bounded length."""
+    kind = error.kind if isinstance(error, PluginFailed) else name_of(error)
+    return Failure(kind=kind, message=text_of(error, LONGEST_SENTENCE) or kind, traceback=trace_of(error), epoch=epoch)
 
 
 def save_failure(job: Job, resources: Resources, trial: Trial, failure: Failure) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,24 @@ import torch
 from kdbench.data.types import TaskData
 from kdbench.engine.executors import cores
 from kdbench.engine.progress import Progress
-from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.errors import KdbenchError, cut, did_you_mean, located
 from kdbench.measure.cost import profile
+from kdbench.method import Sampler
+from kdbench.method.guard import Guard
 from kdbench.models.factory import model_names
+from kdbench.models.limits import check_spec
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
 from kdbench.results.record import Profile
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
+from kdbench.suite.origins import Origins, written_networks
 from kdbench.suite.resolve import plugin_files, resolve
+from kdbench.suite.schema import Recipe
 from kdbench.tasks.interface import Interface
 from kdbench.tasks.load import load_data
+from kdbench.tasks.stream import StreamSettings
 from kdbench.tasks.task import Task
 from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
 from kdbench.train.optim import check_recipe
@@ -56,14 +62,23 @@ class Prepared:
     profiles: Mapping[str, Profile]
     plugins: tuple[Path, ...] = ()
     objects: tuple[Any, ...] = ()
+    profile_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _interfaces: dict[str, Interface] = field(default_factory=dict, repr=False, compare=False)
 
     def interface_of(self, trial: Trial) -> Interface:
         """Return the interface of a trial's network."""
-        return interface_of(trial, self.data, self.registry)
+        key = f"{trial.task} {trial.preprocessing!r}"
+        if key not in self._interfaces:
+            self._interfaces[key] = interface_of(trial, self.data, self.registry)
+        return self._interfaces[key]
+
+    def profile_id_of(self, trial: Trial) -> str:
+        """Return the id of the profile of a trial's network."""
+        return self.profile_ids.get(trial.id) or profile_id(trial, self.interface_of(trial), self.registry)
 
     def profile_of(self, trial: Trial) -> Profile | None:
         """Return the cost of a trial's network, if it is known before training."""
-        return self.profiles.get(profile_id(trial, self.interface_of(trial), self.registry))
+        return self.profiles.get(self.profile_id_of(trial))
 
 
 def suitable_jobs(prepared: Prepared, store: Store, device: torch.device) -> int:
@@ -106,17 +121,24 @@ def prepare(
     registry = load_registry([*files, *plugins], locations, objects)
     registry.check()
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
+    origins = Origins(loaded)
+    for path, network in written_networks(loaded):
+        with located(loaded.locations.of(*path)):
+            check_spec(network, factories=registry.models)
     progress.preparing(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}")
-    task = registry.tasks[loaded.suite.task]()
-    data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
-    plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
-    for recipe in {t.recipe.model_dump_json(): t.recipe for t in plan.trials.values()}.values():
-        check_recipe(recipe)
-    profiles = {}
+    with Guard().calling(f'task "{loaded.suite.task}"', "__init__"):
+        task: Task = registry.tasks[loaded.suite.task]()
+    with located(loaded.locations.of("dataset")):
+        data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
+    with located(loaded.locations.of("networks")):
+        plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
+    _check_training(plan, task, data, origins)
+    profiles: dict[str, Profile] = {}
+    ids: dict[str, str] = {}
     if loaded.suite.measure.cost:
         progress.preparing("counting parameters and MACs")
-        profiles = _profiles(loaded, plan, data, registry)
-    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects)
+        profiles, ids = _profiles(loaded, plan, data, registry, origins)
+    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects, ids)
 
 
 def choose_device(name: str) -> torch.device:
@@ -137,18 +159,72 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _profiles(loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registry) -> dict[str, Profile]:
+def _check_training(plan: Plan, task: Task, data: TaskData, origins: Origins) -> None:
+    """Try every optimizer, schedule and stream of batches of a plan."""
+    tried: set[tuple[int, str]] = set()  # by identity: the trials of a plan share their recipes
+    for cohort in plan.cohorts:
+        for recipe in (plan.trials[i].recipe for i in cohort.trials):
+            if (id(recipe), cohort.sampler) in tried:
+                continue
+            tried.add((id(recipe), cohort.sampler))
+            with located(origins.of_recipe(recipe)):
+                _check_recipe(recipe)
+                if recipe.epochs:
+                    task.check_stream(data, _stream_settings(recipe, cohort.sampler))
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    try:
+        check_recipe(recipe)
+    except KdbenchError:
+        raise
+    except Exception as error:  # timm checks little of what it is given
+        said = f"{type(error).__name__}: {cut(str(error))}"
+        raise KdbenchError(f"timm cannot make this optimizer and schedule with their arguments ({said})") from error
+
+
+def _stream_settings(recipe: Recipe, sampler: Sampler) -> StreamSettings:
+    return StreamSettings(
+        batch_size=recipe.batch_size,
+        drop_last=recipe.drop_last,
+        augmentation=recipe.augmentation,
+        sampler=sampler,
+        seed=0,
+        device=torch.device("cpu"),
+        channels_last=recipe.channels_last,
+    )
+
+
+def _profiles(
+    loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registry, origins: Origins
+) -> tuple[dict[str, Profile], dict[str, str]]:
+    """Measure what every network costs.
+
+    Returns:
+        The profiles by id, and the ids of the profiles by trial.
+    """
     found: dict[str, Profile] = {}
+    ids: dict[str, str] = {}
+    known: dict[tuple[int, str, str], str] = {}  # by identity: the trials of a plan share their models
     for trial in plan.trials.values():
-        interface = interface_of(trial, data, registry)
-        key = profile_id(trial, interface, registry)
-        if key not in found and not changes_student(registry.methods[trial.method]):
-            network = initial_student(trial, interface, registry)
-            found[key] = profile(
-                network,
-                name=trial.model.model,
-                interface=interface,
-                id=key,
-                batch_size=loaded.suite.measure.batch_size,
-            )
-    return found
+        changes = changes_student(registry.methods[trial.method])
+        alike = (id(trial.model), repr(trial.preprocessing), f"{trial.method} {trial.params!r}" if changes else "")
+        if alike not in known:
+            with located(origins.of_model(trial.model)):
+                interface = interface_of(trial, data, registry)
+                known[alike] = profile_id(trial, interface, registry)
+                if known[alike] not in found and not changes:
+                    found[known[alike]] = _profile(trial, interface, registry, known[alike], loaded.suite.measure.batch_size)
+        ids[trial.id] = known[alike]
+    return found, ids
+
+
+def _profile(trial: Trial, interface: Interface, registry: Registry, key: str, batch_size: int) -> Profile:
+    """Measure what one network costs."""
+    label = f'model "{trial.model.model}"'
+    network = initial_student(trial, interface, registry)
+    try:
+        with Guard().calling(label, "the measurement of its cost"):
+            return profile(network, name=trial.model.model, interface=interface, id=key, batch_size=batch_size)
+    except KdbenchError as error:
+        raise error if label in error.message else KdbenchError(f"{label}: {error.message}") from error

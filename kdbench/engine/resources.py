@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kdbench.data.inputs import Inputs, tensors
+from kdbench.data.content import fingerprint
+from kdbench.data.inputs import Inputs, map_inputs, tensors
 from kdbench.data.types import Split, TaskData
 from kdbench.engine.job import Job
 from kdbench.errors import DataError, PluginError
@@ -22,6 +23,7 @@ from kdbench.results.store import Store
 from kdbench.tasks.load import load_data
 from kdbench.tasks.task import Task
 from kdbench.train.networks import task_of
+from kdbench.train.shared import Digests
 
 SPLITS = ("train", "validation", "test")
 
@@ -43,6 +45,35 @@ class Resources:
     data: TaskData
     store: Store
     objects: tuple[Any, ...] = ()
+    digests: Digests = field(init=False, repr=False, compare=False)
+    """Of the data as they were loaded."""
+    targets: Digests = field(init=False, repr=False, compare=False)
+    """The same of the targets alone, which are quickly compared."""
+
+    def __post_init__(self) -> None:
+        """Take the digests."""
+        object.__setattr__(self, "digests", Digests(_named(self.data)))
+        object.__setattr__(self, "targets", Digests((f"the {n} labels", getattr(self.data, n).targets) for n in SPLITS))
+
+    def restore_data(self, job: Job) -> None:
+        """Read the data again, in place of what a plugin changed.
+
+        Raises:
+            DataError: what is read now is not what was read first.
+        """
+        fresh = _read(job, self.registry, self.task)
+        # New tensors in the old places: the plugin may still hold the old ones.
+        for name in SPLITS:
+            split: Split = getattr(fresh, name)
+            object.__setattr__(getattr(self.data, name), "inputs", map_inputs(_own, split.inputs))
+            object.__setattr__(getattr(self.data, name), "targets", _own(split.targets))
+        object.__setattr__(self.data, "statistics", {name: _own(t) for name, t in fresh.statistics.items()})
+        splits = {name: getattr(self.data, name) for name in SPLITS}
+        if fingerprint(splits, self.data.class_names) != self.data.fingerprint:
+            raise DataError(
+                f"a plugin changed the data {self.data.name} in memory, and they cannot be read again as they were; run kdbench again"
+            )
+        self.__post_init__()
 
 
 def open_resources(
@@ -61,8 +92,8 @@ def open_resources(
     if job.objects and objects is None:
         raise PluginError("the job carries pickled plugins, which only a worker that kdbench started itself may open")
     registry = load_registry(job.plugins, objects=objects or ())
-    task, saved = task_of(job.members[0], registry), job.data_file
-    data = load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets, task)
+    task = task_of(job.members[0], registry)
+    data = _read(job, registry, task)
     for trial in job.members:
         if trial.data.fingerprint != data.fingerprint:
             raise DataError(
@@ -70,6 +101,24 @@ def open_resources(
                 f" their fingerprint is {data.fingerprint} here and {trial.data.fingerprint} there"
             )
     return Resources(registry, task, data, Store(job.runs, warn=warn), tuple(objects or ()))
+
+
+def _read(job: Job, registry: Registry, task: Task) -> TaskData:
+    saved = job.data_file
+    return load_saved(saved) if saved is not None else load_data(job.dataset, job.data_root, registry.datasets, task)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _named(data: TaskData) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of the data, with a name for messages."""
+    for name in SPLITS:
+        split: Split = getattr(data, name)
+        yield from ((f"the {name} data", t) for t in tensors(split.inputs).values())
+        yield f"the {name} labels", split.targets
+    yield from ((f"the data's {name}", t) for name, t in data.statistics.items())
 
 
 def save_data(data: TaskData, path: Path) -> None:
@@ -85,6 +134,7 @@ def save_data(data: TaskData, path: Path) -> None:
         arrays[f"{name}.targets"] = split.targets.contiguous()
     metadata = {"name": data.name, "class_names": json.dumps(data.class_names), "fingerprint": data.fingerprint}
     with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             save_file(arrays, path, metadata)
         except SafetensorError as error:

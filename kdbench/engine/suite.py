@@ -6,12 +6,13 @@ The steps are: schedule, train, profile, measure latency.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 
+from kdbench.engine.attempts import forget
 from kdbench.engine.estimate import cohort_work, work_per_sample
 from kdbench.engine.events import TrialEnded
 from kdbench.engine.executors import Executor, WorkerDied
@@ -25,13 +26,15 @@ from kdbench.engine.presence import wait_for_workers
 from kdbench.engine.progress import Progress
 from kdbench.engine.resources import Resources
 from kdbench.engine.scheduler import Scheduler
+from kdbench.errors import KdbenchError
 from kdbench.measure.cost import profile
 from kdbench.measure.machine import now
+from kdbench.method.guard import Guard
 from kdbench.plan.trial import Cohort, Plan
 from kdbench.plugins.manager import Registry
-from kdbench.results.files import tidy
+from kdbench.results.files import remove, tidy_safetensors
 from kdbench.results.record import Failure, Record
-from kdbench.results.store import PARTS, Store
+from kdbench.results.store import Store, tidy_all
 from kdbench.train.networks import changes_student, interfaces_of, trained_network
 
 
@@ -88,13 +91,17 @@ def run_suite(
         stack.callback(executor.close)
         store.open()
         stack.enter_context(store.lock())
-        stack.callback(executor.close)  # before the lock is released, so that no worker writes afterwards
         wait_for_workers(store.root)
+        stack.callback(_tidy, store)  # after workers that were ended
+        stack.callback(executor.close)  # before the lock is released, so that no worker writes afterwards
+        tidy_safetensors(store.root)
+        tidy_safetensors(store.root / "checkpoints")
         store.bring_up_to_date(prepared.plan.trials)
         run = _Run(prepared, store, device, executor, progress, command)
         if fresh:
             for trial_id in prepared.plan.trials:
                 store.discard(trial_id)
+                forget(store, trial_id)
         done = run.begin()
         try:
             run.train(done)
@@ -103,6 +110,7 @@ def run_suite(
             measure_plan(prepared, store, progress, again=fresh)
         finally:
             progress.suite_finished()
+        run.restore_plan()
         records = store.records(prepared.plan.trials)
         prepared.registry.notify("kdbench_suite_finished", progress.warn, plan=prepared.plan, records=records)
     return Summary(prepared, records, done, _stale(records, prepared.registry))
@@ -131,8 +139,14 @@ class _Run:
             self.store.save_profile(known)
         done = self._finished(self.prepared.plan)
         for trial_id in done:  # killed between a record and the removal of its checkpoint
-            self.store.checkpoint_path(trial_id).unlink(missing_ok=True)
+            remove(self.store.checkpoint_path(trial_id))
+            forget(self.store, trial_id)
         return done
+
+    def restore_plan(self) -> None:
+        """Write the plan and the profiles again if somebody deleted them in the meantime."""
+        if self.store.plan(self.prepared.plan.suite) is None:
+            self.begin()
 
     def train(self, done: tuple[str, ...]) -> None:
         """Run the plan's trials and plan again, until there are no new trials."""
@@ -157,16 +171,17 @@ class _Run:
         for trial in plan.trials.values() if measure.cost else ():
             record = store.record(trial.id) if changes_student(registry.methods[trial.method]) else None
             if record is not None and record.status == "finished" and store.profile(record.profile) is None:
-                network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, store.student(trial.id))
-                store.save_profile(
-                    profile(
-                        network,
-                        name=f"{trial.model.model} ({trial.method})",
-                        interface=interfaces(trial),
-                        id=record.profile,
-                        batch_size=measure.batch_size,
-                    )
-                )
+                weights, name = store.student(trial.id), f"{trial.model.model} ({trial.method})"
+                try:
+                    with Guard().calling(f'the network that method "{trial.method}" deploys', "the measurement of its cost"):
+                        network = trained_network(trial, plan.trials, interfaces, data.train.targets, registry, weights)
+                        cost = profile(
+                            network, name=name, interface=interfaces(trial), id=record.profile, batch_size=measure.batch_size
+                        )
+                except KdbenchError as error:
+                    self.progress.warn(f"the cost of {name} was not measured: {error}")
+                else:
+                    store.save_profile(cost)
 
     def _plan_again(self) -> Plan:
         """Plan again with the present records; so far the plan depends on the suite only."""
@@ -177,7 +192,7 @@ class _Run:
         size = len(self.prepared.data.train)
         work = work_per_sample(plan, self.prepared.profile_of)
         samples = _samples(plan, size)
-        monitor = Monitor(plan, self.prepared.registry, self.progress, work, samples, self._tidy)
+        monitor = Monitor(plan, self.prepared.registry, self.progress, work, samples, partial(_tidy, self.store))
         inbox = Inbox(monitor)
         self.progress.suite_started(plan, done, sum(plan.trials[t].recipe.epochs * samples[t] * work[t] for t in trials))
         load = partial(cohort_work, plan=plan, profile_of=self.prepared.profile_of, size=size)
@@ -205,7 +220,13 @@ class _Run:
             device=str(self.device),
             command=self.command,
             started=self.started,
+            suspects=tuple(t for t in cohort.trials if self._died_before(t)),
         )
+
+    def _died_before(self, trial_id: str) -> bool:
+        """Whether a trial's code ended processes in an earlier run."""
+        record = self.store.record(trial_id)
+        return record is not None and record.failure is not None and record.failure.kind == "WorkerDied"
 
     def _job_started(self, total: int, number: int, job: Job) -> None:
         labels = [self.names[t.id] for t in job.members]
@@ -213,13 +234,14 @@ class _Run:
 
     def _job_ended(self, monitor: Monitor, job: Job, error: BaseException | None) -> None:
         if isinstance(error, WorkerDied):
-            failure = Failure(kind="WorkerDied", message=str(error))
-            for trial in job.members:
+            failures = error.failures
+            if failures is None:
+                failures = dict.fromkeys(job.cohort.trials, Failure(kind="WorkerDied", message=str(error)))
+            for trial in (t for t in job.members if t.id in failures and t.id not in monitor.ended):
                 record = self.store.record(trial.id)  # its worker may have died before it could report it
-                if trial.id not in monitor.ended:
-                    if record is None or record.status != "finished":
-                        record = save_failure(job, self.resources, trial, failure)
-                    monitor(TrialEnded(record=record))
+                if record is None or record.status != "finished":
+                    record = save_failure(job, self.resources, trial, failures[trial.id])
+                monitor(TrialEnded(record=record))
         elif error is not None:
             raise error
         self.progress.cohort_finished(job.cohort)
@@ -227,10 +249,11 @@ class _Run:
     def _finished(self, plan: Plan) -> tuple[str, ...]:
         return tuple(i for i, r in self.store.records(plan.trials).items() if r.status == "finished")
 
-    def _tidy(self) -> None:
-        """Remove incomplete files of a dead worker."""
-        for folder in (self.store.root, *(self.store.root / part for part in PARTS)):
-            tidy(folder, own=False)
+
+def _tidy(store: Store) -> None:
+    """Remove the unfinished files of dead workers."""
+    with suppress(OSError):  # the next run tries again
+        tidy_all(store, own=False)
 
 
 def _samples(plan: Plan, size: int) -> dict[str, int]:

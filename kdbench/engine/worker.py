@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
-from kdbench.engine.assembly import evaluate, extra_metrics, load_teachers, make_member, make_stream, split_scores
+from kdbench.engine.activity import Activity
+from kdbench.engine.assembly import (
+    Evaluated,
+    evaluate,
+    extra_metrics,
+    load_teachers,
+    make_member,
+    make_stream,
+    split_scores,
+)
 from kdbench.engine.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
 from kdbench.engine.job import Job
 from kdbench.engine.outcome import data_facts, failure_of, provenance, save_failure
 from kdbench.engine.resources import Resources, open_resources
 from kdbench.engine.timings import Timings
-from kdbench.errors import StoreError
+from kdbench.errors import MethodError, StoreError
+from kdbench.method.guard import Guard, shortened, text_of
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Record, SplitName
 from kdbench.tasks.stream import TrainStream, unit_targets
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
-from kdbench.train.cohort import BatchDone, EpochEnd, Left, train_cohort
+from kdbench.train.cohort import BatchDone, EpochEnd, Left, Void, train_cohort
 from kdbench.train.member import Member
 from kdbench.train.networks import interface_of, profile_id
+from kdbench.train.state import check_state
+
+MOST_REPETITIONS = 10
+"""Epochs of a job that are repeated at most, beyond one for each member."""
 
 
 def ignore(event: Event) -> None:
     """Ignore an event."""
 
 
-def work(job: Job, report: Report = ignore, resources: Resources | None = None) -> None:
+def work(job: Job, report: Report = ignore, resources: Resources | None = None, activity: Activity | None = None) -> None:
     """Train the members of a job's cohort that have no finished record.
 
     They train in this process. When it returns, every trial of the cohort has a record; that of a member that
@@ -38,6 +52,7 @@ def work(job: Job, report: Report = ignore, resources: Resources | None = None) 
         job: the job.
         report: receives events.
         resources: the job's resources, if they are already open.
+        activity: says what this process is doing.
 
     Raises:
         StoreError: the runs folder cannot be read or written.
@@ -47,47 +62,87 @@ def work(job: Job, report: Report = ignore, resources: Resources | None = None) 
         torch.set_num_threads(job.threads)
     if resources is None:
         resources = open_resources(job, lambda message: report(Warned(message=message)))
-    _Worker(job, resources, report).run()
+    activity = activity or Activity()
+    activity.begin(job.cohort.trials)
+    _Worker(job, resources, report, activity).run()
 
 
 class _Worker:
-    def __init__(self, job: Job, resources: Resources, report: Report) -> None:
+    def __init__(self, job: Job, resources: Resources, report: Report, activity: Activity) -> None:
         self.job = job
+        self.activity = activity
         self.resources = resources
         self.report = report
         self.store = resources.store
         self.device = torch.device(job.device)
+        self.guard = Guard(self._warn)
         self.timings: dict[str, Timings] = {}
         self.training: list[Member] = []
         self.batch_sizes: dict[str, int] = {}
+        self.exact: set[int] = set()
+        """Epochs to repeat with every shared value compared, as a plugin changed some."""
+        self.repetitions = 0
+        self.failed: set[str] = set()
 
     def run(self) -> None:
         """Create, train, evaluate and store the members."""
         trials = [t for t in self.job.members if not self._is_finished(t.id) and self._has_teachers(t)]
-        if not trials:
-            return
-        stream = make_stream(self.job, self.resources, trials[0])
-        members = [m for t in trials if (m := self._make(t, stream))]
+        while trials:
+            if self.resources.digests.changed():
+                self.resources.restore_data(self.job)
+            trials = [m.trial for m in self._train(trials)]
+            self.repetitions += 1
+
+    def _train(self, trials: Sequence[Trial]) -> Sequence[Member]:
+        """Train trials from where they stopped; return the members to train again."""
         try:
-            teachers = load_teachers(self.job, self.resources, members)
-        except StoreError:
-            raise
+            with self.guard.calling("the task", "its stream"):
+                stream = make_stream(self.job, self.resources, trials[0])
         except Exception as error:
-            for member in members:
-                self._fail(member, error)
-            return
-        self.training = [m for m in members if m.epoch < m.trial.recipe.epochs]
-        for member in members:
-            if member not in self.training:  # interrupted between its last epoch and its record, or has no epochs at all
+            for trial in trials:
+                self._announce(save_failure(self.job, self.resources, trial, failure_of(error)))
+            return ()
+        self.training = [m for t in trials if (m := self._make(t, stream))]
+        teachers = load_teachers(self.job, self.resources, self.training, self._fail)
+        for member in self.training.copy():
+            if member.epoch >= member.trial.recipe.epochs:  # interrupted before its record, or never to be trained at all
+                self.training.remove(member)
                 self._finish_untrained(member, stream)
-        for event in train_cohort(self.training, teachers, stream, self.device):
+        for event in train_cohort(
+            self.training,
+            teachers,
+            stream,
+            self.device,
+            entering=self.activity.enter,
+            guard=self.guard,
+            lasting=self.resources.digests.changed,
+            exact=self.exact,
+        ):
+            self.activity.leave()
             match event:
                 case BatchDone(epoch, samples, trained):
                     self.report(BatchTrained(trials=tuple(m.trial.id for m in trained), epoch=epoch, samples=samples))
                 case Left(member, why):
                     self._fail(member, why)
+                case Void(epoch, members):
+                    return [*self._repeat(epoch, members), *self.training]
                 case EpochEnd():
                     self._end_epoch(event, stream)
+                    self._note_leftovers()
+        return ()
+
+    def _repeat(self, epoch: int, members: Sequence[Member]) -> Sequence[Member]:
+        """Decide whether an epoch is repeated; if not, its members fail."""
+        self.exact.add(epoch)
+        if self.repetitions <= MOST_REPETITIONS + len(self.job.members):
+            self._warn(
+                f"a plugin changed what others share in epoch {epoch + 1}, which does not count: it is trained again, and whose"
+                " fault it is will be found out"
+            )
+            return members
+        for member in members:
+            self._fail(member, MethodError(f"an unknown plugin keeps changing what its members share in epoch {epoch + 1}"))
+        return ()
 
     def _is_finished(self, trial_id: str) -> bool:
         record = self.store.record(trial_id)
@@ -110,25 +165,30 @@ class _Worker:
         """
         path = self.store.checkpoint_path(trial.id)
         self.timings[trial.id] = Timings()
+        self.activity.enter(trial.id)
         try:
-            member = make_member(self.job, self.resources, trial, stream.steps_per_epoch)
+            member = make_member(self.job, self.resources, trial, stream.steps_per_epoch, self.guard)
             if path.exists():
                 try:
-                    self.timings[trial.id] = Timings(**load_checkpoint(member, path))
+                    with member.calling("load_state_dict()", passing=(StoreError, CheckpointUnreadable)):
+                        self.timings[trial.id] = Timings(**load_checkpoint(member, path))
                     self.timings[trial.id].sessions += 1
-                except CheckpointUnreadable as error:
+                except (CheckpointUnreadable, TypeError) as error:  # TypeError: another version kept other costs
                     self._warn(f"the checkpoint {path} cannot be used ({error}); the trial starts again from its first epoch")
-                    member = make_member(self.job, self.resources, trial, stream.steps_per_epoch)
+                    member = make_member(self.job, self.resources, trial, stream.steps_per_epoch, self.guard)
         except StoreError:
             raise
         except Exception as error:
             self._announce(save_failure(self.job, self.resources, trial, failure_of(error)))
             return None
+        finally:
+            self.activity.leave()
         self.report(TrialStarted(trial=trial.id, epoch=member.epoch))
         return member
 
     def _fail(self, member: Member, error: Exception) -> None:
         """Record a member's failure, and stop training it."""
+        self.failed.add(member.trial.id)
         if member in self.training:
             self.training.remove(member)
         record = save_failure(self.job, self.resources, member.trial, failure_of(error, member.epoch))
@@ -140,54 +200,98 @@ class _Worker:
 
         After the last epoch, store the record.
         """
-        logits = self._evaluate([m for m, _ in end.members])
+        evaluated = self._evaluate([m for m, _ in end.members])
         for member, means in end.members:
             trial = member.trial
-            if trial.id not in logits:  # failed in evaluation
+            if trial.id not in evaluated:  # failed in evaluation
                 continue
+            self.activity.enter(trial.id, member.epoch - 1)
+            self._mend_targets()
             spent = self.timings[trial.id].add_epoch(end.seconds, trial.id, len(end.members))
-            row = {
-                "epoch": float(member.epoch),
-                "lr": member.learning_rate,
-                **means,
-                **_columns(split_scores(self.resources, logits[trial.id])),
-                "train_seconds": spent,
-                "samples_per_second": stream.samples_per_epoch / spent if spent else 0.0,
-            }
-            member.history.append(row)
-            save_checkpoint(member, self.store.checkpoint_path(trial.id), vars(self.timings[trial.id]))
-            self.report(EpochFinished(trial=trial.id, epoch=member.epoch, metrics=row))
+            with self._costs_only(member, "state_dict()"):
+                row = {
+                    "epoch": float(member.epoch),
+                    "lr": member.learning_rate,
+                    **means,
+                    **_columns(split_scores(self.resources, evaluated[trial.id].logits, self.guard)),
+                    "train_seconds": spent,
+                    "samples_per_second": stream.samples_per_epoch / spent if spent else 0.0,
+                }
+                member.history.append(row)
+                member.check_state()
+                save_checkpoint(member, self.store.checkpoint_path(trial.id), vars(self.timings[trial.id]))
+            if trial.id in self.failed:
+                continue
+            self.report(EpochFinished(trial=trial.id, epoch=member.epoch, metrics=dict(row)))
             if member.epoch == trial.recipe.epochs:
-                self._finish(member, logits[trial.id], stream)
+                self._finish(member, evaluated[trial.id], stream)
 
     def _finish_untrained(self, member: Member, stream: TrainStream) -> None:
         """Evaluate and store a member that has no epochs left to train."""
-        logits = self._evaluate([member])
-        if member.trial.id in logits:
-            self._finish(member, logits[member.trial.id], stream)
+        evaluated = self._evaluate([member])
+        if member.trial.id in evaluated:
+            self._finish(member, evaluated[member.trial.id], stream)
 
-    def _evaluate(self, members: Sequence[Member]) -> dict[str, dict[str, Tensor]]:
+    def _evaluate(self, members: Sequence[Member]) -> dict[str, Evaluated]:
         begin = time.perf_counter()
-        logits = evaluate(self.resources, members, self.batch_sizes, self._fail)
-        spent = (time.perf_counter() - begin) / max(len(logits), 1)
+        if len(members) == 1:
+            self.activity.enter(members[0].trial.id, members[0].epoch - 1)
+        found = evaluate(self.resources, members, self.batch_sizes, self._fail)
+        if self.resources.digests.changed():
+            found = self._evaluate_alone([m for m in members if m.trial.id in found])
+        spent = (time.perf_counter() - begin) / max(len(found), 1)
         for member in members:
             self.timings[member.trial.id].evaluate += spent
-        return logits
+        return found
 
-    def _finish(self, member: Member, logits: Mapping[str, Tensor], stream: TrainStream) -> None:
+    def _mend_targets(self) -> None:
+        """Read the data again if a plugin, told of another trial, changed the targets."""
+        if changed := self.resources.targets.changed():
+            self._warn(f"a plugin changed {changed[0]} in memory; the data are read again")
+            self.resources.restore_data(self.job)
+
+    def _evaluate_alone(self, members: Sequence[Member]) -> dict[str, Evaluated]:
+        """Evaluate members one by one, to find the network that changes the data."""
+        found: dict[str, Evaluated] = {}
+        for member in members:
+            self.resources.restore_data(self.job)
+            own = evaluate(self.resources, [member], self.batch_sizes, self._fail)
+            if changed := self.resources.digests.changed():
+                if own:
+                    self._fail(
+                        member, MethodError(f"the network that {member.labels[0]} deploys changed {changed[0]} in memory")
+                    )
+            else:
+                found |= own
+        if self.resources.digests.changed():
+            self.resources.restore_data(self.job)
+        return found
+
+    def _finish(self, member: Member, evaluated: Evaluated, stream: TrainStream) -> None:
         """Store the record of a member that has completed all its epochs."""
         trial = member.trial
+        self._mend_targets()
+        with self._costs_only(member, "its record"):
+            record = self._save(member, evaluated, stream)
+        if trial.id not in self.failed:
+            self.store.checkpoint_path(trial.id).unlink(missing_ok=True)
+            self._announce(record)
+
+    def _save(self, member: Member, evaluated: Evaluated, stream: TrainStream) -> Record:
+        trial, logits = member.trial, evaluated.logits
         last = member.history[-1] if member.history else {}
         task, test = self.resources.task, unit_targets(self.resources.data.test)
+        if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
+            raise MethodError(f"the network that {member.labels[0]} deploys gives logits that are not finite")
         trained = {name: last[f"train_{name}"] for name in task.metrics if f"train_{name}" in last}
-        metrics = {"train": trained, **split_scores(self.resources, logits)}
+        metrics = {"train": trained, **split_scores(self.resources, logits, self.guard)}
         own = metrics["test"]
         interface = interface_of(trial, self.resources.data, self.resources.registry)
 
         def failed(name: str, error: Exception) -> None:
-            self._warn(f'metric "{name}" failed on trial {trial.id}: {type(error).__name__}: {error}')
+            self._warn(f'metric "{name}" failed on trial {trial.id}: {text_of(error)}')
 
-        for name, value in extra_metrics(self.resources, logits["test"], failed).items():
+        for name, value in extra_metrics(self.resources, logits["test"], failed, self.guard).items():
             own[name if name not in own else f"metric_{name}"] = value
         record = Record(
             trial=trial,
@@ -198,15 +302,31 @@ class _Worker:
             data={**data_facts(self.resources.data), "inputs": interface.spec},
             provenance=provenance(self.job, self.resources, trial),
         )
-        record = self.store.save(
+        check_state(evaluated.network, f"the network that {member.labels[0]} deploys")
+        return self.store.save(
             record,
             history=member.history,
-            predictions=task.predictions(logits["test"], test),
-            student=member.deployed().state_dict(),
+            predictions=task.predictions(logits["test"].clone(), test.clone()),
+            student=evaluated.network.state_dict(),
             source=None if member.method.is_installed() else member.method.source(),
         )
-        self.store.checkpoint_path(trial.id).unlink(missing_ok=True)
-        self._announce(record)
+
+    @contextmanager
+    def _costs_only(self, member: Member, what: str) -> Iterator[None]:
+        """Record whatever a block raises as a member's failure, except store errors."""
+        try:
+            with member.calling(what, passing=(StoreError,)):
+                yield
+        except StoreError:
+            raise
+        except Exception as error:
+            self._fail(member, error)
+
+    def _note_leftovers(self) -> None:
+        """Say which threads and processes plugins left running."""
+        for plugin, threads in self.guard.threads.items():
+            if names := ", ".join(t.name for t in threads if t.is_alive()):
+                self.guard.warn(f"{plugin} leaves threads running: {shortened(names, 200)}")
 
     def _announce(self, record: Record) -> None:
         self.report(TrialEnded(record=record))

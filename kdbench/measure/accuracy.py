@@ -1,12 +1,12 @@
-"""Scores of stored predictions beyond accuracy, by torchmetrics and scikit-learn."""
+"""Scores of stored predictions beyond accuracy, by NumPy and scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
+from kdbench.results.evidence import in_parts
 
 CALIBRATION_BINS = 15
 """As in Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, section 5."""
@@ -29,22 +29,59 @@ def quality(logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """
     if len(targets) == 0:
         return {}
-    z, y = torch.from_numpy(logits).double(), torch.from_numpy(targets).long()
-    classes = z.shape[1]
-    present = np.unique(targets)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        targets, logits.argmax(1), labels=present, average="macro", zero_division=0.0
-    )
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    count, confident, right = (np.zeros(CALIBRATION_BINS + 1) for _ in range(3))
+    nll, high = 0.0, 0
+    predicted = logits.argmax(1)
+    for part, y, own in zip(in_parts(logits), _split(targets, logits), _split(predicted, logits), strict=True):
+        z = part.astype(np.float64)
+        rows = np.arange(len(z))
+        z -= z[rows, own][:, None]
+        true = z[rows, y]
+        total = np.exp(z).sum(1)
+        nll += float((np.log(total) - true).sum())
+        before = (z > true[:, None]) | ((z == true[:, None]) & (np.arange(z.shape[1]) < y[:, None]))
+        high += int((before.sum(1) < TOP).sum())
+        confidence = np.nan_to_num(1 / total)
+        bins = np.searchsorted(edges, confidence, side="right") - 1
+        count += np.bincount(bins, minlength=CALIBRATION_BINS + 1)
+        confident += np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS + 1)
+        right += np.bincount(bins, weights=own == y, minlength=CALIBRATION_BINS + 1)
     found = {
-        "nll": float(F.cross_entropy(z, y)),
-        "ece": float(multiclass_calibration_error(z.softmax(1), y, num_classes=classes, n_bins=CALIBRATION_BINS, norm="l1")),
-        "macro_precision": float(precision),
-        "macro_recall": float(recall),
-        "macro_f1": float(f1),
+        "nll": nll / len(targets),
+        "ece": float(np.abs(confident - right).sum() / len(targets)),
+        **macro_scores(predicted, targets),
     }
-    if classes > TOP:
-        found["top5"] = float(multiclass_accuracy(z, y, num_classes=classes, top_k=TOP, average="micro"))
+    if logits.shape[1] > TOP:
+        found["top5"] = high / len(targets)
     return found
+
+
+def macro_scores(predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Average precision, recall and F1 over the classes that occur in the targets.
+
+    Args:
+        predicted: N, classes from 0.
+        targets: N, classes from 0.
+    """
+    if len(targets) == 0:
+        return {}
+    classes = 1 + int(max(predicted.max(), targets.max()))
+    hits = np.bincount(targets[predicted == targets], minlength=classes)
+    support, claimed = np.bincount(targets, minlength=classes), np.bincount(predicted, minlength=classes)
+    present = support > 0
+    hits, support, claimed = hits[present], support[present], claimed[present]
+    return {
+        "macro_precision": float((hits / np.maximum(claimed, 1)).mean()),
+        "macro_recall": float((hits / support).mean()),
+        "macro_f1": float((2 * hits / (claimed + support)).mean()),
+    }
+
+
+def _split(values: np.ndarray, logits: np.ndarray) -> list[np.ndarray]:
+    """N values in the parts that :func:`in_parts` splits logits N×C into."""
+    ends = np.cumsum([len(part) for part in in_parts(logits)])
+    return np.split(values, ends[:-1])
 
 
 def fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
@@ -69,11 +106,17 @@ def fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
         )
     if len(student) == 0:
         return {}
-    p, q = torch.from_numpy(teacher).double().log_softmax(1), torch.from_numpy(student).double().log_softmax(1)
-    return {
-        "agreement": float(np.mean(student.argmax(1) == teacher.argmax(1))),
-        "kl": float(F.kl_div(q, p, reduction="batchmean", log_target=True)),
-    }
+    total = 0.0
+    for own, other in zip(in_parts(student), in_parts(teacher), strict=True):
+        p, q = _log_softmax(other), _log_softmax(own)
+        total += float((np.exp(p) * (p - q)).sum())
+    return {"agreement": float(np.mean(student.argmax(1) == teacher.argmax(1))), "kl": total / len(student)}
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    z = logits.astype(np.float64)
+    z -= z.max(1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(1, keepdims=True)))
 
 
 def ensemble(teachers: list[np.ndarray]) -> np.ndarray:

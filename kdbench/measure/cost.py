@@ -20,7 +20,10 @@ from kdbench.results.record import Counter, Profile
 from kdbench.tasks.interface import Interface
 
 PRODUCTS = frozenset({"conv", "linear", "matmul", "bmm", "baddbmm", "addmm", "einsum", "mm", "mv", "dot"})
-"""fvcore's names of operators that are products, which torch counts too; it estimates the others."""
+"""fvcore's names of operators that are products.
+
+torch counts these too; the others are fvcore's estimates.
+"""
 
 
 def profile(
@@ -82,12 +85,12 @@ class Macs:
 def count_macs(model: nn.Module, inputs: Inputs) -> Macs:
     """Count the multiply-accumulates of a forward pass in evaluation mode.
 
-    fvcore counts first. Its "flop" is one multiply-accumulate of a convolution, linear layer or matrix product;
-    it adds estimates for normalization, pooling to a given size, and interpolation (elementwise operators are
-    not counted). It traces the network, and does not know every operator: attention, recurrent layers and
-    convolutions with ``padding="same"`` are among those that it misses. ``torch.utils.flop_counter``, which sees
-    every product as it is computed, checks it. If it finds more products, its count stands: half its FLOPs,
-    without those estimates.
+    fvcore counts first. Its "flop" is one multiply-accumulate of a convolution, linear layer or matrix
+    product; it adds estimates for normalization, pooling to a given size, and interpolation (elementwise
+    operators are not counted). It traces the network, and does not know every operator: attention, recurrent
+    layers and convolutions with ``padding="same"`` are among those that it misses.
+    ``torch.utils.flop_counter``, which sees every product as it is computed, checks it. If it finds more
+    products, its count is used: half its FLOPs, without those estimates.
 
     Args:
         model: the network.
@@ -104,7 +107,11 @@ def count_macs(model: nn.Module, inputs: Inputs) -> Macs:
 
 
 def _by_fvcore(model: nn.Module, inputs: Inputs) -> tuple[int, int, dict[str, int]]:
-    """All that fvcore counts, its estimates among that, and operator → calls that it did not count."""
+    """Count by fvcore.
+
+    Returns:
+        All that it counts, the estimates in that, and operator → calls that were not counted.
+    """
     with undisturbed(model), _silence():
         from fvcore.nn import FlopCountAnalysis  # slow, and warns, when first imported
 
@@ -123,7 +130,10 @@ def _by_fvcore(model: nn.Module, inputs: Inputs) -> tuple[int, int, dict[str, in
 
 
 def _by_torch(model: nn.Module, inputs: Inputs) -> int:
-    """Products that torch computes, one operator at a time: fused kernels would hide theirs from the counter."""
+    """Count the products that torch computes.
+
+    It computes one operator at a time, because fused kernels would hide theirs from the counter.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from kdbench.measure import latency_statistics
 from kdbench.measure.latency_process import TimedModel, run_processes, settings_of
 from kdbench.measure.machine import load_average, machine, now
 from kdbench.plan.identity import canonical
-from kdbench.results.files import write_whole
+from kdbench.results.files import remove, temporary, write_whole
 from kdbench.results.record import LatencyReport
 from kdbench.seeding import digest
 from kdbench.suite.schema import Latency
@@ -74,8 +74,13 @@ def measure_latency(
     """
     settings = _with_threads(settings, threads)
     started, before = now(), load_average()
-    with tempfile.TemporaryDirectory(prefix="kdbench-latency-") as folder:
-        raw, skipped = run_processes(models, settings, plugins, objects, Path(folder))
+    folder = temporary(out.absolute())  # beside the results, where the next run clears it away if this one is killed
+    try:
+        remove(folder)
+        folder.mkdir(parents=True)
+        raw, skipped = run_processes(models, settings, plugins, objects, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     after = load_average()
     if raw is not None:
         write_whole(out, json.dumps(raw, indent=1).encode())

@@ -25,6 +25,7 @@ import torch
 from kdbench.measure.latency_process import REQUEST, Case, TimedModel, TimingRequest, settings_of
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.machine import device_name, processor
+from kdbench.measure.parent import end_with
 from kdbench.measure.runtimes import DeviceConfig, Pass, forward_pass
 from kdbench.models.call import positional
 from kdbench.models.factory import create_model
@@ -186,6 +187,10 @@ def bench() -> Bench:
     """The state that tests share."""
     torch.set_num_threads(timing_request().threads)
     return Bench(timing_request())
+
+
+if REQUEST in os.environ:
+    end_with(timing_request().parent)
 
 
 @pytest.mark.parametrize(("case", "block"), turns() if REQUEST in os.environ else [])

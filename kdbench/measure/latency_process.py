@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +193,8 @@ def _child(request: TimingRequest, data: Path, folder: Path) -> int:
         REQUEST: str(folder / "request.json"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *_python_path()]),
+        "TMPDIR": str(folder),  # cleared away with the folder
+        "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR", _compiled()),
     }
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603
@@ -202,6 +206,11 @@ def _child(request: TimingRequest, data: Path, folder: Path) -> int:
             if process.poll() is None:  # Ctrl-C
                 process.kill()
                 process.wait()
+
+
+def _compiled() -> str:
+    """Return where torch keeps compiled networks by default, which is worth keeping."""
+    return str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}")
 
 
 def _python_path() -> Iterator[str]:

@@ -42,9 +42,11 @@ class Method(nn.Module):
         """Hyper-parameters of the method.
 
         They are a pydantic model, so that a suite's values are checked before anything trains.
+
+        Numbers are finite unless a field says ``Field(allow_inf_nan=True)``.
         """
 
-        model_config = ConfigDict(frozen=True, extra="forbid")
+        model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
 
     params: Any
     _source_digest: ClassVar[str]

@@ -13,24 +13,15 @@ import timm
 import torch
 from torch import nn
 
-from kdbench.errors import KdbenchError, did_you_mean
+from kdbench.errors import KdbenchError, cut, did_you_mean
+from kdbench.method.guard import Guard, described, name_of, text_of
+from kdbench.models.limits import RESERVED, bounded, check_spec
 from kdbench.models.stem import use_small_stem
 from kdbench.models.weights import load_weights, require_pretrained
 from kdbench.suite.schema import ModelSpec
 
 Factory = Callable[..., nn.Module]
 NO_FACTORIES: Mapping[str, Factory] = MappingProxyType({})
-
-RESERVED = MappingProxyType(
-    {
-        "num_classes": "it comes from the data",
-        "in_chans": "it comes from the data",
-        "pretrained": "write weights: pretrained beside kwargs instead",
-        "checkpoint_path": "write weights: PATH beside kwargs instead",
-        "features_only": "a network must return logits, and methods see its features anyway",
-    }
-)
-"""Arguments that a suite must not set, and why."""
 
 
 def model_names(factories: Mapping[str, Factory] = NO_FACTORIES) -> list[str]:
@@ -63,17 +54,20 @@ def create_model(
         KdbenchError: the name is unknown, the kwargs do not fit, the network has no stem to replace, or its
             weights are not available.
     """
-    reserved = {**dict.fromkeys(arguments, "it comes from the data"), **RESERVED}
-    for key in spec.kwargs:
-        if key in reserved and key != "img_size":
-            raise KdbenchError(f'kwargs of model "{spec.model}" must not hold "{key}": {reserved[key]}')
+    check_spec(spec, arguments, factories)
     factory = _factory(spec, factories)
     given = dict(arguments)
     image_size = given.pop("img_size", None)
 
     def make(**size: Any) -> nn.Module:
-        with _drawn_from(seed):
-            model = factory(**given, **{**spec.kwargs, **size})
+        with _drawn_from(seed), bounded():
+            try:
+                with Guard().calling(f'model "{spec.model}"', "its factory", passing=(Exception,)):
+                    model = factory(**given, **{**spec.kwargs, **size})
+            except KdbenchError as error:
+                raise KdbenchError(f'model "{spec.model}": {text_of(error)}') from error
+            if not isinstance(model, nn.Module):
+                raise KdbenchError(f'model "{spec.model}": its factory must return an nn.Module, not {described(model)}')
             if spec.stem == "small":
                 use_small_stem(model, spec.model)
         return model
@@ -95,7 +89,7 @@ def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
         if pretrained:
             raise KdbenchError(f'there are no pretrained weights for "{name}"; give weights: the path of a safetensors file')
         return factories[name]
-    if ":" not in name and not timm.is_model(name):
+    if not timm.is_model(name):
         raise KdbenchError(f'unknown model "{name}"{did_you_mean(name.lower(), model_names(factories))}')
     if pretrained:
         require_pretrained(name)
@@ -146,7 +140,7 @@ def _drawn_from(seed: int | None) -> Iterator[None]:
 
 
 def _unexpected(error: Exception) -> str | None:
-    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    found = re.search(r"unexpected keyword argument '(\w+)'", text_of(error))
     return found[1] if found else None
 
 
@@ -160,13 +154,13 @@ def _explained(error: Exception, spec: ModelSpec, factory: Factory, arguments: M
         return KdbenchError(
             f'model "{spec.model}" takes no argument "{unexpected}"{did_you_mean(unexpected, _arguments(error, factory))}'
         )
-    message = str(error).strip().partition("\n")[0] or type(error).__name__
+    message = text_of(error) or name_of(error)
     if spec.weights == "pretrained":
         return KdbenchError(
             f'the pretrained weights of "{spec.model}" are not available ({message}); without internet access, write '
             "weights: the path of a safetensors file"
         )
-    kwargs = f" with kwargs {spec.kwargs}" if spec.kwargs else ""
+    kwargs = f" with kwargs {cut(str(spec.kwargs))}" if spec.kwargs else ""
     return KdbenchError(f'model "{spec.model}" cannot be created{kwargs} for {_inputs(arguments)}: {message}')
 
 
@@ -182,7 +176,7 @@ def _arguments(error: Exception, factory: Factory) -> list[str]:
 
     The error's text and frames say which class or function that is.
     """
-    named = re.match(r"(\w+)(?:\.__init__)?\(\)", str(error))
+    named = re.match(r"(\w+)(?:\.__init__)?\(\)", text_of(error))
     candidates: list[Any] = [factory]
     trace = error.__traceback__
     while trace is not None and named is not None:

@@ -54,26 +54,39 @@ IGNORED: Mapping[str, Mapping[str, Any]] = {"DatasetSpec": {"options": {}, "labe
 """Keys of version 1 that never count, with the value that replaces theirs."""
 
 
-def canonical(model: BaseModel) -> dict[str, Any]:
-    """Return the canonical form of a model, as described above, as plain data."""
+Known = dict[int, dict[str, Any]]
+"""Canonical forms of models inside other models, by their ``id()``.
+
+They are valid as long as these models are kept."""
+
+
+def canonical(model: BaseModel, known: Known | None = None) -> dict[str, Any]:
+    """Return the canonical form of a model, as described above, as plain data.
+
+    Args:
+        model: the model.
+        known: cache of the canonical forms of the models inside, which is filled.
+    """
     always = _by_class(VERSION_1, model) or frozenset()
-    dumped = model.model_dump(mode="json")
+    inner = {name for name, value in model if isinstance(value, BaseModel)}
+    dumped = model.model_dump(mode="json", exclude=inner)
     found: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
-        if name not in dumped:  # a field that is excluded from serialisation
-            continue
-        value = _plain(getattr(model, name), dumped[name])
+        if field.exclude or (name not in dumped and name not in inner):
+            continue  # it is excluded from serialisation
+        value = _plain(getattr(model, name), dumped.get(name), known)
         if name in always or _counts(field, getattr(model, name), value):
             found[name] = value
     return {**found, **(_by_class(IGNORED, model) or {})}
 
 
-def trial_identity(trial: Trial) -> dict[str, Any]:
+def trial_identity(trial: Trial, known: Known | None = None) -> dict[str, Any]:
     """Return what identifies a trial, the data behind ``Trial.id``.
 
     A weights file counts by its content, not by its path.
     """
-    return {**canonical(trial), "model": student_identity(trial)}
+    found = canonical(trial, known)
+    return found if trial.weights_digest is None else {**found, "model": {**found["model"], "weights": "file"}}
 
 
 def student_identity(trial: Trial) -> dict[str, Any]:
@@ -105,10 +118,14 @@ def _counts(field: FieldInfo, value: Any, plain: Any) -> bool:
     return bool(value != default and plain != _plain(default, default))
 
 
-def _plain(value: Any, dumped: Any) -> Any:
+def _plain(value: Any, dumped: Any, known: Known | None = None) -> Any:
     """Convert ``dumped``, the JSON form of ``value``, to the canonical form."""
     if isinstance(value, BaseModel):
-        return canonical(value)
+        if known is None:
+            return canonical(value)
+        if id(value) not in known:
+            known[id(value)] = canonical(value, known)
+        return known[id(value)]
     if isinstance(value, Mapping):
         return {name: _plain(own, part) for own, (name, part) in zip(value.values(), dumped.items(), strict=True)}
     if isinstance(value, list | tuple):

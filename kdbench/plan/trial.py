@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import StringConstraints
 
 from kdbench.method import Sampler
 from kdbench.plan.identity import trial_identity
 from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
+
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""Id of a trial, a profile or a latency report: 16 hexadecimal digits."""
 
 
 class DataKey(Frozen):
@@ -46,7 +51,7 @@ class Trial(Frozen):
     preprocessing: dict[str, Any] | None = None
     method: str
     params: dict[str, Any] = {}
-    teachers: tuple[str, ...] = ()
+    teachers: tuple[Id, ...] = ()
     recipe: Recipe
     seed: int
 
@@ -85,8 +90,8 @@ class Entry(Frozen):
     grid_point: dict[str, Any] = {}
     role: Role
     seed: int
-    trial: str
-    teachers: tuple[str, ...] = ()
+    trial: Id
+    teachers: tuple[Id, ...] = ()
 
 
 class Cohort(Frozen):
@@ -98,8 +103,8 @@ class Cohort(Frozen):
         sampler: how batches are drawn.
     """
 
-    trials: tuple[str, ...]
-    teachers: tuple[str, ...]
+    trials: tuple[Id, ...]
+    teachers: tuple[Id, ...]
     sampler: Sampler
 
 
@@ -154,7 +159,7 @@ class Plan(Frozen):
     description: str | None = None
     report: ReportSpec = ReportSpec()
     task: TaskInfo = TaskInfo()
-    trials: dict[str, Trial]
+    trials: dict[Id, Trial]
     entries: tuple[Entry, ...]
     cohorts: tuple[Cohort, ...]
 

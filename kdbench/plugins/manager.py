@@ -14,7 +14,8 @@ from typing import Any
 
 import pluggy
 
-from kdbench.errors import Location, PluginError, did_you_mean
+from kdbench.errors import KdbenchError, Location, PluginError, did_you_mean
+from kdbench.method.guard import Guard, PluginFailed, cause_of
 from kdbench.plugins import hookspecs
 from kdbench.plugins.objects import adopt_classes, as_plugin
 from kdbench.plugins.registry import Registry
@@ -75,9 +76,10 @@ def _entry_points() -> list[EntryPoint]:
 def _register_entry_point(manager: pluggy.PluginManager, entry: EntryPoint) -> None:
     where = f'entry point "{entry.name}" ({entry.value})'
     try:
-        plugin = entry.load()
-    except Exception as error:
-        raise PluginError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+        with Guard().calling(where, "its import"):
+            plugin = entry.load()
+    except PluginFailed as error:
+        raise PluginError(f"{where} cannot be imported: {cause_of(error)}") from error
     if not manager.is_registered(plugin):
         _register(manager, plugin, where)
 
@@ -121,12 +123,14 @@ def _import_file(path: Path, location: Location | None) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with Guard().calling("the plugin", "its import"):
+            spec.loader.exec_module(module)
+            adopt_classes(module)
+    except KdbenchError as failure:
         sys.modules.pop(name, None)
+        error = failure.__cause__ if isinstance(failure, PluginFailed) and failure.__cause__ else failure
         line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
         if isinstance(error, SyntaxError):
             line = error.lineno
-        raise PluginError(f"the plugin cannot be imported: {type(error).__name__}: {error}", Location(path, line)) from error
-    adopt_classes(module)
+        raise PluginError(f"the plugin cannot be imported: {cause_of(failure)}", Location(path, line)) from failure
     return module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kdbench.errors import Location, PluginError, did_you_mean
+from kdbench.errors import KdbenchError, Location, PluginError, did_you_mean
 from kdbench.method import Method
+from kdbench.method.guard import Guard, PluginFailed, shortened
 
 T = TypeVar("T")
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Registry:
         for kind in ("models", "datasets", "tasks", "metrics", "executors", "reporters"):
             getattr(self, kind)
         for method in self.methods.values():
-            method.source_digest()
+            with Guard().calling(f'method "{method.name}"', "source_digest()"):
+                method.source_digest()
 
     def find(self, kind: str, table: Mapping[str, T], name: str, location: Location | None = None) -> T:
         """Look up a name, or raise :class:`PluginError` that suggests a similar one."""
@@ -101,11 +105,13 @@ class Registry:
         """
         subject = f" of trial {arguments['trial'].id}" if "trial" in arguments else ""
         for impl in reversed(getattr(self.hook, event).get_hookimpls()):  # the last registered first, as pluggy calls them
+            plugin = f"plugin {described(impl.plugin, impl.plugin_name)}"
             try:
-                impl.function(*(arguments[name] for name in impl.argnames))
-            except Exception as error:
-                plugin = described(impl.plugin, impl.plugin_name)
-                warn(f"plugin {plugin} failed in {event}{subject}: {type(error).__name__}: {error}")
+                with Guard(warn).calling(plugin, f"{event}{subject}"):
+                    impl.function(*(copy.deepcopy(arguments[name]) for name in impl.argnames))
+            except KdbenchError as error:
+                said = error.message
+                warn(said if isinstance(error, PluginFailed) else f"{plugin} failed in {event}{subject}: {said}")
 
     def _classes(self, hook: str, noun: str, title: str, base: type = object) -> Mapping[str, type[Any]]:
         def items(given: Iterable[Any]) -> Iterable[tuple[str, Any]]:
@@ -113,13 +119,23 @@ class Registry:
                 name = getattr(cls, "name", None)
                 fits = inspect.isclass(cls) and issubclass(cls, base) and getattr(cls, "plugin_hook", hook) == hook
                 if not fits or not isinstance(name, str):
-                    raise PluginError(f"{hook} must return {title} classes with a name, not {cls!r}")
+                    raise PluginError(f"{hook} must return {title} classes with a name, not {text(cls)}")
+                if not name.isprintable() or len(name) > LONGEST_NAME:
+                    raise PluginError(f"{hook}: a name has at most {LONGEST_NAME} printable characters, unlike {text(name)}")
                 yield name, cls
 
         return self._collect(hook, noun, items)
 
     def _mapping(self, hook: str, noun: str) -> Mapping[str, Any]:
-        return self._collect(hook, noun, lambda given: dict(given).items())
+        def items(given: Any) -> Iterable[tuple[str, Any]]:
+            for name, value in dict(given).items():
+                if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+                    raise PluginError(f"{hook} must return names of at most {LONGEST_NAME} characters, not {text(name)}")
+                if not callable(value):
+                    raise PluginError(f'{hook} must return functions, not {text(value)} for "{name}"')
+                yield name, value
+
+        return self._collect(hook, noun, items)
 
     def _collect(self, hook: str, noun: str, items: Callable[[Any], Iterable[tuple[str, Any]]]) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
@@ -127,11 +143,12 @@ class Registry:
         for impl in getattr(self.hook, hook).get_hookimpls():  # in the order of registration
             plugin = described(impl.plugin, impl.plugin_name)
             try:
-                given = list(items(impl.function() or ()))
+                with Guard().calling(f"{plugin}:", f"its {hook} hook"):
+                    given = list(items(impl.function() or ()))
+            except PluginFailed:
+                raise
             except PluginError as error:
                 raise PluginError(f"{plugin}: {error.message}") from error
-            except Exception as error:
-                raise PluginError(f"{plugin}: its {hook} hook failed: {type(error).__name__}: {error}") from error
             for name, value in given:
                 if name in owner and found[name] is not value:
                     raise PluginError(f'two plugins claim the {noun} "{name}": {owner[name]} and {plugin}; rename one of them')
@@ -143,3 +160,11 @@ def described(plugin: Any, name: str | None) -> str:
     """Return the name of a plugin for messages, with its file."""
     file = getattr(plugin, "__file__", None)
     return name if name and (file is None or name == str(file)) else f"{name} ({file})"
+
+
+def text(value: Any) -> str:
+    """A stranger's value in a message."""
+    try:
+        return shortened(repr(value), LONGEST_NAME)
+    except Exception:
+        return shortened(type(value).__name__, LONGEST_NAME)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.analysis.task import metric_column, teacher_column
-from kdbench.errors import KdbenchError, Location, did_you_mean
+from kdbench.errors import KdbenchError, Location, did_you_mean, flat
 from kdbench.plan.trial import TaskInfo
-from kdbench.report.text import decimals, duration, flat, milliseconds, percent, quantity, size, times
+from kdbench.report.text import decimals, duration, milliseconds, percent, quantity, size, times
 from kdbench.report.wording import Wording, metric_text
 from kdbench.suite.schema import ReportSpec
 

@@ -9,8 +9,8 @@ from typing import Any
 from tabulate import tabulate
 
 from kdbench.analysis.compare import Change, Comparison, Key
+from kdbench.errors import flat
 from kdbench.report.columns import mark
-from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 

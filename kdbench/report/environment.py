@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from kdbench.analysis.frame import SuiteFrame
-from kdbench.report.text import code, escape, flat
+from kdbench.errors import flat
+from kdbench.report.text import code, escape
 from kdbench.results.record import Record
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
+from kdbench.report.text import csv_bytes, without_controls
+from kdbench.results.archive import FOLDER
+from kdbench.results.files import write_whole
 
 if TYPE_CHECKING:
     from kdbench.analysis.analysis import Analysis
@@ -33,7 +37,7 @@ def write_markdown(report: Report, folder: Path) -> list[Path]:
     }
     paths = [folder / name for name, text in pages.items() if text]
     for path in paths:
-        path.write_text(pages[path.name], encoding="utf-8", newline="\n")
+        write_whole(path, without_controls(pages[path.name]).encode())
     return paths
 
 
@@ -54,7 +58,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:
-        tables[path.name].to_csv(path, index=False, lineterminator="\n")
+        write_whole(path, csv_bytes(tables[path.name]))
     return paths
 
 
@@ -63,7 +67,7 @@ def write_latex(report: Report, folder: Path) -> list[Path]:
     from kdbench.report.leaderboard import leaderboard_latex
 
     path = folder / "leaderboard.tex"
-    path.write_text(leaderboard_latex(report.analysis), encoding="utf-8", newline="\n")
+    write_whole(path, leaderboard_latex(report.analysis).encode())
     return [path]
 
 
@@ -72,21 +76,17 @@ def write_json(report: Report, folder: Path) -> list[Path]:
     path = folder / "leaderboard.json"
     rows = json.loads(report.standings.to_json(orient="records", double_precision=15))
     provenance = {i: r.provenance.model_dump(mode="json") for i, r in report.records.items()}
-    path.write_text(
-        json.dumps({"suite": report.plan.suite, "rows": rows, "provenance": provenance}, indent=1) + "\n",
-        encoding="utf-8",
-        newline="\n",
-    )
+    content = {"suite": report.plan.suite, "rows": rows, "provenance": provenance}
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
     return [path]
 
 
 def write_html(report: Report, folder: Path) -> list[Path]:
     """Write ``index.html``: tables, figures and links to the records behind them."""
     from kdbench.report.html import page
-    from kdbench.results.files import write_whole
 
     path = folder / "index.html"
-    write_whole(path, page(report).encode())
+    write_whole(path, without_controls(page(report)).encode())
     return [path]
 
 
@@ -139,6 +139,13 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in
     return list(dict.fromkeys(names))
 
 
+def _refuse_links(folder: Path) -> None:
+    """Check that no folder of a report is a link; files are replaced anyway."""
+    for name in ("figures", FOLDER):
+        if (folder / name).is_symlink():
+            raise KdbenchError(f"{name} in the report {folder} is a symbolic link, which kdbench does not follow: remove it")
+
+
 def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
     """Write a report in several formats, and a compact copy of its records.
 
@@ -154,21 +161,28 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     Raises:
         KdbenchError: the folder cannot be written, or a reporter fails.
     """
+    from kdbench.method.guard import Guard, name_of, text_of
     from kdbench.report.report import Report
     from kdbench.results.archive import save_archive
+    from kdbench.results.files import tidy
 
     report = Report(analysis)
     found: list[Path] = []
+    for part in (folder, *(p for p in folder.glob("*") if p.is_dir())):
+        with suppress(OSError):  # whatever is wrong with the folder is reported by what writes there
+            tidy(part)
     for name in formats:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            found += reporters[name](report, folder)
+            _refuse_links(folder)
+            with Guard().calling(f'report format "{name}"', "its function", passing=(Exception,)):
+                found += reporters[name](report, folder)
         except OSError as error:
             raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
         except KdbenchError:
             raise
-        except Exception as error:  # most likely from a plugin; the records are safe
-            raise KdbenchError(f'the report format "{name}" failed: {type(error).__name__}: {error}') from error
+        except Exception as error:  # a plugin's, most likely; the records are safe
+            raise KdbenchError(f'the report format "{name}" failed: {name_of(error)}: {text_of(error)}') from error
     try:
         save_archive(analysis.frame.archive, folder)
     except OSError as error:

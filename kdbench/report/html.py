@@ -12,13 +12,13 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from kdbench.errors import flat
 from kdbench.report.figures.style import Chart
 from kdbench.report.page.classes import class_tables
 from kdbench.report.page.inline import inline_svg, width
 from kdbench.report.page.table import legend_lines, tables
 from kdbench.report.page.trials import details, headings
 from kdbench.report.report import Report
-from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 RECORDS = "records/records.json"

@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.task import metric_column
+from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
 from kdbench.report.columns import (
     Line,
@@ -25,7 +26,7 @@ from kdbench.report.columns import (
 from kdbench.report.environment import provenance_lines
 from kdbench.report.legend import GRID, legend
 from kdbench.report.power import power_note
-from kdbench.report.text import escape, flat
+from kdbench.report.text import escape
 from kdbench.report.wording import Wording
 from kdbench.suite.schema import ReportSpec
 

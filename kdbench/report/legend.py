@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kdbench.analysis.task import counts_correct
+from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
-from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 GRID = (

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from kdbench.analysis.power import MOST_SEEDS, seeds_for
+from kdbench.report.text import code
 from kdbench.report.wording import Wording
 
 ASSUMED = (0.003, 0.006)
@@ -37,7 +38,9 @@ def power_note(table: pd.DataFrame, words: Wording) -> str:
     if len(ranked):
         leader = ranked.iloc[0]
         share = f"{100 * leader['first_probability']:.0f} %"
-        text += f" `{leader['label']}` comes first in {share} of suites drawn again, with other seeds and test samples."
+        text += (
+            f" {code(str(leader['label']))} comes first in {share} of suites drawn again, with other seeds and test samples."
+        )
     return text
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
+
+from kdbench.errors import flat
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 """Characters special in markdown; not underscores inside words such as ``tf_kd``."""
@@ -14,9 +20,28 @@ def escape(text: str) -> str:
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
 
 
-def flat(text: str) -> str:
-    """Return text on one line, without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def without_controls(text: str) -> str:
+    """Remove characters that control a terminal or change the direction of text."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c for c in text if c == "\n" or c.isprintable() or c in "\t\N{NO-BREAK SPACE}\N{THIN SPACE}")
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Write a table as CSV, with exact numbers and no formula among its texts."""
+    safe = table.rename(columns=_inert)
+    for name in safe.columns:
+        if safe[name].dtype.kind not in "biuf":
+            safe[name] = safe[name].map(_inert)
+    return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _inert(value: object) -> object:
+    """Make text inert to a spreadsheet, and leave anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    line = value if value.isprintable() else flat(value, len(value))
+    return f"'{line}" if line.startswith(tuple("=+-@")) else line
 
 
 def slug(*parts: str) -> str:

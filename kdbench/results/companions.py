@@ -5,10 +5,10 @@ They are the trial, history, predictions, weights, and the source of a method th
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,12 @@ from torch import Tensor
 
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Trial
+from kdbench.results.arrays import check_history, read_arrays, read_table
 from kdbench.results.migrations import RENAMED_COLUMNS, VERSIONS
+from kdbench.results.reading import LIMITS, MB, Unreadable, open_file, read_bytes
+
+MOST_HEADER = 32 * MB
+"""Most bytes of the list of tensors in a file of weights."""
 
 
 def write_companions(
@@ -52,41 +57,66 @@ def write_companions(
         (folder / "method.py").write_bytes(source.encode())
 
 
-def read_history(folder: Path) -> pd.DataFrame:
-    """Return one row per epoch; empty for a trial that was not trained.
+def read_history(root: Path, trial: str, expected: str | None) -> pd.DataFrame:
+    """A row an epoch; empty for a trial that was not trained.
+
+    Args:
+        root: the runs folder.
+        trial: name of the trial's folder.
+        expected: SHA-256 of the file; ``None`` where the record names none.
 
     Raises:
         StoreError: it cannot be read.
     """
-    path = folder / "history.csv"
-    try:
-        # The Python engine reads every float exactly; the default engine of older releases is sometimes off
-        # by the last bit.
-        return pd.read_csv(path, engine="python").rename(columns=RENAMED_COLUMNS) if path.exists() else pd.DataFrame()
-    except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
-        raise StoreError(f"the history of trial {folder.name} in {folder.parents[1]} cannot be read: {error}") from error
+    if expected is None:
+        return pd.DataFrame()
+    with _explained(root, trial, "history"):
+        table = check_history(read_table(_whole(root, trial, "history.csv", expected)))
+        return table if RENAMED_COLUMNS.keys().isdisjoint(table.columns) else table.rename(columns=RENAMED_COLUMNS)
 
 
-def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the test set.
+def read_predictions(root: Path, trial: str, expected: str | None) -> dict[str, np.ndarray]:
+    """Arrays of the test set, which are read-only.
+
+    The arguments are those of :func:`read_history`.
 
     Raises:
         StoreError: they cannot be read.
     """
-    try:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise StoreError(f"the predictions of trial {folder.name} in {folder.parents[1]} cannot be read: {error}") from error
+    with _explained(root, trial, "predictions"):
+        return read_arrays(_whole(root, trial, "predictions.npz", expected))
 
 
-def read_student(folder: Path) -> dict[str, Tensor]:
-    """Return the state of the deployed network, contiguous, on the CPU.
+def read_student(root: Path, trial: str, expected: str | None) -> dict[str, Tensor]:
+    """State of the deployed network, contiguous, on the CPU.
+
+    The arguments are those of :func:`read_history`.
 
     Raises:
         StoreError: it cannot be read.
     """
+    with _explained(root, trial, "weights"):
+        names = ("trials", trial, "student.safetensors")
+        with open_file(root, *names, limit=LIMITS[names[-1]]) as file:
+            if int.from_bytes(file.read(8), "little") > MOST_HEADER:
+                raise Unreadable("has a header that is too large")
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                raise Unreadable("is not what it was when it was written")
+        return load_file(root.joinpath(*names))
+
+
+def _whole(root: Path, trial: str, name: str, expected: str | None) -> bytes:
+    content = read_bytes(root, "trials", trial, name, limit=LIMITS[name])
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise Unreadable("is not what it was when it was written")
+    return content
+
+
+@contextmanager
+def _explained(root: Path, trial: str, what: str) -> Iterator[None]:
     try:
-        return load_file(folder / "student.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"the weights of trial {folder.name} in {folder.parents[1]} cannot be read: {error}") from error
+        yield
+    except (OSError, Unreadable, SafetensorError) as error:
+        why = f"the file {error}" if isinstance(error, Unreadable) else str(error)
+        raise StoreError(f"the {what} of trial {trial} in {root} cannot be read: {why}") from error

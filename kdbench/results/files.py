@@ -42,21 +42,30 @@ def temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{os.getpid()}")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically, so that it is never incomplete."""
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file atomically, so that it is never incomplete.
+
+    Args:
+        path: the file.
+        content: what it holds.
+        durable: whether it is to outlive a loss of power, too, and not only this process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(path)
     try:
+        unfinished.unlink(missing_ok=True)  # whatever has this name, a link perhaps, is not ours to write to
         unfinished.write_bytes(content)
         if path.exists():
             shutil.copymode(path, unfinished)
-        flush(unfinished)
+        if durable:
+            flush(unfinished)
         os.replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
-    flush(path.parent)
+    if durable:
+        flush(path.parent)
 
 
 def replace_folder(new: Path, target: Path) -> None:
@@ -98,6 +107,16 @@ def tidy(folder: Path, *, own: bool = True) -> None:
             os.replace(left, target)
         else:
             remove(left)
+
+
+def tidy_safetensors(folder: Path) -> None:
+    """Remove the temporary files of safetensors whose process was killed.
+
+    Nobody may be writing there.
+    This version of kdbench has them in folders that :func:`tidy` knows.
+    """
+    for left in folder.glob(".tmp??????"):
+        remove(left)
 
 
 def remove(path: Path) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kdbench.errors import StoreError
-from kdbench.results.files import disk_errors, temporary
-from kdbench.results.migrations import upgrade
+from kdbench.errors import StoreError, flat
+from kdbench.results.files import disk_errors, write_whole
 from kdbench.results.plans import joined, row_of
-from kdbench.results.record import Record
+from kdbench.results.reading import JSON_LIMIT, Unreadable, read_bytes
+from kdbench.results.record import Companion, Profile, Record
 from kdbench.results.renaming import copy_record
 from kdbench.results.store import Store
 
-OUTCOME = ("predictions.npz", "student.safetensors")
-"""Files that are identical if a trial had the same outcome."""
+OUTCOME: tuple[Companion, ...] = ("predictions.npz", "student.safetensors")
+"""The files that are identical whenever a trial had the same outcome."""
 
 
 @dataclass
@@ -62,7 +59,7 @@ def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
                 continue
             for trial, record in source.records().items():
                 _take(source, into, trial, record, merged)
-            _take_files(source, into, merged)
+            _take_measurements(source, into, merged)
             for suite in source.plans():
                 _join_plans(source, into, suite, merged)
     merged.suites = into.plans()
@@ -73,55 +70,78 @@ def _take(source: Store, into: Store, trial: str, record: Record, merged: Merged
     known = into.record(trial)
     if known is None or (known.status == "failed" and record.status == "finished"):
         with disk_errors(into.root):
-            copy_record(source.folder(trial), into.root / "trials" / trial, source.renamed)
-        merged.copied += 1
+            try:
+                copy_record(source.root, source.folder(trial).name, into.root / "trials" / trial, source.renamed)
+            except (Unreadable, FileNotFoundError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                source.warn(f"the record of trial {trial} in {source.root} is damaged (it {why}) and left out")
+            else:
+                merged.copied += 1
         return
     differs = [name for name in OUTCOME if known.files.get(name) != record.files.get(name)]
     if record.status == "failed" or not differs:
         merged.known += 1
     else:
         merged.conflicts.append(
-            f"trial {trial} ({record.trial.method} on {record.trial.model.model}, seed {record.trial.seed}): {', '.join(differs)} "
-            f"of {source.root} differ from what {into.root} holds, which is kept"
+            f"trial {trial} ({flat(record.trial.method)} on {flat(record.trial.model.model)}, seed {record.trial.seed}): "
+            f"{', '.join(differs)} of {source.root} differ from what {into.root} holds, which stays"
         )
 
 
-def _take_files(source: Store, into: Store, merged: Merged) -> None:
-    """Copy profiles and latencies, whose file names identify their content."""
-    for part in ("profiles", "latency"):
-        for path in sorted((source.root / part).glob("*.json")):
-            target = into.root / part / path.name
-            with disk_errors(into.root):
-                if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    unfinished = temporary(target)
-                    shutil.copyfile(path, unfinished)
-                    os.replace(unfinished, target)
-                elif part == "profiles" and _architecture(target) != _architecture(path):
-                    merged.conflicts.append(
-                        f"profile {path.stem} of {source.root} differs from what {into.root} holds, which is kept"
-                    )
+def _take_measurements(source: Store, into: Store, merged: Merged) -> None:
+    """Copy the profiles and latencies that are whole, and not there yet."""
+    for name in source.ids_in("profiles"):
+        profile, known = source.profile(name), into.profile(name)
+        if profile is not None and known is None:
+            _copy(source, into, "profiles", f"{name}.json")
+        elif profile is not None and known is not None and _architecture(known) != _architecture(profile):
+            merged.conflicts.append(f"profile {name} of {source.root} differs from what {into.root} holds, which stays")
+    for report in source.latencies():
+        if into.latency(report.id) is None:
+            _copy(source, into, "latency", f"{report.id}.json")
+            _copy(source, into, "latency", source.latency_data_path(report.id).name)
 
 
-def _architecture(path: Path) -> dict[str, object]:
-    """Return a profile without the values that depend on how it was measured."""
-    known = upgrade("profile", json.loads(path.read_bytes()), path)
-    return {k: v for k, v in known.items() if not k.startswith("activation")}
+def _copy(source: Store, into: Store, part: str, name: str) -> None:
+    """Copy a file as it is, unless there is something of its name."""
+    with disk_errors(into.root):
+        try:
+            content = read_bytes(source.root, part, name, limit=JSON_LIMIT)
+        except FileNotFoundError:
+            return
+        except Unreadable as error:
+            source.warn(f"{part}/{name} in {source.root} {error}, and is left out")
+            return
+        if not os.path.lexists(into.root / part / name):
+            write_whole(into.root / part / name, content)
+
+
+def _architecture(profile: Profile) -> dict[str, object]:
+    """A profile without what depends on how it was measured."""
+    return {k: v for k, v in profile.model_dump().items() if not k.startswith("activation")}
 
 
 def _join_plans(source: Store, into: Store, suite: str, merged: Merged) -> None:
-    new, known = source.plan(suite), into.plan(suite)
-    if new is None or known is None:
-        if new is not None:
-            into.save_plan(new)
+    new = source.plan(suite)
+    if new is None:
+        return
+    if damage := into.damage_to_plan(suite):  # perhaps it is another suite's: it is not for us to replace it
+        merged.conflicts.append(
+            f"suites/{suite}.json in {into.root} {damage}; it stays, and the rows of {source.root} stay out of the report"
+        )
+        return
+    known = into.plan(suite)
+    if known is None:
+        into.save_plan(new)
         return
     meant = {row_of(known, e): e.trial for e in known.entries}
     differ = [e for e in new.entries if meant.get(row_of(new, e), e.trial) != e.trial]
     if differ:
-        labels = ", ".join(dict.fromkeys(e.label for e in differ))
+        labels = ", ".join(dict.fromkeys(flat(e.label) for e in differ))
         merged.conflicts.append(
             f"suite {suite} of {source.root} means other trials than that of {into.root} (recipe, parameters, teachers or method) by "
             f"{labels}; its rows stay out of the report"
         )
-        new = new.model_copy(update={"entries": tuple(e for e in new.entries if e not in differ)})
+        apart = set(map(id, differ))
+        new = new.model_copy(update={"entries": tuple(e for e in new.entries if id(e) not in apart)})
     into.save_plan(joined(known, new))

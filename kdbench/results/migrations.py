@@ -48,19 +48,29 @@ def upgrade(kind: Kind, data: Any, source: Path | str, renamed: Renamed = NOTHIN
         NewerFormat: a newer version of kdbench wrote it.
         ValueError: the content is not valid for its kind and version.
     """
-    steps = MIGRATIONS[kind]
-    found = version_of(kind, data)
-    if found > len(steps) + 1:
-        raise NewerFormat(
-            f"{source} is a {kind} of format version {found}, but this kdbench reads versions up to {len(steps) + 1}; "
-            "it was left as it is: update kdbench (pip install --upgrade kdbench), or use another folder"
-        )
+    found, steps = checked_version(kind, data, source), MIGRATIONS[kind]
     try:
         for number, step in enumerate(steps[found - 1 :], found + 1):
             data = {**step(data, renamed), "version": number}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a {kind} of version {found}") from error
     return dict(data)
+
+
+def checked_version(kind: Kind, data: Any, source: Path | str) -> int:
+    """The version of a file's content, if this kdbench reads it.
+
+    Raises:
+        NewerFormat: a newer version of kdbench wrote it.
+        ValueError: it is not what it should be.
+    """
+    found, known = version_of(kind, data), len(MIGRATIONS[kind]) + 1
+    if found > known:
+        raise NewerFormat(
+            f"{source} is a {kind} of format version {found}, but this kdbench reads versions up to {known}; "
+            "it was left as it is: update kdbench (pip install --upgrade kdbench), or use another folder"
+        )
+    return found
 
 
 def version_of(kind: Kind, data: Any) -> int:
@@ -70,7 +80,7 @@ def version_of(kind: Kind, data: Any) -> int:
         ValueError: it is not a mapping, or its version is not a positive integer.
     """
     found = data.get("version", 1) if isinstance(data, dict) else None
-    if not isinstance(found, int) or found < 1:
+    if not isinstance(found, int) or not 1 <= found < 10**6:
         raise ValueError(f"not a {kind}")
     return found
 
@@ -84,19 +94,27 @@ def renamed_trials(trials: Mapping[str, Json]) -> dict[str, str]:
         trials: trials of version 1 by id; a trial whose id does not follow from its content is left out.
     """
     found: dict[str, str] = {}
+    waiting: list[str] = [*trials][::-1]
+    while waiting:  # not by recursion: a chain of teachers may be long
+        old = waiting[-1]
+        trial = trials.get(old)
+        teachers = _teachers(trial)
+        if old not in found and (unknown := [t for t in teachers if t not in found and t in trials]):
+            found[old] = old  # of a circle, which no digests form, nothing is renamed
+            waiting += reversed(unknown)
+            continue
+        waiting.pop()
+        if trial is not None and found.get(old, old) == old and _id_of_version_1(trial) == old:
+            spec = {**trial["data"]["spec"], "label": None, "options": {}}
+            now = {**trial, "data": {**trial["data"], "spec": spec}, "teachers": [found.get(t, t) for t in teachers]}
+            found[old] = _id_of_version_1(now) or old
+        found.setdefault(old, old)
+    return {old: found[old] for old in trials if found[old] != old}
 
-    def current(old: str) -> str:
-        if old not in found:
-            found[old] = old
-            trial = trials.get(old)
-            if trial is not None and _id_of_version_1(trial) == old:
-                spec = {**trial["data"]["spec"], "label": None, "options": {}}
-                teachers = [current(t) for t in trial["teachers"]]
-                now = {**trial, "data": {**trial["data"], "spec": spec}, "teachers": teachers}
-                found[old] = _id_of_version_1(now) or old
-        return found[old]
 
-    return {old: new for old in trials if (new := current(old)) != old}
+def _teachers(trial: Any) -> list[str]:
+    found = trial.get("teachers") if isinstance(trial, dict) else None
+    return [t for t in found if isinstance(t, str)] if isinstance(found, list | tuple) else []
 
 
 def _id_of_version_1(trial: Json) -> str | None:
@@ -104,7 +122,7 @@ def _id_of_version_1(trial: Json) -> str | None:
     try:
         weights = {} if trial["weights_digest"] is None else {"weights": "file"}
         return digest({**trial, "model": {**trial["model"], **weights}})
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
-from kdbench.plan.trial import Trial
+from kdbench.plan.trial import Id, Trial
 from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
 
 SplitName = Literal["train", "validation", "test"]
+Companion = Literal["trial.json", "history.csv", "predictions.npz", "student.safetensors", "method.py"]
+"""The files beside a record."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+"""Seconds, milliseconds, MB, or a ratio."""
+
+
+def _facts(data: dict[str, Any]) -> dict[str, Any]:
+    """Check the types of what is known of the data; a task may add to it."""
+    sizes = (data.get(split, 0) for split in ("train", "validation", "test"))
+    texts = (data.get("name", ""), data.get("fingerprint", ""), *_listed(data.get("classes", [])))
+    statistics = data.get("statistics", {})
+    good = all(type(n) is int and 0 <= n <= 10**12 for n in sizes) and all(isinstance(t, str) for t in texts)
+    good = (
+        good and isinstance(statistics, dict) and all(type(x) in (int, float) for v in statistics.values() for x in _listed(v))
+    )
+    if not good:
+        raise PydanticCustomError("facts", "it should say name, fingerprint, classes, statistics and sizes of the data")
+    return data
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [None]
 
 
 class Failure(Frozen):
@@ -54,7 +79,7 @@ class Provenance(Frozen):
     libraries: dict[str, str]
     machine: dict[str, str]
     device: str
-    threads: int
+    threads: Count
     started: str
     finished: str
 
@@ -76,16 +101,16 @@ class Costs(Frozen):
         sessions: number of times the trial was started or resumed.
     """
 
-    train_seconds: float = 0.0
-    shared_seconds: float = 0.0
-    evaluate_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    samples_per_second: float = 0.0
-    cohort_members: int = 1
-    peak_memory_mb: float = 0.0
+    train_seconds: Amount = 0.0
+    shared_seconds: Amount = 0.0
+    evaluate_seconds: Amount = 0.0
+    wall_seconds: Amount = 0.0
+    samples_per_second: Amount = 0.0
+    cohort_members: Count = 1
+    peak_memory_mb: Amount = 0.0
     peak_memory_scope: Literal["device", "process"] = "process"
-    method_parameters: int = 0
-    sessions: int = 1
+    method_parameters: Count = 0
+    sessions: Count = 1
 
 
 class Record(Frozen):
@@ -117,11 +142,11 @@ class Record(Frozen):
     status: Literal["finished", "failed"]
     failure: Failure | None = None
     metrics: dict[SplitName, dict[str, float]] = {}
-    profile: str = ""
+    profile: Id | Literal[""] = ""
     costs: Costs = Costs()
-    data: dict[str, Any] = {}
+    data: Annotated[dict[str, Any], AfterValidator(_facts)] = {}
     provenance: Provenance
-    files: dict[str, str] = {}
+    files: dict[Companion, Sha256] = {}
 
 
 Counter = Literal["fvcore", "torch"]
@@ -150,19 +175,19 @@ class Profile(Frozen):
     """
 
     version: Literal[2] = 2
-    id: str
+    id: Id
     model: str
     inputs: Any
-    num_classes: int
-    parameters: int
-    trainable_parameters: int
-    buffers: int
-    macs: int
+    num_classes: Count
+    parameters: Count
+    trainable_parameters: Count
+    buffers: Count
+    macs: Count
     counter: Counter = "fvcore"
-    uncounted: dict[str, int] = {}
-    size_mb: float
-    activation_mb: float | None = None
-    activation_batch: int = 1
+    uncounted: dict[str, Count] = {}
+    size_mb: Amount
+    activation_mb: Amount | None = None
+    activation_batch: Count = 1
 
 
 class LatencyResult(Frozen):
@@ -192,21 +217,21 @@ class LatencyResult(Frozen):
         note: why the result is unstable or was skipped, and other remarks; empty if there are none.
     """
 
-    profile: str
+    profile: Id
     model: str
     device: DeviceKind
     device_name: str = ""
     runtime: Runtime
-    batch_size: int
-    threads: int | None = None
-    median_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-    iqr_ms: float | None = None
-    min_ms: float | None = None
-    mean_ms: float | None = None
-    rounds: int = 0
-    samples_per_second: float | None = None
+    batch_size: Count
+    threads: Count | None = None
+    median_ms: Amount | None = None
+    p90_ms: Amount | None = None
+    p99_ms: Amount | None = None
+    iqr_ms: Amount | None = None
+    min_ms: Amount | None = None
+    mean_ms: Amount | None = None
+    rounds: Count = 0
+    samples_per_second: Amount | None = None
     stable: bool = False
     note: str = ""
 
@@ -234,16 +259,16 @@ class Speedup(Frozen):
         processes: number of processes in which they were timed.
     """
 
-    profile: str
-    reference: str
+    profile: Id
+    reference: Id
     device: DeviceKind
     runtime: Runtime
-    batch_size: int
-    ratio: float
-    low: float
-    high: float
-    blocks: int
-    processes: int = 1
+    batch_size: Count
+    ratio: Amount
+    low: Amount
+    high: Amount
+    blocks: Count
+    processes: Count = 1
 
 
 class LatencyReport(Frozen):
@@ -267,13 +292,13 @@ class LatencyReport(Frozen):
         started: start, ISO 8601, UTC.
     """
 
-    id: str
+    id: Id
     version: Literal[2] = 2
     settings: Latency
     results: tuple[LatencyResult, ...]
     speedups: tuple[Speedup, ...] = ()
     machine: dict[str, str]
     clock: str
-    load_before: float | None = None
-    load_after: float | None = None
+    load_before: Amount | None = None
+    load_after: Amount | None = None
     started: str

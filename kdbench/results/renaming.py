@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
+from kdbench.results.checkpoints import CheckpointUnreadable, read_checkpoint, write_checkpoint
 from kdbench.results.files import flush, remove, replace_folder, sha256, temporary
 from kdbench.results.migrations import VERSIONS, Renamed, renamed_trials, upgrade, version_of
+from kdbench.results.reading import (
+    JSON_LIMIT,
+    LIMITS,
+    PLAN_LIMIT,
+    Unreadable,
+    is_id,
+    is_plain_name,
+    names_in,
+    open_file,
+    parse_json,
+    read_bytes,
+    refuse_links,
+)
+from kdbench.results.record import Companion
+
+COMPANIONS = frozenset(get_args(Companion))
+PRESENT = re.compile(rb'\s*\{\s*"version": ?[2-9]')
+"""How files of later versions begin, which rename nothing."""
 
 
 def find_renamed(root: Path) -> dict[str, str]:
     """Map old ids to present ones, from a folder's plans and records of version 1."""
     trials: dict[str, Any] = {}
-    for path in (*root.glob("suites/*.json"), *root.glob("trials/*/record.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # reported when the file is needed
-            data = json.loads(path.read_bytes())
+    files: list[tuple[int, tuple[str, ...]]] = []
+    with suppress(OSError, Unreadable):
+        files += [(PLAN_LIMIT, ("suites", name)) for name in names_in(root, "suites") if name.endswith(".json")]
+    with suppress(OSError, Unreadable):
+        files += [(JSON_LIMIT, ("trials", name, "record.json")) for name in names_in(root, "trials") if is_id(name)]
+    for limit, names in files:
+        if not is_plain_name(names[1]):
+            continue
+        with suppress(OSError, ValueError, KeyError, TypeError):  # whoever needs the file will say what is wrong with it
+            with open_file(root, *names, limit=limit) as file:
+                if PRESENT.match(file.read(64)):
+                    continue
+            data = parse_json(read_bytes(root, *names, limit=limit))
             if version_of("record", data) == 1:
-                trials.update(data["trials"] if "trials" in data else {path.parent.name: data["trial"]})
+                found = data["trials"] if "trials" in data else {names[1]: data["trial"]}
+                trials.update({i: t for i, t in found.items() if is_id(i)})
     return renamed_trials(trials)
 
 
@@ -39,28 +67,49 @@ def rename_trials(root: Path, renamed: Renamed) -> None:
         if folder.is_dir():
             try:
                 if not target.exists():
-                    copy_record(folder, target, renamed)
-            except ValueError:  # damaged: reported when it is read
+                    copy_record(root, old, target, renamed)
+            except ValueError:  # damaged: left to whoever reads it
                 continue
             remove(folder)
         path = root / "checkpoints" / f"{old}.safetensors"
         if path.exists():
-            with suppress(SafetensorError, ValueError, KeyError):  # a damaged checkpoint is of no use
-                _rewrite_checkpoint(path, path.with_name(f"{new}.safetensors"), renamed)
+            with suppress(CheckpointUnreadable, Unreadable):  # a damaged checkpoint is of no use
+                refuse_links(root, "checkpoints", path.name)
+                write_checkpoint(path.with_name(f"{new}.safetensors"), *read_checkpoint(path, renamed))
             remove(path)
 
 
-def copy_record(folder: Path, target: Path, renamed: Renamed) -> None:
-    """Copy a trial's folder, whole or not at all.
+def copy_record(root: Path, name: str, target: Path, renamed: Renamed) -> None:
+    """Copy a trial's record and the companions that it names, whole or not at all.
 
-    A renamed trial, or a student of one, is brought up to date.
+    A renamed trial, or a student of one, is brought up to date on the way.
+
+    Args:
+        root: a runs folder.
+        name: of the trial's folder in it.
+        target: the new folder.
+        renamed: old → present ids.
+
+    Raises:
+        Unreadable: a file is not what the record says.
+        OSError: a file cannot be read or written.
     """
     unfinished = temporary(target)
     try:
         remove(unfinished)
-        shutil.copytree(folder, unfinished)
+        unfinished.mkdir(parents=True)
+        content = read_bytes(root, "trials", name, "record.json", limit=JSON_LIMIT)
+        (unfinished / "record.json").write_bytes(content)
+        files = parse_json(content).get("files", {})
+        for companion in files:
+            if companion not in COMPANIONS:
+                raise Unreadable("names files that are not a record's")
+            if _copy(root, ("trials", name, companion), unfinished / companion) != files[companion]:
+                raise Unreadable(f"does not fit its {companion}")
         if renamed:
             _rewrite_record(unfinished, renamed)
+        for path in (*unfinished.iterdir(), unfinished):
+            flush(path)
         replace_folder(unfinished, target)
     except BaseException:
         with suppress(OSError):
@@ -68,26 +117,25 @@ def copy_record(folder: Path, target: Path, renamed: Renamed) -> None:
         raise
 
 
+def _copy(root: Path, names: tuple[str, ...], target: Path) -> str:
+    """Copy a file; its SHA-256."""
+    found = hashlib.sha256()
+    with open_file(root, *names, limit=LIMITS[names[-1]]) as source, target.open("wb") as file:
+        while part := source.read(1 << 20):
+            found.update(part)
+            file.write(part)
+    return found.hexdigest()
+
+
 def _rewrite_record(folder: Path, renamed: Renamed) -> None:
     path = folder / "record.json"
-    data = json.loads(path.read_bytes())
+    data = parse_json(path.read_bytes())
     if version_of("record", data) > 1:
         return
     data = upgrade("record", data, path, renamed)
     (folder / "trial.json").write_bytes(_json({"version": VERSIONS["trial"], **data["trial"]}))
     data["files"] = {**data["files"], "trial.json": sha256(folder / "trial.json")}
     path.write_bytes(_json(data))
-    for written in (path, folder / "trial.json"):
-        flush(written)
-
-
-def _rewrite_checkpoint(path: Path, target: Path, renamed: Renamed) -> None:
-    with safe_open(path, framework="pt") as file:
-        meta = upgrade("checkpoint", json.loads((file.metadata() or {})["kdbench"]), path, renamed)
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
-    unfinished = temporary(target)
-    save_file(tensors, unfinished, metadata={"kdbench": json.dumps(meta)})
-    unfinished.replace(target)
 
 
 def _json(value: Any) -> bytes:

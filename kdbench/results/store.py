@@ -2,17 +2,21 @@
 
 Layout: ``trials/<id>/`` (record.json and its companions), ``checkpoints/<id>.safetensors``,
 ``profiles/<id>.json``, ``latency/<id>.json`` (and ``<id>.pytest-benchmark.json``), ``suites/<name>.json`` and
-``quarantine/`` for damaged files. Everything is written under a temporary name and renamed. Files of older
-versions are migrated as they are read; files that a newer version wrote are never changed, and needing one is
-an error.
+``quarantine/``. What is damaged is left out, with a warning; only a run, which holds the folder's lock,
+moves it to ``quarantine/``. Everything is written under a temporary name and renamed. Files of older versions
+are brought up to date as they are read; files that a newer version wrote are left as they are, and needing
+one is an error.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,12 +27,25 @@ from kdbench.errors import StoreError
 from kdbench.plan.trial import Plan
 from kdbench.results.companions import read_history, read_predictions, read_student, write_companions
 from kdbench.results.files import disk_errors, flush, remove, replace_folder, sha256, temporary, tidy, write_whole
-from kdbench.results.json_files import JsonFiles
+from kdbench.results.json_files import JsonFiles, sealed_json
 from kdbench.results.migrations import NewerFormat
+from kdbench.results.plan_check import plan_of
 from kdbench.results.plans import with_earlier_rows
-from kdbench.results.record import LatencyReport, Profile, Record
+from kdbench.results.reading import (
+    LIMITS,
+    Unreadable,
+    is_id,
+    is_plain_name,
+    names_in,
+    open_file,
+    refuse_links,
+    shortened,
+    validated,
+)
+from kdbench.results.record import Companion, LatencyReport, Profile, Record
 from kdbench.results.renaming import rename_trials
 
+N = TypeVar("N", Profile, LatencyReport)
 PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
@@ -46,6 +63,8 @@ class Store(JsonFiles):
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda message: None) -> None:
         super().__init__(root, warn)
+        self.damaged: dict[str, str] = {}
+        """Trials whose records were left out → why."""
         self._checked: dict[str, tuple[int, Record]] = {}
 
     def open(self) -> None:
@@ -57,6 +76,7 @@ class Store(JsonFiles):
             StoreError: the folder cannot be created or written, or the disk is full.
         """
         with disk_errors(self.root):
+            self._refuse_links()
             for part in PARTS:
                 (self.root / part).mkdir(parents=True, exist_ok=True)
             probe = self.root / ".probe"
@@ -65,8 +85,7 @@ class Store(JsonFiles):
             # Not while another process works here: it may be on another machine, whose process ids mean
             # nothing here.
             with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
-                for folder in (self.root, *(self.root / part for part in PARTS)):
-                    tidy(folder)
+                tidy_all(self)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -78,6 +97,7 @@ class Store(JsonFiles):
         lock = FileLock(self.root / ".lock")
         holder = self.root / ".lock-holder"
         with disk_errors(self.root):
+            self._refuse_links()
             self.root.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
@@ -90,9 +110,12 @@ class Store(JsonFiles):
                     f"the file system of {self.root} does not support locks: make sure that only one kdbench run works there"
                 )
             holder.write_text(str(os.getpid()))
+        self.owned = True
+        self._checked.clear()  # who holds the lock checks the weights too
         try:
             yield
         finally:
+            self.owned = False
             with suppress(OSError):
                 holder.unlink(missing_ok=True)
             lock.release()
@@ -110,34 +133,40 @@ class Store(JsonFiles):
             rename_trials(self.root, self.renamed)
             self.__dict__.pop("renamed", None)
             for trial_id in ids:
-                self.refuse_newer("record", self.folder(trial_id) / "record.json")
-                self.refuse_newer("checkpoint", self.checkpoint_path(trial_id))
+                self.refuse_newer("record", "trials", self.folder(trial_id).name, "record.json")
+                self.refuse_newer("checkpoint", "checkpoints", self.checkpoint_path(trial_id).name)
 
     def record(self, trial_id: str) -> Record | None:
-        """Return a trial's record, or ``None``; a damaged one is quarantined.
+        """The record of a trial, or ``None``; a damaged one is left out with a warning.
+
+        Who holds the lock checks the weights too, and quarantines what is damaged; others check weights as
+        they load them.
 
         Raises:
             NewerFormat: a newer version of kdbench wrote it.
-            StoreError: it exists but cannot be read (in that case it is not quarantined).
+            StoreError: it is there but may not be read, and this process holds the lock.
         """
-        folder = self.folder(trial_id)
+        if not is_id(trial_id):
+            return None
+        folder, what = self.folder(trial_id), f"the record of trial {trial_id}"
         with disk_errors(self.root, "read"):
-            try:
-                return self._whole_record(trial_id)
-            except DamagedRecord:
-                pass
-            try:
-                return self._whole_record(trial_id)  # a run may have replaced it while it was being read
-            except DamagedRecord as error:
-                self.quarantine(folder, f"the record of trial {trial_id}", str(error))
-                return None
+            for last in (False, True):  # a run may replace it while it is being read
+                try:
+                    return self._whole_record(trial_id)
+                except PermissionError as error:
+                    self.unreadable(what, error, "trials", folder.name)
+                    self.damaged[trial_id] = "it may not be read"
+                    return None
+                except DamagedRecord as error:
+                    if last:
+                        self.set_apart(what, str(error), "trials", folder.name)
+                        self.damaged[trial_id] = str(error)
+        return None
 
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
         """Return records by trial id: all, or those of ``ids`` that exist."""
         if ids is None:
-            folder = self.root / "trials"
-            names = [p.name for p in folder.iterdir() if ".tmp-" not in p.name] if folder.is_dir() else []
-            ids = sorted({self.renamed.get(name, name) for name in names})
+            ids = sorted({self.renamed.get(name, name) for name in self._listed("trials") if is_id(name)})
         return {i: r for i in ids if (r := self.record(i)) is not None}
 
     def save(
@@ -172,7 +201,7 @@ class Store(JsonFiles):
                 folder.mkdir(parents=True)
                 write_companions(folder, record.trial, history=history, predictions=predictions, student=student, source=source)
                 record = record.model_copy(update={"files": {p.name: sha256(p) for p in sorted(folder.iterdir())}})
-                (folder / "record.json").write_bytes(record.model_dump_json(indent=2).encode())
+                (folder / "record.json").write_bytes(sealed_json(record))
                 for path in (*folder.iterdir(), folder):
                     flush(path)
                 replace_folder(folder, target)
@@ -196,16 +225,16 @@ class Store(JsonFiles):
         self._checked.pop(trial_id, None)
 
     def history(self, trial_id: str) -> pd.DataFrame:
-        """Return one row per epoch; empty for a trial that was not trained."""
-        return read_history(self.folder(trial_id))
+        """A row an epoch; empty for a trial that was not trained."""
+        return read_history(self.root, self.folder(trial_id).name, self._expected(trial_id, "history.csv"))
 
     def predictions(self, trial_id: str) -> dict[str, np.ndarray]:
-        """Return ``logits`` (float32, N×C) and ``targets`` (int64, N) of the test set."""
-        return read_predictions(self.folder(trial_id))
+        """Arrays of the test set: ``logits`` (float32, N×C) and ``targets`` (int64, N)."""
+        return read_predictions(self.root, self.folder(trial_id).name, self._expected(trial_id, "predictions.npz"))
 
     def student(self, trial_id: str) -> dict[str, Tensor]:
-        """Return the state of the deployed network, contiguous, on the CPU."""
-        return read_student(self.folder(trial_id))
+        """State of the deployed network, contiguous, on the CPU."""
+        return read_student(self.root, self.folder(trial_id).name, self._expected(trial_id, "student.safetensors"))
 
     def checkpoint_path(self, trial_id: str) -> Path:
         """Return the path of a trial's checkpoint."""
@@ -213,29 +242,33 @@ class Store(JsonFiles):
 
     def save_profile(self, profile: Profile) -> None:
         """Write a profile."""
-        self.save_json(self.root / "profiles" / f"{profile.id}.json", "profile", profile)
+        self.save_json("profile", profile, "profiles", f"{profile.id}.json")
 
     def profile(self, profile_id: str) -> Profile | None:
-        """Return a profile, or ``None``; a damaged one is quarantined."""
-        path = self.root / "profiles" / f"{profile_id}.json"
-        return self.load_json(path, "profile", Profile, f"the profile {profile_id}")
+        """A profile; ``None`` if it is missing, or damaged and so left out."""
+        if not is_id(profile_id):
+            return None
+        make = partial(_named, Profile, profile_id)
+        return self.load_json("profile", make, f"the profile {profile_id}", "profiles", f"{profile_id}.json")
 
     def save_latency(self, report: LatencyReport) -> None:
-        """Write a latency report; its raw data go to :meth:`latency_data_path`."""
-        self.save_json(self.root / "latency" / f"{report.id}.json", "latency", report)
+        """Write what latencies were measured; not the raw data."""
+        self.save_json("latency", report, "latency", f"{report.id}.json")
 
     def latency(self, report_id: str) -> LatencyReport | None:
-        """Return a latency report, or ``None``; a damaged one is quarantined."""
-        path = self.root / "latency" / f"{report_id}.json"
-        return self.load_json(path, "latency", LatencyReport, f"the latency report {report_id}")
+        """A report of latencies; ``None`` if it is missing, or damaged and so left out."""
+        if not is_id(report_id):
+            return None
+        make = partial(_named, LatencyReport, report_id)
+        return self.load_json("latency", make, f"the latency report {report_id}", "latency", f"{report_id}.json")
 
     def latencies(self) -> list[LatencyReport]:
-        """Return all latency reports, the oldest first.
+        """All latency reports, oldest first.
 
         Those that a newer version of kdbench wrote are left out, with a warning.
         """
         found = []
-        for name in sorted(p.stem for p in (self.root / "latency").glob("*.json") if "." not in p.stem):
+        for name in self.ids_in("latency"):
             try:
                 report = self.latency(name)
             except NewerFormat as error:  # perhaps of another suite's networks
@@ -243,6 +276,10 @@ class Store(JsonFiles):
             else:
                 found += [] if report is None else [report]
         return sorted(found, key=lambda r: r.started)
+
+    def ids_in(self, part: str) -> list[str]:
+        """Ids of the profiles or latency reports that there are files of."""
+        return [n.removesuffix(".json") for n in self._listed(part) if n.endswith(".json") and is_id(n.removesuffix(".json"))]
 
     def latency_data_path(self, report_id: str) -> Path:
         """Return the path of a latency report's raw data.
@@ -267,59 +304,146 @@ class Store(JsonFiles):
             StoreError: the suite's name is not a valid file name, or the folder cannot be written.
             NewerFormat: a newer version of kdbench wrote the existing plan.
         """
-        if Path(plan.suite).name != plan.suite:
-            raise StoreError(f'a suite cannot be called "{plan.suite}": its plan and its report are stored under that name')
+        if not is_plain_name(plan.suite):
+            raise StoreError(
+                f'a suite cannot be called "{shortened(plan.suite)}": its records and reports are files of that name'
+            )
         stored = None if keep is None else self.plan(plan.suite)
         shown = plan
         if keep is not None and stored is not None:
             shown = with_earlier_rows(plan, stored, keep, lambda trial: self.record(trial) is not None)
-        self.save_json(self.root / "suites" / f"{plan.suite}.json", "plan", shown)
+        self.save_json("plan", shown, "suites", f"{plan.suite}.json")
         return len(shown.entries) - len(plan.entries)
 
     def plan(self, suite: str) -> Plan | None:
-        """Return the rows that a suite's report shows, with their trials, or ``None``."""
-        return self.load_json(self.root / "suites" / f"{suite}.json", "plan", Plan, f"the plan of suite {suite}")
+        """The rows that a suite's report shows, with their trials, or ``None``."""
+        make = partial(_plan_of_suite, suite)
+        return self.load_json("plan", make, f"the plan of suite {suite}", "suites", f"{suite}.json")
+
+    def damage_to_plan(self, suite: str) -> str:
+        """Why the file of a suite's plan is not its plan; "" if it is, or does not exist."""
+        try:
+            _plan_of_suite(suite, self.read_json("plan", "suites", f"{suite}.json"))
+        except Unreadable as error:
+            return str(error)
+        except FileNotFoundError:
+            pass
+        return ""
 
     def plans(self) -> list[str]:
-        """Return the names of the suites that were run here."""
-        return sorted(p.stem for p in (self.root / "suites").glob("*.json"))
+        """Names of the suites that were run here."""
+        names = (n.removesuffix(".json") for n in self._listed("suites") if n.endswith(".json"))
+        return [name for name in names if is_plain_name(name)]
 
     def folder(self, trial_id: str) -> Path:
-        """Return the folder of a trial's record, which need not exist.
+        """Where a trial's record is, or will be; perhaps under its id of version 1.
 
-        It is the folder with the trial's version 1 id if that has not been renamed yet.
+        Raises:
+            StoreError: what is given is not an id, which could lead anywhere.
         """
+        if not is_id(trial_id):
+            raise StoreError(f"{shortened(ascii(trial_id))} is not a trial's id, which is 16 hexadecimal digits")
         folder = self.root / "trials" / trial_id
-        if folder.is_dir():
+        if os.path.lexists(folder):
             return folder
         old = next((old for old, new in self.renamed.items() if new == trial_id), trial_id)
         return folder.with_name(old)
 
     def _whole_record(self, trial_id: str) -> Record | None:
-        folder = self.folder(trial_id)
-        if not folder.is_dir():
+        name = self.folder(trial_id).name
+        if not os.path.lexists(self.root / "trials" / name):
             return None
         try:
-            stamp = (folder / "record.json").stat().st_mtime_ns
+            refuse_links(self.root, "trials", name, "record.json")
+            stamp = (self.root / "trials" / name / "record.json").lstat().st_mtime_ns
             known = self._checked.get(trial_id)
             if known is not None and known[0] == stamp:
                 return known[1]
-            record = Record.model_validate(self.read_json("record", folder / "record.json"))
-            changed = [name for name, expected in record.files.items() if sha256(folder / name) != expected]
-        except ValueError as error:  # of json, of a migration, of pydantic
-            raise DamagedRecord("record.json is not valid") from error
-        except (FileNotFoundError, IsADirectoryError) as error:
+            record = validated(Record, self.read_json("record", "trials", name, "record.json"))
+            self._check(record, trial_id)
+        except Unreadable as error:
+            raise DamagedRecord(f"record.json {error}") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DamagedRecord(f"{Path(str(error.filename)).name} is missing") from error
-        if record.trial.id != trial_id and record.trial.id != self.renamed.get(trial_id):
-            raise DamagedRecord("it describes another trial")
-        if changed:
-            raise DamagedRecord(f"{changed[0]} is not what it was when it was written")
+        for companion, expected in record.files.items():
+            self._check_companion(name, companion, expected)
         self._checked[trial_id] = (stamp, record)
         return record
+
+    def _check(self, record: Record, trial_id: str) -> None:
+        try:
+            own = record.trial.id
+        except (ValueError, RecursionError):  # a number that JSON does not have, for example
+            own = ""
+        if own not in (trial_id, self.renamed.get(trial_id)):
+            raise DamagedRecord("it describes another trial")
+        if record.data.get("fingerprint", record.trial.data.fingerprint) != record.trial.data.fingerprint:
+            raise DamagedRecord("it is of other data than its trial")
+
+    def _check_companion(self, trial: str, name: Companion, expected: str) -> None:
+        try:
+            with open_file(self.root, "trials", trial, name, limit=LIMITS[name]) as file:
+                skipped = name == "student.safetensors" and not self.owned
+                if not skipped and hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    raise DamagedRecord(f"{name} is not what it was when it was written")
+        except Unreadable as error:
+            raise DamagedRecord(f"{name} {error}") from error
+        except FileNotFoundError as error:
+            raise DamagedRecord(f"{name} is missing") from error
+
+    def _expected(self, trial_id: str, name: Companion) -> str | None:
+        record = self.record(trial_id)
+        if record is None:
+            raise StoreError(f"the {name} of trial {trial_id} in {self.root} cannot be read: there is no whole record")
+        return record.files.get(name)
+
+    def _listed(self, part: str) -> list[str]:
+        """Names of what is in one of the folder's parts."""
+        with disk_errors(self.root, "read"):
+            try:
+                return names_in(self.root, part)
+            except Unreadable as error:
+                self.set_apart(f"the folder {part}", f"it {error}", part)
+            except PermissionError as error:
+                self.unreadable(f"the folder {part}", error, part)
+            return []
+
+    def _refuse_links(self) -> None:
+        """Refuse to write in a folder whose parts lie elsewhere.
+
+        Raises:
+            StoreError: a part is a symbolic link.
+        """
+        for name in (*PARTS, "quarantine", "reports", ".lock", ".lock-holder", ".probe"):
+            if (self.root / name).is_symlink():
+                raise StoreError(
+                    f"{name} in the runs folder {self.root} is a symbolic link, which kdbench does not follow: "
+                    "make the runs folder itself the link"
+                )
+
+
+def _named(model: type[N], expected: str, content: dict[str, Any]) -> N:
+    found = validated(model, content)
+    if found.id != expected:
+        raise Unreadable(f"describes {found.id}")
+    return found
+
+
+def _plan_of_suite(suite: str, content: dict[str, Any]) -> Plan:
+    plan = plan_of(content)
+    if plan.suite != suite:
+        raise Unreadable(f"is the plan of the suite {plan.suite}")
+    return plan
+
+
+def tidy_all(store: Store, *, own: bool = True) -> None:
+    """Remove unfinished files of dead processes from a runs folder."""
+    for folder in (store.root, *(store.root / part for part in PARTS)):
+        tidy(folder, own=own)
 
 
 def _process(holder: Path) -> str:
     try:
-        return f" (process {holder.read_text()})"
-    except OSError:
+        return f" (process {int(holder.read_text()[:20])})"
+    except (OSError, ValueError):
         return ""

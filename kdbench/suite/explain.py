@@ -8,12 +8,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench.errors import Location, SuiteError, did_you_mean
-from kdbench.suite.locations import KeyLocations, Locations
+from kdbench.suite.locations import Locations
 from kdbench.suite.schema import Suite
 from kdbench.suite.spelling import spelling_at
+from kdbench.suite.values import shown
 
 MOST = 5
 """Maximum number of mistakes reported at once."""
+
+EXAMINED = 100
+"""Number of mistakes that are looked at; the others are only counted."""
 
 MAPPINGS = ("model_type", "dict_type")
 """Types of pydantic's errors whose messages use Python's terms, not YAML's."""
@@ -28,16 +32,18 @@ def explain(error: ValidationError, locations: Locations, raw: Mapping[str, Any]
         raw: the suite that was validated.
     """
     seen: dict[str, Location] = {}
-    findings = error.errors()
+    findings = error.errors(include_url=False)
     deeper = {f["loc"][0] for f in findings if len(f["loc"]) > 1}
-    for finding in findings:
+    for finding in findings[:EXAMINED]:
         if finding["type"] == "too_short" and finding["loc"][0] in deeper:
             continue  # pydantic counts an invalid item as missing
         path = _written(finding, raw)
         location = locations.of(*path)
-        seen[f"{location}: {_sentence(finding, path, named=isinstance(locations, KeyLocations))}"] = location
+        named = str(location) == ".".join(map(str, path))
+        seen[f"{location}: {_sentence(finding, path, named=named)}"] = location
     lines = list(seen)
-    more = f"\n(and {len(lines) - MOST} more)" if len(lines) > MOST else ""
+    left = len(lines) - MOST + max(0, len(findings) - EXAMINED)
+    more = f"\n(and {left:,} more)" if left > 0 else ""
     explained = SuiteError("\n".join(lines[:MOST]) + more)
     explained.location = next(iter(seen.values()))
     return explained
@@ -48,9 +54,11 @@ def plain(finding: Any) -> str:
     message = str(finding["msg"])
     if finding["type"] in MAPPINGS:
         message = "input should be a mapping"
+    elif finding["type"] == "string_pattern_mismatch":
+        message = "input should be a name without a folder" if "/" in finding["ctx"]["pattern"] else "input should be one line"
     value = finding.get("input")
-    shown = f", not {value!r}" if isinstance(value, str | int | float | bool) or value is None else ""
-    return message[0].lower() + message[1:] + shown
+    told = f", not {shown(value)}" if isinstance(value, str | int | float | bool) or value is None else ""
+    return message[0].lower() + message[1:] + told
 
 
 def _written(finding: Any, raw: Any) -> tuple[str | int, ...]:

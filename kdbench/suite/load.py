@@ -6,6 +6,7 @@ A suite is given as a file, the name of a packaged suite, a dict or a :class:`Su
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdbench.errors import Location, SuiteError, did_you_mean
+from kdbench.errors import Location, SuiteError, cut, did_you_mean, known
 from kdbench.suite.explain import explain
-from kdbench.suite.locations import KeyLocations, Locations, Replaced, parse_yaml
+from kdbench.suite.locations import KeyLocations, Locations, OptionLocations, Replaced
+from kdbench.suite.parse import read_suite_file
 from kdbench.suite.schema import MethodEntry, Suite
 from kdbench.suite.settings import apply_setting, parse_seeds, with_epochs
+from kdbench.suite.values import check_values
 
 BASELINE = "supervised"
 """The method that every suite has, and with which all others are compared."""
@@ -79,13 +82,18 @@ def load_suite(
     earlier: list[str] = []
     if methods is not None:
         earlier = _entry_names(raw.get("methods"))
-        raw, locations = {**raw, "methods": list(methods)}, Replaced(locations, "methods")
+        raw, locations = {**raw, "methods": list(methods)}, Replaced(locations, ("methods",), KeyLocations())
     for setting in settings:
         raw = apply_setting(raw, setting)
+        path_of_keys = tuple(setting.partition("=")[0].split("."))
+        locations = Replaced(locations, path_of_keys, OptionLocations(f"--set {cut(setting)}"))
     if seeds is not None:
         raw = {**raw, "seeds": parse_seeds(seeds)}
+        locations = Replaced(locations, ("seeds",), OptionLocations(f"--seeds {cut(seeds)}"))
     if epochs is not None and isinstance(raw.get("recipe", {}), Mapping):
         raw = apply_setting(raw, f"recipe.epochs={epochs}")
+        locations = Replaced(locations, ("recipe", "epochs"), OptionLocations(f"--epochs {epochs}"))
+    check_values(raw, locations)
     try:
         suite = Suite.model_validate(raw)
     except ValidationError as error:
@@ -104,14 +112,15 @@ def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, 
     if isinstance(source, Mapping):
         return source, None, KeyLocations()
     path = _find(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"cannot be read: {error}", Location(path)) from error
-    raw, locations = parse_yaml(text, path)
+    raw, locations = read_suite_file(path)
     if not isinstance(raw, dict):
         raise SuiteError("a suite is a mapping with the keys dataset, pairs, methods, …", Location(path, 1))
     return {"name": path.stem, **raw}, path, locations
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file; a long path raises nothing."""
+    return os.path.isfile(path)
 
 
 def _entry_names(entries: Any) -> list[str]:
@@ -125,16 +134,18 @@ def _entry_names(entries: Any) -> list[str]:
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(source)
-    if path.is_file():
+    path, name = Path(source), str(source)
+    if is_file(path):
         return path
-    name = str(source)
     packaged = packaged_suites()
     if name in packaged:
         return Path(str(importlib.resources.files("kdbench_suites") / f"{name}.yaml"))
-    around = [str(p) for folder in {path.parent, Path("suites")} if folder.is_dir() for p in folder.glob("*.yaml")]
+    if os.path.exists(path):  # which, unlike Path.exists, raises nothing where a name is too long
+        what = "a folder" if os.path.isdir(path) else "not a regular file"
+        raise SuiteError(f"this is {what}: name a suite's YAML file", Location(path))
+    around = [str(p) for folder in {path.parent, Path("suites")} if os.path.isdir(folder) for p in folder.glob("*.yaml")]
     hint = did_you_mean(name, [*packaged, *around]) or f"; suites that come with kdbench are {', '.join(packaged)}"
-    raise SuiteError(f'there is no suite "{name}"{hint}')
+    raise SuiteError(f'there is no suite "{cut(name)}"{hint}')
 
 
 def _select(suite: Suite, only: Sequence[str]) -> Suite:
@@ -143,7 +154,7 @@ def _select(suite: Suite, only: Sequence[str]) -> Suite:
     names = [e.name or e.method for e in entries]
     for name in only:
         if name not in names and name != BASELINE:
-            hint = did_you_mean(name, names) or f"; this suite has {', '.join(names)}"
+            hint = did_you_mean(name, names) or known(names, "; this suite has")
             raise SuiteError(f'in --only {name}: the suite has no method entry "{name}"{hint}')
     if only:
         entries = [e for e in entries if (e.name or e.method) in only or e.method == BASELINE]

@@ -1,29 +1,18 @@
-"""YAML documents, and the location of each part of a suite.
+"""The location of each part of a suite.
 
-A location is a line of a file or, for a suite that was not read from a file, a path of keys.
+It is a line of a file, an option of the command line, or a path of keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer, ComposerError
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-from ruamel.yaml.reader import ReaderError
 
-from kdbench.errors import Location, SuiteError
-
-MAX_VALUES = 100_000
-"""Maximum number of values in a document, with all aliases written out.
-
-Without a limit, aliases of aliases could grow without bound.
-"""
+from kdbench.errors import Location
 
 
 class Locations(Protocol):
@@ -51,6 +40,8 @@ class FileLocations:
     file: Path
     root: Node | None = None
 
+    _parts: dict[int, dict[str, tuple[int, Node]]] = field(default_factory=dict, repr=False, compare=False)
+
     def of(self, *path: str | int) -> Location:
         """Return the line of the key or value at ``path``.
 
@@ -58,14 +49,13 @@ class FileLocations:
         """
         if self.root is None:
             return Location(self.file)
-        node, line = self.root, _line(self.root)
+        node, line = self.root, line_of(self.root)
         for part in path:
-            for key, found, child in _children(node):
-                if key == str(part):
-                    node, line = child, found
-                    break
-            else:
+            if id(node) not in self._parts:
+                self._parts[id(node)] = _parts(node)
+            if str(part) not in self._parts[id(node)]:
                 break
+            line, node = self._parts[id(node)][str(part)]
         return Location(self.file, line)
 
     def reference(self, *path: str | int) -> str:
@@ -87,136 +77,67 @@ class KeyLocations:
 
 
 @dataclass(frozen=True)
+class OptionLocations:
+    """The location of a value given as an option.
+
+    Args:
+        option: the option with its value: ``--set recipe.lr=1``.
+    """
+
+    option: str
+
+    def of(self, *path: str | int) -> Location:
+        """Return the option."""
+        return Location(f"in {self.option}")
+
+    def reference(self, *path: str | int) -> str:
+        """Format the option: ``in --set recipe.lr=1``."""
+        return f"in {self.option}"
+
+
+@dataclass(frozen=True)
 class Replaced:
     """Locations in a suite of which one part was given separately.
 
     Args:
         rest: locations of everything else.
-        key: key of the part that was given separately.
+        path: keys that lead to the part that was given separately.
+        part: locations in that part.
     """
 
     rest: Locations
-    key: str
+    path: tuple[str, ...]
+    part: Locations
 
     def of(self, *path: str | int) -> Location:
-        """Return the location; in the part that was given separately, a path of keys."""
+        """Return the location, in the part or in the rest."""
         return self._locations(path).of(*path)
 
     def reference(self, *path: str | int) -> str:
-        """Format the location as the locations of that part do."""
+        """Format the location as the part, or the rest, does."""
         return self._locations(path).reference(*path)
 
     def _locations(self, path: tuple[str | int, ...]) -> Locations:
-        return KeyLocations() if path[:1] == (self.key,) else self.rest
+        return self.part if tuple(map(str, path[: len(self.path)])) == self.path else self.rest
 
 
-class _Composer(Composer):
-    """Refuses duplicate keys, and aliases inside the value that they stand for.
+def line_of(node: Node) -> int:
+    """Return the line on which a node begins, from 1."""
+    return int(node.start_mark.line) + 1
 
-    Both would otherwise go wrong silently.
+
+def _parts(node: Node) -> dict[str, tuple[int, Node]]:
+    """Return the lines and nodes in a node, by key or index.
+
+    A mapping's own keys hide those merged into it.
     """
-
-    def __init__(self, loader: Any = None) -> None:
-        super().__init__(loader=loader)
-        self.warn_double_anchors = False  # YAML allows an anchor to be redefined
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """Compose a mapping, whose keys must be distinct."""
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in lines:
-                raise ComposerError(
-                    problem=f'the key "{name}" is given twice, first on line {lines[name]}', problem_mark=key.start_mark
-                )
-            lines[name] = _line(key)
-        return node
-
-    def return_alias(self, a: Any) -> Any:
-        """Return the node that an alias stands for."""
-        if a.end_mark is None:
-            raise ComposerError(problem="this holds an alias of itself", problem_mark=a.start_mark)
-        return a
-
-
-class _Constructor(SafeConstructor):
-    """Constructs plain values only; dates are text, as in JSON."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
-def parse_yaml(text: str, file: Path) -> tuple[Any, FileLocations]:
-    """Read a YAML 1.2 document; return its content and the lines of its parts.
-
-    Raises:
-        SuiteError: it is not YAML, has tags that construct objects, gives a key twice, or is too large or
-            nested too deeply.
-    """
-    try:
-        data, node = _load(text)
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SuiteError(
-            f"this is not valid YAML: it contains the character {error.character:#x}", Location(file, line)
-        ) from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = ", ".join(p for p in (error.context, error.problem) if p)
-        raise SuiteError(f"this is not valid YAML: {problem}", Location(file, mark.line + 1 if mark else None)) from error
-    except RecursionError as error:
-        raise SuiteError("this is nested too deeply", Location(file)) from error
-    except (YAMLError, ValueError) as error:
-        raise SuiteError(f"this is not valid YAML: {error}", Location(file)) from error
-    return data, FileLocations(file, node)
-
-
-def parse_value(text: str) -> Any:
-    """Parse a single YAML value.
-
-    Raises:
-        ValueError: it is not YAML.
-    """
-    try:
-        return _load(text)[0]
-    except (YAMLError, RecursionError) as error:
-        raise ValueError(f"{text!r} is not valid YAML") from error
-
-
-def _load(text: str) -> tuple[Any, Node | None]:
-    """Return a document as plain values, and as nodes that know their lines."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer, yaml.Constructor = _Composer, _Constructor
-    constructor, _ = yaml.get_constructor_parser(text)
-    node = constructor.composer.get_single_node()
-    if node is None:
-        return None, None
-    if _size(node, {}) > MAX_VALUES:
-        raise ValueError(f"it has more than {MAX_VALUES:,} values once its aliases are written out")
-    return constructor.construct_document(node), node
-
-
-def _size(node: Node, known: dict[int, int]) -> int:
-    """Count the values in a node, with aliases written out."""
-    if id(node) not in known:
-        known[id(node)] = 1 + sum(_size(child, known) for _, _, child in _children(node))
-    return known[id(node)]
+    return {key: (line, child) for key, line, child in reversed(list(_children(node)))}
 
 
 def _children(node: Node) -> Iterator[tuple[str, int, Node]]:
-    """Yield the key (or index), line and node of each child of a node.
-
-    A mapping's own keys come before those merged into it.
-    """
     if isinstance(node, MappingNode):
         for key, child in reversed(node.value):
-            yield str(key.value), _line(key), child
+            yield str(key.value), line_of(key), child
     elif isinstance(node, SequenceNode):
         for index, child in enumerate(node.value):
-            yield str(index), _line(child), child
-
-
-def _line(node: Node) -> int:
-    """Return the line on which a node begins, from 1."""
-    return int(node.start_mark.line) + 1
+            yield str(index), line_of(child), child

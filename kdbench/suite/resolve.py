@@ -5,6 +5,7 @@ Names are those of methods, models, data sets, networks, optimizers and schedule
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from typing import Any
 from pydantic import ValidationError
 from timm.optim import list_optimizers
 
-from kdbench.errors import Location, SuiteError, did_you_mean
+from kdbench.errors import Location, PluginError, SuiteError, cut, did_you_mean, known, located
 from kdbench.method import Method, Needs
+from kdbench.method.create import needs_of
+from kdbench.method.guard import Guard
+from kdbench.method.params import plain_data
 from kdbench.plugins.manager import Registry
 from kdbench.suite.explain import plain
-from kdbench.suite.load import LoadedSuite
+from kdbench.suite.load import LoadedSuite, is_file
 from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
+from kdbench.suite.size import check_chains, check_size
 from kdbench.suite.spelling import spelling_at
 
 SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
@@ -27,9 +32,25 @@ With these, a resumed run continues exactly.
 """
 
 
+LONGEST_NAME = 255
+"""Maximum length of a file's name in bytes, on all common file systems."""
+
+LONGEST_PATH = 1000
+"""Maximum length of a plugin file's path in bytes."""
+
+
 def plugin_files(loaded: LoadedSuite) -> tuple[list[Path], dict[str, Location]]:
-    """Return the plugin files that a suite names, and where it names them."""
-    files = [(loaded.folder / name).resolve() for name in loaded.suite.plugins]
+    """Return the plugin files that a suite names, and where it names them.
+
+    Raises:
+        PluginError: a name is that of a folder, or too long.
+    """
+    files = []
+    for index, name in enumerate(loaded.suite.plugins):
+        files.append(Path(os.path.realpath(loaded.folder / name)))
+        lengths = [len(os.fsencode(part)) for part in files[-1].parts]
+        if os.path.isdir(files[-1]) or max(lengths) > LONGEST_NAME or sum(lengths) > LONGEST_PATH:
+            raise PluginError(f"plugin file {cut(name)} is not a file", loaded.locations.of("plugins", index))
     return files, {str(f): loaded.locations.of("plugins", i) for i, f in enumerate(files)}
 
 
@@ -85,9 +106,13 @@ def pair_name(pair: Pair) -> str:
     return f"{short(pair.student)}<-{'+'.join(map(short, teachers_of(pair))) or 'nobody'}"
 
 
-def pair_entries(suite: Suite, pair: Pair) -> list[MethodEntry]:
-    """Return the method entries that are used on a pair."""
-    return [entry for entry in suite.methods if not entry.pairs or pair_name(pair) in entry.pairs]
+def entries_by_pair(suite: Suite) -> dict[str, list[MethodEntry]]:
+    """Return the method entries that are used on each pair, by its name."""
+    found: dict[str, list[MethodEntry]] = {pair_name(pair): [] for pair in suite.pairs}
+    for entry in suite.methods:
+        for name in dict.fromkeys(entry.pairs) or found:
+            found[name].append(entry)
+    return found
 
 
 def entry_name(entry: MethodEntry) -> str:
@@ -124,18 +149,21 @@ class _Resolver:
         self.registry = registry
         self._model_names = model_names
         self._models: set[str] | None = None
+        self._pair_names: dict[str, int] = {}  # with indices
+        self._optimizers = frozenset(list_optimizers())
         # Entries may have been removed (--only) or added (the baseline) after loading, so their locations are
         # looked up by name.
         self._entry_index = _indices(loaded)
 
     def check(self) -> None:
         """Run all checks, in the order of the keys in a typical file."""
+        check_size(self.suite, lambda entry: self._entry_index.get(entry_name(entry), [0])[0], self.at)
         self.task = self._find("task", self.registry.tasks, self.suite.task, self.at("task"))
         self._dataset()
         self._recipe(self.suite.recipe, "recipe")
         for name, network in self.suite.networks.items():
             self._network(network, "networks", name)
-        self._cycles()
+        check_chains(self.suite, self.at)
         self._pairs()
         self._methods()
 
@@ -152,20 +180,19 @@ class _Resolver:
         self._validate(cls.Options, spec.options, "dataset", "options")
 
     def _recipe(self, recipe: Recipe, *path: str | int) -> None:
-        if recipe.optimizer.lower() not in (known := list_optimizers()):
-            raise SuiteError(
-                f'unknown optimizer "{recipe.optimizer}"{did_you_mean(recipe.optimizer, known)}', self.at(*path, "optimizer")
-            )
+        if recipe.optimizer.lower() not in self._optimizers:
+            hint = did_you_mean(recipe.optimizer, self._optimizers)
+            raise SuiteError(f'unknown optimizer "{cut(recipe.optimizer)}"{hint}', self.at(*path, "optimizer"))
         if recipe.schedule not in SCHEDULES:
             hint = did_you_mean(recipe.schedule, SCHEDULES) or f"; known are {', '.join(SCHEDULES)}"
-            raise SuiteError(f'unknown schedule "{recipe.schedule}"{hint}', self.at(*path, "schedule"))
+            raise SuiteError(f'unknown schedule "{cut(recipe.schedule)}"{hint}', self.at(*path, "schedule"))
         self._validate(self.task.Augmentation, recipe.augmentation, *path, "augmentation")
 
     def _network(self, network: Network, *path: str | int) -> None:
         base = network.model.partition(".")[0]  # timm's names may have a pretrained tag
         if network.model not in self.models and base not in self.models:
             hint = did_you_mean(network.model, self.models) or "; kdbench list models shows all"
-            raise SuiteError(f'unknown model "{network.model}"{hint}', self.at(*path, "model"))
+            raise SuiteError(f'unknown model "{cut(network.model)}"{hint}', self.at(*path, "model"))
         self._weights(network, *path)
         recipe = self._validate(
             Recipe, {**self.suite.recipe.model_dump(), **network.recipe}, *path, "recipe", known=network.recipe
@@ -176,33 +203,19 @@ class _Resolver:
         for index, teacher in enumerate(network.teachers):
             if teacher not in self.suite.networks:
                 hint = did_you_mean(teacher, self.suite.networks) or "; a network's teachers must be listed in networks:"
-                raise SuiteError(f'unknown network "{teacher}"{hint}', self.at(*path, "teachers", index))
+                raise SuiteError(f'unknown network "{cut(teacher)}"{hint}', self.at(*path, "teachers", index))
         self._enough(method, len(network.teachers), f'network "{path[-1]}"', self.at(*path, "method"))
 
     def _weights(self, network: Network, *path: str | int) -> None:
-        if network.weights not in ("scratch", "pretrained") and not (self.folder / network.weights).is_file():
+        if network.weights not in ("scratch", "pretrained") and not is_file(self.folder / network.weights):
             hint = did_you_mean(network.weights, ["scratch", "pretrained"])
             raise SuiteError(
-                f'weights "{network.weights}" is neither scratch, nor pretrained, nor a file{hint}', self.at(*path, "weights")
+                f'weights "{cut(network.weights)}" is neither scratch, nor pretrained, nor a file{hint}',
+                self.at(*path, "weights"),
             )
 
-    def _cycles(self) -> None:
-        done: set[str] = set()
-
-        def visit(name: str, chain: tuple[str, ...]) -> None:
-            if name in chain:
-                cycle = " ← ".join([*chain[chain.index(name) :], name])
-                raise SuiteError(f"a cycle among teachers: {cycle}", self.at("networks", chain[-1], "teachers"))
-            if name not in done:
-                for teacher in self.suite.networks[name].teachers:
-                    visit(teacher, (*chain, name))
-                done.add(name)
-
-        for name in self.suite.networks:
-            visit(name, ())
-
     def _pairs(self) -> None:
-        names: dict[str, int] = {}
+        names = self._pair_names
         for index, pair in enumerate(self.suite.pairs):
             if pair.teacher is not None and pair.teachers:
                 raise SuiteError("a pair has either teacher or teachers, not both", self.at("pairs", index, "teachers"))
@@ -214,7 +227,7 @@ class _Resolver:
             name = pair_name(pair)
             if name in names:
                 other = self.locations.reference("pairs", names[name])
-                raise SuiteError(f'two pairs are called "{name}", the other {other}', self.at("pairs", index, "name"))
+                raise SuiteError(f'two pairs are called "{cut(name)}", the other {other}', self.at("pairs", index, "name"))
             names[name] = index
 
     def _reference(self, reference: str | Network, *path: str | int) -> None:
@@ -226,7 +239,7 @@ class _Resolver:
             and reference.partition(".")[0] not in self.models
         ):
             hint = did_you_mean(reference, [*self.suite.networks, *self.models]) or "; kdbench list models shows all models"
-            raise SuiteError(f'unknown network or model "{reference}"{hint}', self.at(*path))
+            raise SuiteError(f'unknown network or model "{cut(reference)}"{hint}', self.at(*path))
 
     def _methods(self) -> None:
         names: dict[str, int] = {}
@@ -241,7 +254,7 @@ class _Resolver:
                 if len(self._entry_index[name]) == 1:
                     other = "the other is the plain student, which every suite includes"
                 raise SuiteError(
-                    f'two method entries are called "{name}", {other}; give one a name: of its own',
+                    f'two method entries are called "{cut(name)}", {other}; give one a name: of its own',
                     self.at("methods", index, "name"),
                 )
             names[name] = index
@@ -270,20 +283,23 @@ class _Resolver:
 
     def _entry_pairs(self, entry: MethodEntry, method: Method, location: Location, *path: str | int) -> None:
         """Check that an entry's pairs exist and have enough teachers."""
-        names = [pair_name(pair) for pair in self.suite.pairs]
         for number, wanted in enumerate(entry.pairs):
-            if wanted not in names:
-                hint = did_you_mean(wanted, names) or f"; known are {', '.join(names)}"
-                raise SuiteError(f'unknown pair "{wanted}"{hint}', self.at(*path, "pairs", number))
+            if wanted not in self._pair_names:
+                hint = did_you_mean(wanted, self._pair_names) or known(self._pair_names)
+                raise SuiteError(f'unknown pair "{cut(wanted)}"{hint}', self.at(*path, "pairs", number))
         if entry.generations:
             return
-        for pair in self.suite.pairs:
-            if not entry.pairs or pair_name(pair) in entry.pairs:
-                self._enough(method, len(teachers_of(pair)), f'pair "{pair_name(pair)}"', location)
+        for name in entry.pairs or self._pair_names:
+            pair = self.suite.pairs[self._pair_names[name]]
+            self._enough(method, len(teachers_of(pair)), f'pair "{cut(name)}"', location)
 
     def _method(self, name: str, params: Mapping[str, Any], location: Location, *path: str | int) -> Method:
         cls = self._find("method", self.registry.methods, name, location)
-        method: Method = cls(self._params(cls, params, *path, "params"))
+        checked = self._params(cls, params, *path, "params")
+        with located(location):
+            with Guard().calling(f'method "{cls.name}"', "__init__"):
+                method: Method = cls(checked)
+            needs_of(method)
         return method
 
     def _params(
@@ -294,7 +310,12 @@ class _Resolver:
         known: Mapping[str, Any] | None = None,
         deeper: tuple[str | int, ...] = (),
     ) -> Any:
-        return self._validate(cls.Params, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
+        found = self._validate(cls.Params, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
+        try:
+            plain_data(found)
+        except ValueError as error:
+            raise SuiteError(f'{error} of method "{cls.name}"', self.at(*path, *deeper)) from error
+        return found
 
     def _validate(
         self,
@@ -305,22 +326,29 @@ class _Resolver:
         deeper: tuple[str | int, ...] = (),
         what: str = "",
     ) -> Any:
+        """Validate the values at a path.
+
+        Only those in ``known`` (all by default) were written there; the value of a grid was written at
+        ``deeper`` below it.
+        """
         try:
-            return model.model_validate(dict(values))
+            with Guard().calling(what.removeprefix("of ") or "the plugin", "Params", passing=(ValidationError,)):
+                return model.model_validate(dict(values))
         except ValidationError as error:
-            mine = [f for f in error.errors() if known is None or f["loc"][:1] == () or f["loc"][0] in known] or error.errors()
+            findings = error.errors(include_url=False)[:100]
+            mine = [f for f in findings if known is None or f["loc"][:1] == () or f["loc"][0] in known] or findings
             finding = min(mine, key=lambda f: f["type"] != "extra_forbidden")  # a misspelt key explains a missing one
-            location = self.at(*path, *(deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]))
+            inside = deeper if deeper[:1] == finding["loc"][:1] else finding["loc"]
+            location = self.at(*path, *inside)
             if finding["type"] == "extra_forbidden":
-                *inside, key = finding["loc"]
-                around = spelling_at(model, inside).model
-                fields = list(around.model_fields) if around else []
-                hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields) or 'none'}"
-                kind = "parameter" if what else "key"
-                raise SuiteError(f'unknown {kind} "{key}" {what}{hint}'.replace(" ;", ";"), location) from error
-            raise SuiteError(
-                f"{'.'.join(map(str, finding['loc']))} {what}: {plain(finding)}".replace(" :", ":"), location
-            ) from error
+                raise SuiteError(_unknown(model, finding["loc"], what), location) from error
+            name = ".".join(map(str, (*path, *inside)))
+            start = " ".join(part for part in ("" if name == str(location) else name, what) if part)
+            said = plain(finding).removeprefix("value error, ")
+            raise SuiteError(f"{start}: {said}" if start else said, location) from error
+        except Exception as error:
+            said = f"{type(error).__name__}: {cut(str(error))}"
+            raise PluginError(f"{model.__qualname__} cannot check its values: {said}", self.at(*path)) from error
 
     def _enough(self, method: Method, given: int, who: str, location: Location) -> None:
         needs: Needs = method.needs
@@ -333,6 +361,15 @@ class _Resolver:
 
     def _find(self, kind: str, table: Mapping[str, Any], name: str, location: Location) -> Any:
         return self.registry.find(kind, table, name, location)
+
+
+def _unknown(model: type[Any], path: tuple[str | int, ...], what: str) -> str:
+    """Say that a key is unknown, and which is near."""
+    *inside, key = path
+    around = spelling_at(model, inside).model
+    fields = list(around.model_fields) if around else []
+    hint = did_you_mean(str(key), fields) or known(fields)
+    return f'unknown {"parameter" if what else "key"} "{key}" {what}{hint}'.replace(" ;", ";")
 
 
 def _indices(loaded: LoadedSuite) -> dict[str, list[int]]:

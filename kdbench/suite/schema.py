@@ -52,6 +52,18 @@ class Frozen(BaseModel):
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
+# The limits are far beyond what anybody trains; they keep a suite from filling the memory or never ending.
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\n\t]*$")]
+"""A name on one line."""
+
+File = Annotated[str, Field(max_length=4096, pattern=r"^[^\n\t]*$")]
+"""The path of a file, or a name."""
+
+MAX_SEEDS = 10_000
+Epochs = Annotated[NonNegativeInt, Field(le=100_000)]
+BatchSize = Annotated[PositiveInt, Field(le=1_000_000)]
+MeasuredBatchSize = Annotated[PositiveInt, Field(le=4096)]
+
 
 class DatasetSpec(Frozen):
     """A data set by name, with its options.
@@ -71,9 +83,11 @@ class DatasetSpec(Frozen):
             has seen a student's validation set.
     """
 
-    name: str
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Name
     options: dict[str, Any] = {}
-    label: str | None = None
+    label: Name | None = None
     classes: tuple[NonNegativeInt, ...] | None = None
     limit: PositiveInt | None = None
     validation: Fraction = 0.1
@@ -111,18 +125,18 @@ class Recipe(Frozen):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    epochs: NonNegativeInt = 30
-    batch_size: PositiveInt = 128
+    epochs: Epochs = 30
+    batch_size: BatchSize = 128
     drop_last: bool = True
-    optimizer: str = "sgd"
+    optimizer: Name = "sgd"
     lr: PositiveFloat = 0.05
     weight_decay: NonNegativeFloat = 5e-4
     momentum: NonNegativeFloat = 0.9
     optimizer_kwargs: dict[str, Any] = {}
     decay_norm_and_bias: bool = True
-    schedule: str = "cosine"
+    schedule: Name = "cosine"
     schedule_kwargs: dict[str, Any] = {}
-    warmup_epochs: NonNegativeInt = 0
+    warmup_epochs: Epochs = 0
     min_lr: NonNegativeFloat = 0.0
     clip_grad: PositiveFloat | None = None
     augmentation: dict[str, Any] = {}
@@ -148,10 +162,10 @@ class ModelSpec(Frozen):
         weights: ``scratch``, ``pretrained`` (timm's), or the path of a safetensors file.
     """
 
-    model: str
+    model: Name
     kwargs: dict[str, Any] = {}
     stem: Literal["default", "small"] = "default"
-    weights: str = "scratch"
+    weights: File = "scratch"
 
 
 class Network(ModelSpec):
@@ -170,15 +184,15 @@ class Network(ModelSpec):
     """
 
     recipe: Annotated[dict[str, Any], KeysOf(Recipe)] = {}
-    method: str = "supervised"
+    method: Name = "supervised"
     params: dict[str, Any] = {}
-    teachers: tuple[str, ...] = ()
+    teachers: Annotated[tuple[Name, ...], Field(max_length=32)] = ()
     preprocessing: dict[str, Any] | None = None
     seed: int | Literal["same"] = 0
 
 
 Reference = Annotated[
-    Annotated[str, Tag("str")] | Annotated[Network, Tag("Network")],
+    Annotated[Name, Tag("str")] | Annotated[Network, Tag("Network")],
     Discriminator(lambda value: "str" if isinstance(value, str) else "Network"),
 ]
 """A network by name, or written out.
@@ -199,10 +213,10 @@ class Pair(Frozen):
         teachers: its teachers, the most important first.
     """
 
-    name: str | None = None
+    name: Name | None = None
     student: Reference
     teacher: Reference | None = None
-    teachers: tuple[Reference, ...] = ()
+    teachers: Annotated[tuple[Reference, ...], Field(max_length=32)] = ()
 
 
 class MethodEntry(Frozen):
@@ -222,13 +236,13 @@ class MethodEntry(Frozen):
             pairs.
     """
 
-    method: str
-    name: str | None = None
+    method: Name
+    name: Name | None = None
     params: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
-    generations: PositiveInt | None = None
-    assistants: tuple[Reference, ...] = ()
-    pairs: tuple[str, ...] = ()
+    generations: Annotated[PositiveInt, Field(le=1000)] | None = None
+    assistants: Annotated[tuple[Reference, ...], Field(max_length=32)] = ()
+    pairs: tuple[Name, ...] = ()
 
 
 T = TypeVar("T")
@@ -267,14 +281,16 @@ class Latency(Frozen):
         max_spread: a result is called unstable if its interquartile range divided by its median exceeds this.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     devices: Several[DeviceKind] = ("cpu", "cuda")
     runtimes: Several[Runtime] = ("eager",)
-    batch_sizes: Several[PositiveInt] = (1, 64)
-    threads: PositiveInt | None = None
-    min_seconds: PositiveFloat = 1.0
-    min_rounds: PositiveInt = 20
-    blocks: Annotated[int, Field(ge=2)] = 12
-    processes: PositiveInt = 4
+    batch_sizes: Annotated[Several[MeasuredBatchSize], Field(max_length=100)] = (1, 64)
+    threads: Annotated[PositiveInt, Field(le=4096)] | None = None
+    min_seconds: Annotated[PositiveFloat, Field(le=3600.0)] = 1.0
+    min_rounds: Annotated[PositiveInt, Field(le=100_000)] = 20
+    blocks: Annotated[int, Field(ge=2, le=1000)] = 12
+    processes: Annotated[PositiveInt, Field(le=100)] = 4
     max_spread: PositiveFloat = 0.5
 
 
@@ -299,8 +315,20 @@ class Measure(Frozen):
     """
 
     cost: bool = True
-    batch_size: PositiveInt = 1
+    batch_size: MeasuredBatchSize = 1
     latency: LatencyOrNone = Latency()
+
+
+class Limits(Frozen):
+    """What a trial may take; one that takes more has failed, and the others go on.
+
+    With limits, trials train in worker processes, of which there is one by default.
+
+    Args:
+        trial_minutes: minutes of a trial's own training in one run; no limit by default.
+    """
+
+    trial_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
 class ReportSpec(Frozen):
@@ -312,20 +340,36 @@ class ReportSpec(Frozen):
         sort: the column that students are sorted by, best first; a leading ``-`` reverses the order.
     """
 
-    columns: tuple[str, ...] = ()
-    sort: str = "place"
+    columns: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+    sort: Name = "place"
 
 
 def _counted(value: Any) -> Any:
-    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > MAX_SEEDS:
+        raise PydanticCustomError("too_many", f"input should be at most {MAX_SEEDS:,} seeds")
+    return tuple(range(value))
 
 
+SeedList = Annotated[tuple[int, ...], Field(min_length=1, max_length=MAX_SEEDS)]
 Seeds = Annotated[
-    tuple[int, ...],
-    Field(min_length=1),
-    BeforeValidator(_counted, json_schema_input_type=PositiveInt | Annotated[tuple[int, ...], Field(min_length=1)]),
+    SeedList,
+    BeforeValidator(_counted, json_schema_input_type=Annotated[PositiveInt, Field(le=MAX_SEEDS)] | SeedList),
 ]
 """A list of seeds, or their number."""
+
+
+def _plain_file_name(name: str) -> str:
+    if len(name.encode(errors="replace")) > 200:
+        raise PydanticCustomError("too_long", "input should be a shorter name: files are called by it")
+    return name
+
+
+SuiteName = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[^./\\\n\t][^/\\\n\t]*$"), AfterValidator(_plain_file_name)
+]
+"""The name of a suite, which is also that of its files: without folders."""
 
 
 class Suite(Frozen):
@@ -345,23 +389,25 @@ class Suite(Frozen):
         seeds: the number of seeds (n for 0 to n − 1), or a list of them.
         recipe: how students are trained; networks may override keys.
         measure: what is measured besides accuracy.
+        limits: what a trial may take.
         report: how the leaderboard is shown.
         plugins: plugin files, relative to the suite's file.
     """
 
-    name: str = "suite"
+    name: SuiteName = "suite"
     title: str | None = None
     description: str | None = None
-    task: str = "classification"
+    task: Name = "classification"
     dataset: Annotated[DatasetSpec, Short("name")]
-    networks: dict[str, Annotated[Network, Short("model")]] = {}
+    networks: dict[Name, Annotated[Network, Short("model")]] = {}
     pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]
     methods: Annotated[tuple[Annotated[MethodEntry, Short("method")], ...], Field(min_length=1)]
     seeds: Seeds = (0,)
     recipe: Recipe = Recipe()
     measure: Measure = Measure()
+    limits: Limits = Limits()
     report: ReportSpec = ReportSpec()
-    plugins: tuple[str, ...] = ()
+    plugins: Annotated[tuple[File, ...], Field(max_length=100)] = ()
 
 
 class _Generator(GenerateJsonSchema):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdbench.errors import SuiteError, did_you_mean
-from kdbench.suite.locations import parse_value
+from kdbench.errors import SuiteError, cut, did_you_mean
+from kdbench.suite.parse import parse_value
 from kdbench.suite.schema import Network, Suite
 from kdbench.suite.spelling import spelling_at
 
@@ -23,14 +23,14 @@ def apply_setting(raw: Mapping[str, Any], setting: str) -> dict[str, Any]:
     """
     key, sign, text = setting.partition("=")
     if not sign or not key:
-        raise SuiteError(f'in --set {setting}: write key=value, such as "recipe.lr=0.1"')
+        raise SuiteError(f'in --set {cut(setting)}: write key=value, such as "recipe.lr=0.1"')
     try:
         value = parse_value(text)
         replaced: dict[str, Any] = _replaced(raw, key.split("."), value)
     except ValueError as error:
-        raise SuiteError(f"in --set {setting}: the value is not valid YAML") from error
+        raise SuiteError(f"in --set {cut(setting)}: {error}") from error
     except _Refused as error:
-        raise SuiteError(f"in --set {setting}: {error}") from error
+        raise SuiteError(f"in --set {cut(setting)}: {error}") from error
     return replaced
 
 
@@ -43,7 +43,7 @@ def parse_seeds(text: str) -> int | list[int]:
     try:
         numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError as error:
-        raise SuiteError(f'in --seeds {text}: write a number of seeds ("3") or a list ("0,1,5")') from error
+        raise SuiteError(f'in --seeds {cut(text)}: write a number of seeds ("3") or a list ("0,1,5")') from error
     if "," in text:
         return numbers
     if numbers[0] < 1:

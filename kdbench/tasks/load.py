@@ -15,6 +15,7 @@ from kdbench.data.inputs import concatenate, map_inputs, select
 from kdbench.data.split import stratified_cut
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError, did_you_mean
+from kdbench.method.guard import Guard, described
 from kdbench.suite.schema import DatasetSpec
 from kdbench.tasks.task import Task
 
@@ -57,8 +58,17 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
     Raises:
         DataError: the data are missing, damaged or not what the suite says.
     """
-    raw = make_dataset(spec, datasets).load(root)
-    task.check(spec.name, raw)
+    with Guard().calling(f'data set "{spec.name}"', "load(root)"):
+        raw = make_dataset(spec, datasets).load(root)
+    with Guard().calling(f'data set "{spec.name}"', "the check of its data"):
+        if not isinstance(raw, RawData):
+            raise DataError(f'data set "{spec.name}": load(root) must return a kdbench.RawData, not {described(raw)}')
+        task.check(spec.name, raw)
+        return _cut_out(spec, raw, task)
+
+
+def _cut_out(spec: DatasetSpec, raw: RawData, task: Task) -> TaskData:
+    """The subsets that a suite asks for, as :func:`load_data` describes them."""
     if spec.classes is not None:
         raw = _keep_classes(spec.name, raw, spec.classes)
     train, test = raw.train, raw.test

@@ -95,7 +95,7 @@ class TrainStream:
     """
 
     def __init__(self, data: TaskData, settings: StreamSettings, source: Source) -> None:
-        _check(data, settings)
+        check_stream(data, settings)
         self.settings = settings
         self._source = source
         self._targets = data.train.targets.to(settings.device)
@@ -121,7 +121,7 @@ class TrainStream:
         parameters = tuple(None if p is None else p.to(device) for p in parameters)
         for step in range(self.steps_per_epoch):
             part = slice(step * size, (step + 1) * size)
-            chosen = indices[:, part].flatten()
+            chosen = indices[:, part].flatten().clone()  # methods see it, and must not see the batches to come
             drawn = tuple(None if p is None else p[:, part].flatten(0, 1) for p in parameters)
             yield with_units(self._source.batch(chosen, drawn), self._targets[chosen], chosen)
 
@@ -187,7 +187,12 @@ class _Partners:
         return self.members[start + (rank + ahead) % size]
 
 
-def _check(data: TaskData, settings: StreamSettings) -> None:
+def check_stream(data: TaskData, settings: StreamSettings) -> None:
+    """Check that batches can be made as a recipe asks.
+
+    Raises:
+        DataError: there are no samples, or fewer than in a batch, or they do not have the required classes.
+    """
     count = len(data.train)
     if count == 0:
         raise DataError(f"the training set of {data.name} is empty")

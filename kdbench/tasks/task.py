@@ -19,7 +19,7 @@ from kdbench.plan.identity import canonical
 from kdbench.plan.trial import TaskInfo
 from kdbench.suite.schema import ModelSpec
 from kdbench.tasks.metrics import ACCURACY, Metric
-from kdbench.tasks.stream import PlainSource, Source, StreamSettings, TrainStream, plain_batches
+from kdbench.tasks.stream import PlainSource, Source, StreamSettings, TrainStream, check_stream, plain_batches
 
 InputSpec = Any
 """Plain data (JSON) that describe a network's inputs.
@@ -29,6 +29,10 @@ For example the shape of an image, or the length and vocabulary of a text.
 
 Preprocess = Callable[[Inputs], Inputs]
 """Turns the stream's inputs into those of one network, changing nothing in place."""
+
+
+FEW_CLASSES = 1000
+"""Number of classes that any data set may have, however small."""
 
 
 class NoSettings(BaseModel):
@@ -66,6 +70,7 @@ class Task(ABC):
         Raises:
             DataError: they do not.
         """
+        check_classes(f'data set "{name}"', len(raw.class_names), raw.train.targets.numel())
         for which, split in (("training", raw.train), ("test", raw.test)):
             check_targets(f'data set "{name}": the {which}', split.targets, len(raw.class_names))
 
@@ -155,6 +160,14 @@ class Task(ABC):
         """
         return TrainStream(data, asked, self.source(data, asked))
 
+    def check_stream(self, data: TaskData, settings: StreamSettings) -> None:
+        """Check that the training stream can be created, without creating it.
+
+        Raises:
+            DataError: there are too few data, or they do not suit the settings.
+        """
+        check_stream(data, settings)
+
     def batches(self, split: Split, *, batch_size: int, device: torch.device, channels_last: bool) -> Iterator[Batch]:
         """Yield the samples of a split in order, unaugmented; the last batch may be short."""
         return plain_batches(split, batch_size, device)
@@ -189,6 +202,23 @@ class Task(ABC):
         return TaskInfo(
             name=cls.name, unit=cls.unit, metrics={name: m.info() for name, m in cls.metrics.items()}, primary=cls.primary
         )
+
+
+def check_classes(what: str, classes: int, units: int) -> None:
+    """Check that there are not more classes than units, unless they are few.
+
+    Every class costs weights in each network, so that one wrong label could fill the memory.
+
+    Args:
+        what: what has them, for the message.
+        classes: number of classes.
+        units: number of units in the training split.
+
+    Raises:
+        DataError: there are more.
+    """
+    if classes > max(units, FEW_CLASSES):
+        raise DataError(f"{what} has {classes:,} classes and {units:,} training samples: are its labels numbered from 0?")
 
 
 def check_targets(what: str, targets: Tensor, classes: int) -> None:

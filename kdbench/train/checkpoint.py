@@ -7,20 +7,19 @@ taken. A checkpoint is written under a temporary name and renamed, so it is neve
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from kdbench.errors import StoreError
-from kdbench.results.migrations import VERSIONS, upgrade
+from kdbench.results.checkpoints import CheckpointUnreadable, read_checkpoint, write_checkpoint
+from kdbench.results.migrations import VERSIONS
 from kdbench.train.member import Member
+
+__all__ = ["CheckpointUnreadable", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
@@ -65,14 +64,9 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
         "extra": extra,
     }
     own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(own, temporary, metadata={"kdbench": json.dumps(meta)})
-        os.replace(temporary, path)
+        write_checkpoint(path, meta, own)
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise StoreError(f"the checkpoint {path} cannot be written: {error}") from error
 
 
@@ -87,10 +81,8 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
         CheckpointUnreadable: the file is damaged, or from another trial or an older version of the method;
             the member may have changed by then and must be recreated.
     """
+    meta, tensors = read_checkpoint(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = upgrade("checkpoint", json.loads((file.metadata() or {})["kdbench"]), path)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator there)
         if meta["trial"] != member.trial.id:
             raise ValueError("it belongs to another trial")
         member.student.load_state_dict(_part(tensors, "student."))
@@ -105,14 +97,10 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
         if member.past_logits is not None:
             member.past_logits = tensors["past_logits"].to(member.device)
         member.epoch, member.history = meta["epoch"], meta["history"]
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        extra: dict[str, Any] = meta["extra"]
+    except Exception as error:  # a trial must not fail for its checkpoint, whatever is wrong with it
         raise CheckpointUnreadable(f"{type(error).__name__}: {error}") from error
-    extra: dict[str, Any] = meta["extra"]
     return extra
-
-
-class CheckpointUnreadable(Exception):
-    """A checkpoint that training cannot continue from."""
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdbench.data.inputs import halves
+from kdbench.data.inputs import halves, map_inputs
 from kdbench.data.types import Batch
 from kdbench.errors import MethodError
-from kdbench.method import BuildContext, Method, Needs, Outputs, Step, total_of
+from kdbench.method import BuildContext, Method, Needs, Outputs, Step, checked_terms, total_of
+from kdbench.method.create import needs_of
+from kdbench.method.guard import Call, Guard, described
 from kdbench.method.step import concatenated
 from kdbench.models import observe
 from kdbench.plan.trial import Trial
@@ -20,6 +22,7 @@ from kdbench.tasks.metrics import Metric
 from kdbench.train.generators import GeneratorState
 from kdbench.train.optim import Schedule, make_optimizer
 from kdbench.train.presentation import Presentation
+from kdbench.train.state import check_state
 from kdbench.train.timing import Stopwatch
 from kdbench.train.totals import Totals
 
@@ -40,6 +43,7 @@ class Member:
         metrics: metrics of the training batches.
         device: device that it trains on.
         seed: seed of its random streams; derived from the trial's id by default.
+        guard: calls its method and its student.
 
     Raises:
         MethodError: the method cannot be built for these networks.
@@ -55,27 +59,33 @@ class Member:
         metrics: Mapping[str, Metric],
         device: torch.device,
         seed: int | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard or Guard()
+        self.labels = (f'method "{trial.method}"', f'model "{trial.model.model}"')
         self.presentation = presentation
         self._metrics = metrics
         self.trial = trial
         self.method = method
-        self.needs: Needs = method.needs
+        self.needs: Needs = needs_of(method, self.guard)
         self.device = device
         self.steps_per_epoch = context.steps_per_epoch
         self.random = GeneratorState(named_seed("member", trial.id) if seed is None else seed, device)
         self.student = student
         recipe = trial.recipe
-        with self.random:
+        with self.random, self.calling("build(context)"):
             method.build(context)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        for module in (self.student, self.method):
-            module.to(device)
-            module.to(memory_format=layout)
+        for module, label in zip((self.student, self.method), reversed(self.labels), strict=True):
+            with self.guard.calling(label, "to(device)"):
+                module.to(device)
+                module.to(memory_format=layout)
         self.observer = observe.Observer(
             self.student, logits=True, features=self.needs.student_features, embedding=self.needs.student_embedding
         )
-        self.optimizer: Optimizer = make_optimizer(self.student, self.method, recipe)
+        with self.calling("its parameters"):
+            self.optimizer: Optimizer = make_optimizer(self.student, self.method, recipe)
+        self.check_state()
         self.schedule = Schedule(self.optimizer, recipe, context.steps_per_epoch)
         self.past_logits: Tensor | None = None
         self._next_past: Tensor | None = None
@@ -97,12 +107,27 @@ class Member:
 
     def deployed(self) -> nn.Module:
         """Return the network that is evaluated, profiled and stored."""
-        return self.method.deploy(self.student)
+        with self.calling("deploy(student)"):
+            network = self.method.deploy(self.student)
+        if not isinstance(network, nn.Module):
+            raise MethodError(f"{self.labels[0]}: deploy(student) must return an nn.Module, not {described(network)}")
+        return network
+
+    def calling(self, what: str, *, passing: tuple[type[Exception], ...] = ()) -> Call:
+        """Guard a call of the method, see :meth:`kdbench.method.guard.Guard.calling`."""
+        return self.guard.calling(self.labels[0], what, passing=passing)
+
+    def check_state(self) -> None:
+        """Raise :class:`MethodError` if the member's state cannot be stored."""
+        for module, label in ((self.method, self.labels[0]), (self.student, self.labels[1])):
+            with self.guard.calling(label, "state_dict()"):
+                check_state(module, label)
 
     def begin_epoch(self) -> None:
         """Switch to training mode and reset the sums."""
-        self.student.train()
-        self.method.train()
+        with self.calling("train()"):
+            self.student.train()
+            self.method.train()
         self.totals = Totals(self._metrics)
         self._next_past = None if self.past_logits is None else self.past_logits.clone()
 
@@ -124,20 +149,23 @@ class Member:
             if step == 0:
                 self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
             self.optimizer.zero_grad(set_to_none=True)
-            outputs = self.observe(batch)
-            terms, total = self.loss(self.step(batch, outputs, teachers, taken))
+            with self.guard.calling(self.labels[1], "its forward pass"):
+                outputs = self.observe(batch)
+            with self.calling("loss(step)"):
+                terms, total = self.loss(self.step(batch, outputs, teachers, taken))
             self.totals.add(terms, outputs.logits, batch.targets)
             if (step + 1) % self.check_every == 0:
                 self.check_finite(total, terms)
-            self.update(total)
+            with self.calling("the backward pass"):
+                self.update(total)
         if self._next_past is not None:
             self._next_past[batch.indices] = outputs.logits.detach()
 
     def observe(self, batch: Batch) -> Outputs:
         """Run the student on a batch.
 
-        Anchors and partners of ``class_pairs`` pass one after the other, so that batch norm sees each half apart, as
-        in CS-KD's reference code.
+        Anchors and partners of ``class_pairs`` pass one after the other, so that batch norm sees each half
+        apart, as in CS-KD's reference code.
 
         Returns:
             Outputs for the units of the batch, float32.
@@ -155,7 +183,7 @@ class Member:
         return Step(
             student=student,
             teachers=teachers,
-            inputs=batch.inputs,
+            inputs=map_inputs(lambda t: t, batch.inputs),  # a mapping of its own, where it is one
             targets=batch.targets,
             epoch=self.epoch,
             progress=taken / (self.steps_per_epoch * self.trial.recipe.epochs),
@@ -169,7 +197,7 @@ class Member:
         Raises:
             MethodError: the terms are not a non-empty dict of scalar tensors.
         """
-        terms = self.method.loss(step)
+        terms = checked_terms(self.method.loss(step), self.method.name)
         return terms, total_of(terms, self.method.name)
 
     def update(self, total: Tensor) -> None:

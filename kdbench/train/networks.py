@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from kdbench.data.types import TaskData
 from kdbench.method import BuildContext, Method, Shapes
+from kdbench.method.create import new_method
+from kdbench.method.guard import Guard
 from kdbench.models import observe
 from kdbench.models.factory import create_model
 from kdbench.plan.identity import architecture_identity, student_identity
@@ -29,7 +31,8 @@ It is derived from the data, or from their description in a record.
 
 def task_of(trial: Trial, registry: Registry) -> Task:
     """Return the task of a trial."""
-    task: Task = registry.find("task", registry.tasks, trial.task)()
+    with Guard().calling(f'task "{trial.task}"', "__init__"):
+        task: Task = registry.find("task", registry.tasks, trial.task)()
     return task
 
 
@@ -43,10 +46,10 @@ def interfaces_of(data: TaskData, registry: Registry) -> Interfaces:
     return lambda trial: interface_of(trial, data, registry)
 
 
-def make_method(trial: Trial, registry: Registry) -> Method:
+def make_method(trial: Trial, registry: Registry, guard: Guard | None = None) -> Method:
     """Return the method of a trial, not built yet."""
     cls = registry.find("method", registry.methods, trial.method)
-    return cls(cls.Params(**trial.params))
+    return new_method(cls, trial.params, guard)
 
 
 def initial_student(trial: Trial, interface: Interface, registry: Registry, peer: int | None = None) -> nn.Module:
@@ -146,7 +149,7 @@ def build_context(
         ),
         teachers=teachers,
         num_classes=interface.num_classes,
-        labels=labels,
+        labels=labels.clone(),  # the live ones are what everybody trains on
         epochs=trial.recipe.epochs,
         steps_per_epoch=steps_per_epoch,
         new_student=lambda: initial_student(trial, interface, registry, peer=next(peers)),
@@ -177,6 +180,8 @@ def _deployed(
     method, interface = make_method(trial, registry), interfaces(trial)
     student = _empty_student(trial, interface, registry)
     shapes = teacher_shapes(trial, trials, interfaces, labels, registry, method)
-    with torch.random.fork_rng():  # the weights drawn here are replaced by the stored ones
+    guard, label = Guard(), f'method "{trial.method}"'
+    with torch.random.fork_rng(), guard.calling(label, "build(context)"):  # what is drawn here is replaced by what was kept
         method.build(build_context(trial, student, shapes, interface, labels, registry, method, steps_per_epoch=1))
-    return method.deploy(student)
+    with guard.calling(label, "deploy(student)"):
+        return method.deploy(student)

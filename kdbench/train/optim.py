@@ -13,7 +13,10 @@ from kdbench.errors import KdbenchError
 from kdbench.suite.schema import Recipe
 
 CURVES = ("cosine", "poly", "tanh")
-"""Schedules that fall over a number of epochs from the peak rate; the warm-up's epochs are not among these."""
+"""Schedules that fall from the peak rate over a number of epochs.
+
+The epochs of a warm-up are not among these.
+"""
 
 
 class Schedule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,16 @@ class Teacher:
         # ordinary.
         return outputs.map(lambda t: t.clone().float())
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"the teacher {type(self.model).__name__} (trial {self.trial})"
+
+    def state(self) -> list[Tensor]:
+        """Its parameters and buffers, without those that have no bytes to compare."""
+        every = (*self.model.parameters(), *self.model.buffers())
+        return [t for t in every if t.layout is torch.strided and not t.is_quantized and not t.is_meta]
+
     def select(self, outputs: Outputs, needs: Needs) -> Outputs:
         """Select the part of ``outputs`` that one member needs."""
         wanted = pick_stages(needs.teacher_features, self._num_stages)
@@ -71,8 +81,3 @@ class Teacher:
             features,
             outputs.embedding if needs.teacher_embedding else None,
         )
-
-
-def versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    """Count the in-place changes of each tensor."""
-    return tuple(t._version for t in tensors)

@@ -6,11 +6,12 @@ predictions, at temperature 1::
 
     L_k = CE(y, p_k) + 1/(K − 1)·Σ_{l≠k} KL(p_l ‖ p_k)
 
-with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm and the authors' code
-(YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) update the networks one after the other, each on the others'
-newest predictions; that code also draws a new batch for each network. Here they learn at once, on one batch. That code
-sums over l without the factor 1/(K − 1), which is the paper's. It makes no difference for two networks, the
-default; for more the paper is followed, so that peers do not outweigh the labels.
+with p_l constant in L_k. All L_k are added up and minimised together. The paper's algorithm and the
+authors' code (YingZhangDUT/Deep-Mutual-Learning, ``train_models.py``) update the networks one after the
+other, each on the others' newest predictions; that code also draws a new batch for each network. Here they
+learn at once, on one batch. That code sums over l without the factor 1/(K − 1), which is the paper's. It
+makes no difference for two networks, the default; for more the paper is followed, so that peers do not
+outweigh the labels.
 
 The peers see the same batch and augmentation as the student, in float32. Only the student is evaluated and
 kept.
@@ -19,9 +20,11 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdbench import BuildContext, Method, PositiveInt, Step, full_precision
@@ -58,7 +61,7 @@ class DML(Method):
             peers: number of networks beside the student, K − 1.
         """
 
-        peers: PositiveInt = 1
+        peers: Annotated[PositiveInt, Field(le=64)] = 1
 
     def build(self, context: BuildContext) -> None:
         """Create the peers."""

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdbench import BuildContext, Method, NonNegativeFloat, PositiveFloat, PositiveInt, Step, full_precision
@@ -127,7 +128,7 @@ class KDCL(Method):
             kd_weight: λ.
         """
 
-        peers: PositiveInt = 1
+        peers: Annotated[PositiveInt, Field(le=64)] = 1
         ensemble: Ensemble = "min_logit"
         temperature: PositiveFloat = 2.0
         kd_weight: NonNegativeFloat = 1.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
+import threading
 import types
 from typing import Any
 
@@ -476,7 +478,7 @@ class Grows(Sound):
         return super().loss(step)
 
 
-@breaks("goes_on_after_an_interruption")
+@breaks("state_can_be_stored")
 class ExtraState(Sound):
     """State that no safetensors file can hold."""
 
@@ -540,3 +542,90 @@ def warned() -> type[Method]:
         namespace.update(__doc__="Asks for everything.", needs=Needs(teachers=1, student_embedding=True, indices=True))
 
     return types.new_class("Greedy", (Sound,), exec_body=body)
+
+
+@breaks("raises_ordinary_exceptions")
+class Exits(Sound):
+    """Ends the process."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        raise SystemExit(0)
+
+
+@breaks("raises_ordinary_exceptions")
+class ExitsEarly(Sound):
+    """Ends the process before anything trains."""
+
+    def __init__(self, params: BaseModel | None = None) -> None:
+        raise GeneratorExit
+
+
+@breaks("leaves_settings_alone")
+class TurnsGradientsOff(Sound):
+    """Leaves gradients off in the last epoch only."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        terms = super().loss(step)
+        torch.set_grad_enabled(step.epoch == 0)
+        return terms
+
+
+@breaks("leaves_settings_alone")
+class SetsThreads(Sound):
+    """Sets the number of threads."""
+
+    def build(self, context: BuildContext) -> None:
+        torch.set_num_threads(torch.get_num_threads() + 1)
+
+
+@breaks("leaves_settings_alone")
+class SetsVariables(Sound):
+    """Changes the environment."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        os.environ["KDBENCH_TEST"] = "1"
+        return super().loss(step)
+
+
+@breaks("leaves_settings_alone")
+class LeavesThread(Sound):
+    """Leaves a thread running."""
+
+    def build(self, context: BuildContext) -> None:
+        threading.Thread(target=threading.Event().wait, args=(5.0,), daemon=True).start()
+
+
+@breaks("leaves_labels_alone")
+class ChangesLabels(Sound):
+    """Changes the labels that everybody trains on."""
+
+    def build(self, context: BuildContext) -> None:
+        context.labels.numpy()[:3] = 0
+
+
+@breaks("state_can_be_stored")
+class SparseBuffer(Sound):
+    """Keeps a sparse buffer."""
+
+    def build(self, context: BuildContext) -> None:
+        self.register_buffer("matrix", torch.eye(3).to_sparse())
+
+
+@breaks("leaves_shared_tensors_alone")
+class ChangesWithoutVersion(SoundKD):
+    """Changes what it shares behind the back of the version counter."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        terms = super().loss(step)
+        step.teacher.logits.detach().numpy()[0, 0] += 1
+        return terms
+
+
+@breaks("leaves_shared_tensors_alone")
+class ReplacesData(SoundKD):
+    """Puts other data into a shared tensor."""
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        terms = super().loss(step)
+        step.targets.data = step.targets.flip(0)
+        return terms

@@ -11,13 +11,14 @@ import pytest
 from kdbench.measure import latency
 from kdbench.results.record import LatencyReport, LatencyResult, Speedup
 from kdbench.suite.schema import Latency
+from tests.results.made import profile_id
 
 QUICK = ("--min-seconds", "0.001", "--min-rounds", "2", "--blocks", "2", "--input-size", "1x8x8", "--classes", "10")
 
 
 def result(model: str, **changes: Any) -> LatencyResult:
     known: dict[str, Any] = {
-        "profile": model, "model": model, "device": "cpu", "device_name": "a CPU", "runtime": "eager", "batch_size": 4,
+        "profile": profile_id(model), "model": model, "device": "cpu", "device_name": "a CPU", "runtime": "eager", "batch_size": 4,
         "threads": 2, "median_ms": 2.0, "p90_ms": 3.0, "p99_ms": 4.0, "iqr_ms": 0.25, "min_ms": 1.0, "mean_ms": 2.5,
         "rounds": 100, "samples_per_second": 2000.0, "stable": True,
     }  # fmt: skip
@@ -29,20 +30,25 @@ def report(monkeypatch: pytest.MonkeyPatch) -> LatencyReport:
     """What is measured, whatever is asked for."""
     wide = "unstable (IQR 63 % of the median)"
     made = LatencyReport(
-        id="0",
+        id="0" * 16,
         settings=Latency(threads=2),
         results=(
             result("big"),
             result("small", median_ms=0.5),
             result("shaky", median_ms=77.7, iqr_ms=48.9, stable=False, note=wide),
             LatencyResult(
-                profile="x", model="ill", device="cpu", runtime="eager", batch_size=4, note="skipped: it cannot be exported"
+                profile=profile_id("ill"),
+                model="ill",
+                device="cpu",
+                runtime="eager",
+                batch_size=4,
+                note="skipped: it cannot be exported",
             ),
         ),
         speedups=(
             Speedup(
-                profile="small",
-                reference="big",
+                profile=profile_id("small"),
+                reference=profile_id("big"),
                 device="cpu",
                 runtime="eager",
                 batch_size=4,

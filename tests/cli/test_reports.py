@@ -149,7 +149,7 @@ def test_a_run_compared_with_itself_has_not_changed(kdbench_command: Any, here: 
 
 
 def test_a_loss_of_accuracy_is_named_and_can_fail(kdbench_command: Any, here: Path) -> None:
-    """Two copies with accuracies that vary a little; in one kd is better by 30 points, and made with another torch."""
+    """Two copies with accuracies that vary by an image; in one kd is better by 30 points, and made with another torch."""
     random = np.random.default_rng(0)
     for name, gain in (("better", 0.3), ("worse", 0.0)):
         kdbench_command("merge", "a", "--into", name)
@@ -158,9 +158,14 @@ def test_a_loss_of_accuracy_is_named_and_can_fail(kdbench_command: Any, here: Pa
             kd = record.trial.method == "kd"
             torch = "9.9" if kd and gain else record.provenance.libraries["torch"]
             provenance = record.provenance.model_copy(update={"libraries": {**record.provenance.libraries, "torch": torch}})
-            metrics = {**record.metrics, "test": {"accuracy": 0.5 + float(random.normal(0, 0.005)) + gain * kd}}
+            kept = store.predictions(trial)
+            count, classes = kept["logits"].shape
+            right = int(count * (0.5 + gain * kd)) + int(random.integers(0, 2))
+            said_to_be = np.where(np.arange(count) < right, kept["targets"], (kept["targets"] + 1) % classes)
+            metrics = {**record.metrics, "test": {"accuracy": right / count}}
             changed = record.model_copy(update={"metrics": metrics, "provenance": provenance})
-            store.save(changed, predictions=store.predictions(trial), student=store.student(trial))
+            logits = np.eye(classes, dtype=np.float32)[said_to_be]
+            store.save(changed, predictions={**kept, "logits": logits}, student=store.student(trial))
     said = kdbench_command("compare", "better", "worse")
     assert said.status == 0
     assert "significant losses of accuracy: kd" in said.out

@@ -99,6 +99,52 @@ def test_a_trial_that_kills_two_workers_has_failed_and_the_others_go_on(whole: t
     assert not [p for p in tmp_path.rglob("*") if "tmp-" in p.name]
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_method_that_ends_its_process_costs_its_own_trial_only(
+    whole: tuple[Path, Path, Path], tmp_path: Path, jobs: str
+) -> None:
+    """With one job, the run itself dies twice; the third one knows, and finds the method in its cohort."""
+    path, killer, runs = whole
+    (path.parent / "exits.py").write_text(LETHAL.replace("os.kill(os.getpid(), signal.SIGKILL)", "os._exit(3)"))
+    suite = small.write_suite(path.parent, name="exits", methods=["supervised", "kd", "lethal", "ps_kd"], seeds=1)
+    options = ("--jobs", jobs, "--plugin", str(path.parent / "exits.py"))
+    codes = [start(suite, tmp_path, killer, "never:0", *options).returncode for _ in range(3 if jobs == "1" else 1)]
+    assert codes == ([3, 3, 1] if jobs == "1" else [1])
+    (failed,) = [r for r in small.Store(tmp_path).records().values() if r.status == "failed"]
+    assert failed.trial.method == "lethal"
+    assert failed.failure is not None
+    assert failed.failure.kind == "WorkerDied"
+    assert "ended with status 3, twice in the same epoch" in failed.failure.message
+    mine, theirs = small.bits(tmp_path), small.bits(runs)
+    assert len(mine) == 5
+    assert all(theirs[i] == mine[i] for i in mine)
+    assert not [p for p in tmp_path.rglob("*") if "tmp-" in p.name or "attempt" in p.name]
+    again = start(suite, tmp_path, killer, "never:0", *options)
+    assert again.returncode == 1  # it does not end the run again
+    assert again.stderr.count("a worker process ended") == 1
+
+
+def test_a_method_that_never_ends_is_ended_by_the_limit_of_its_suite(whole: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    path, killer, runs = whole
+    (path.parent / "loops.py").write_text(
+        LETHAL.replace(
+            "os.kill(os.getpid(), signal.SIGKILL)", "\n".join(["", "            while True:", "                pass"])
+        )
+    )
+    methods, limits = ["supervised", "kd", "lethal"], {"trial_minutes": 0.1}
+    suite = small.write_suite(path.parent, name="loops", methods=methods, seeds=1, limits=limits)
+    done = start(suite, tmp_path, killer, "never:0", "--plugin", str(path.parent / "loops.py"))
+    assert done.returncode == 1, done.stderr
+    (failed,) = [r for r in small.Store(tmp_path).records().values() if r.status == "failed"]
+    assert failed.trial.method == "lethal"
+    assert failed.failure is not None
+    assert failed.failure.kind == "TimeLimit"
+    assert failed.failure.message == "it took longer than 0.1 minutes (limits.trial_minutes), in epoch 2"
+    mine, theirs = small.bits(tmp_path), small.bits(runs)
+    assert len(mine) == 4
+    assert all(theirs[i] == mine[i] for i in mine)
+
+
 @pytest.mark.parametrize("whom", ["the process group", "the main process"])
 def test_ctrl_c_exits_130_and_leaves_no_process(tmp_path: Path, whom: str) -> None:
     path = small.write_suite(tmp_path, recipe={"epochs": 10_000, "batch_size": 32, "lr": 0.01})

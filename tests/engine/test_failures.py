@@ -152,7 +152,7 @@ def test_students_of_a_failed_teacher_fail_and_the_suite_goes_on(tmp_path: Path)
 def test_the_command_says_so_and_exits_1(tmp_path: Path, kdbench_command) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "broken.py").write_text(PLUGIN)
     path = small.write_suite(tmp_path, methods=["supervised", "nan"], plugins=["broken.py"])
-    outcome = kdbench_command("run", path, "--runs", tmp_path / "runs", "--data-root", tmp_path)
+    outcome = kdbench_command("run", path, "--trust", "--runs", tmp_path / "runs", "--data-root", tmp_path)
     assert outcome.status == 1
     assert "NonFiniteLoss" in outcome.err
     assert "NonFiniteLoss" in outcome.out  # in the leaderboard too

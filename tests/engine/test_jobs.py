@@ -146,7 +146,7 @@ class TestExecutors:
         store.open()
         executor = ProcessExecutor(ExecutorSettings(jobs=1))
         executor.open(Resources(prepared.registry, prepared.task, prepared.data, store))
-        assert [p.name for p in store.root.iterdir() if p.is_file() and p.name.startswith("data.tmp-")]
+        assert [p.name for p in store.root.glob("data.tmp-*/*")] == ["data"]
         executor.close()
         assert not [p for p in store.root.iterdir() if p.name.startswith("data")]
 
@@ -184,7 +184,7 @@ def test_killing_a_worker_does_not_wait_for_what_it_started(monkeypatch: pytest.
         "print(p.pid, flush=True); time.sleep(60)"
     )
 
-    def start() -> subprocess.Popen[str]:
+    def start(memory: int | None) -> subprocess.Popen[str]:
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(worker_process, "_start", start)

@@ -30,7 +30,7 @@ def make(name: str, shape: tuple[int, ...] = (3, 32, 32), **kwargs: object) -> n
 
 
 def measure(model: nn.Module, shape: tuple[int, ...] = (3, 32, 32), batch_size: int = 1) -> Profile:
-    return profile(model, name="net", interface=interface(shape), id="0", batch_size=batch_size)
+    return profile(model, name="net", interface=interface(shape), id="0" * 16, batch_size=batch_size)
 
 
 def torch_macs(model: nn.Module, shape: tuple[int, ...] = (3, 32, 32)) -> float:
@@ -140,7 +140,7 @@ class TestProfile:
         assert found.parameters == found.trainable_parameters == 106_826
         assert found.buffers == 2 * (16 + 32 + 64 + 128) + 4  # means, variances, and a step counter in each batch norm
         assert found.size_mb == pytest.approx(4 * 106_826e-6, rel=0.02)
-        assert (found.id, found.model, found.inputs, found.num_classes) == ("0", "net", [3, 32, 32], 10)
+        assert (found.id, found.model, found.inputs, found.num_classes) == ("0" * 16, "net", [3, 32, 32], 10)
 
     def test_tells_what_is_trained_from_what_is_frozen(self) -> None:
         model = make("lightcnn")

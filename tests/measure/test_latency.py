@@ -30,6 +30,7 @@ from kdbench.models.factory import create_model
 from kdbench.models.small import kdbench_models
 from kdbench.results.record import LatencyReport, LatencyResult
 from kdbench.results.store import Store
+from kdbench.seeding import digest
 from kdbench.suite.schema import Latency, ModelSpec
 from tests.support import small
 from tests.support.images import arguments
@@ -39,21 +40,26 @@ QUICK = {"devices": ["cpu"], "batch_sizes": [2], "min_seconds": 0.001, "min_roun
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="processes end otherwise there")
 
 
+def ident(name: str) -> str:
+    """The id of a profile."""
+    return digest(name)
+
+
 def timed(model: str, **kwargs: Any) -> TimedModel:
-    return TimedModel(model, model, ModelSpec(model=model, kwargs=kwargs), "classification", [1, 8, 8], 10)
+    return TimedModel(ident(model), model, ModelSpec(model=model, kwargs=kwargs), "classification", [1, 8, 8], 10)
 
 
-def benchmark(profile: str, block: int, data: list[float], setting: Setting = SETTING, **info: Any) -> dict[str, Any]:
+def benchmark(name: str, block: int, data: list[float], setting: Setting = SETTING, **info: Any) -> dict[str, Any]:
     """A turn as pytest-benchmark writes it, in as far as it is read."""
-    known = {"profile": profile, "model": profile, "device_name": "a CPU", "threads": 2, "block": block, "settled": True}
+    known = {"profile": ident(name), "model": name, "device_name": "a CPU", "threads": 2, "block": block, "settled": True}
     return {"extra_info": {**known, **setting._asdict(), **info}, "stats": {"data": data}}
 
 
 def result(data: list[list[float]], *, max_spread: float = 0.5, skipped: str | None = None, **info: Any) -> LatencyResult:
     raw = {"benchmarks": [benchmark("net", i, d, **info) for i, d in enumerate(data)]}
-    why = {} if skipped is None else {(SETTING, "net"): skipped}
+    why = {} if skipped is None else {(SETTING, ident("net")): skipped}
     (only,) = latency_statistics.results(
-        [(SETTING, "net", "Net")], rounds_of(raw), why, Latency(batch_sizes=(8,), max_spread=max_spread)
+        [(SETTING, ident("net"), "Net")], rounds_of(raw), why, Latency(batch_sizes=(8,), max_spread=max_spread)
     )
     return only
 
@@ -109,7 +115,7 @@ class TestSpeedups:
             own.blocks[block], own.processes[block] = [1.0], process
             other.blocks[block], other.processes[block] = [(2.0, 2.2, 2.5)[process]], process
         setting = Setting("cpu", "eager", 1)
-        (found,) = speedups({(setting, "s"): own, (setting, "t"): other}, ["t"])
+        (found,) = speedups({(setting, ident("s")): own, (setting, ident("t")): other}, [ident("t")])
         assert (found.blocks, found.processes) == (6, 3)
         logs = np.log([2.0, 2.2, 2.5])
         expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
@@ -141,8 +147,8 @@ class TestSpeedups:
                 for name, seconds in (("teacher", 0.08), ("student", 0.01))
             ]
         }
-        (found,) = speedups(rounds_of(raw), ["teacher"])
-        assert (found.profile, found.reference, found.blocks) == ("student", "teacher", 4)
+        (found,) = speedups(rounds_of(raw), [ident("teacher")])
+        assert (found.profile, found.reference, found.blocks) == (ident("student"), ident("teacher"), 4)
         assert found.ratio == pytest.approx(8.0)
         assert (found.low, found.high) == (pytest.approx(8.0), pytest.approx(8.0))
 
@@ -156,8 +162,8 @@ class TestSpeedups:
                 benchmark("late", 2, [0.01]),
             ]
         }
-        (found,) = speedups(rounds_of(raw), ["teacher"])
-        assert (found.profile, found.runtime, found.blocks) == ("student", "eager", 2)
+        (found,) = speedups(rounds_of(raw), [ident("teacher")])
+        assert (found.profile, found.runtime, found.blocks) == (ident("student"), "eager", 2)
 
 
 class TestWarmUp:
@@ -234,7 +240,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[LatencyReport, P
         patch.chdir(folder)
         patch.setenv("PYTEST_ADDOPTS", "--nonsense")
         out = folder / "kept" / "data.json"
-        return measure_latency(models, settings, out, references=["mnist_mlp"]), out
+        return measure_latency(models, settings, out, references=[ident("mnist_mlp")]), out
 
 
 class TestTheProcess:
@@ -277,13 +283,13 @@ class TestTheProcess:
         found = {s.batch_size: s for s in report.speedups if s.device == "cpu"}
         assert set(found) == {1, 2}
         for one in found.values():
-            assert (one.profile, one.reference, one.blocks) == ("tiny_cnn", "mnist_mlp", 2)
+            assert (one.profile, one.reference, one.blocks) == (ident("tiny_cnn"), ident("mnist_mlp"), 2)
             assert 0 < one.low <= one.ratio <= one.high
 
     def test_lets_networks_take_turns(self, measured: tuple[LatencyReport, Path]) -> None:
         raw = json.loads(measured[1].read_bytes())
         infos = [b["extra_info"] for b in raw["benchmarks"] if b["extra_info"]["device"] == "cpu"]
-        order = [(i["batch_size"], i["block"], i["profile"]) for i in infos]
+        order = [(i["batch_size"], i["block"], i["model"]) for i in infos]
         assert order == [(n, b, p) for n in (1, 2) for b in (0, 1) for p in ("mnist_mlp", "tiny_cnn")]
 
     def test_keeps_what_pytest_benchmark_can_compare(self, measured: tuple[LatencyReport, Path], tmp_path: Path) -> None:
@@ -315,7 +321,7 @@ class TestTheProcess:
                 latency_bench.write_log(request, case)
                 if case.model.label == "deadly":
                     return -signal.SIGKILL
-            turns = [benchmark(c.model.profile, b, [0.1]) for b in (0, 1) for c in left]
+            turns = [benchmark(c.model.label, b, [0.1]) for b in (0, 1) for c in left]
             data.write_text(json.dumps({"machine_info": {}, "commit_info": {}, "benchmarks": turns}))
             return 0
 
@@ -323,7 +329,7 @@ class TestTheProcess:
         settings = Latency(devices=("cpu",), batch_sizes=(8,), processes=1)
         report = measure_latency([timed("mnist_mlp"), timed("deadly")], settings, tmp_path / "data.json")
         other, deadly = report.results
-        assert tries == [(), (f"{SETTING} deadly",)]
+        assert tries == [(), (f"{SETTING} {ident('deadly')}",)]
         assert deadly.note == "skipped: the process that ran it ended: killed by SIGKILL (out of memory?)"
         assert other.median_ms == pytest.approx(100.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,9 @@ def test_an_event_without_a_trial_is_named_by_its_hook() -> None:
 
 
 def test_ctrl_c_in_an_event_stops_the_run() -> None:
-    registry = load_registry(objects=[Listener([], KeyboardInterrupt())])
+    def interrupt(metrics: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    registry = load_registry(objects=[SimpleNamespace(kdbench_epoch_finished=hookimpl(interrupt))])
     with pytest.raises(KeyboardInterrupt):
         registry.notify("kdbench_epoch_finished", pytest.fail, trial=TRIAL, epoch=0, metrics={})

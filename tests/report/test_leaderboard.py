@@ -208,7 +208,7 @@ def timed(stable: bool = True) -> LatencyReport:
     common: dict[str, Any] = {"device": "cpu", "runtime": "eager", "batch_size": 1}
     results = [
         LatencyResult(
-            profile=name,
+            profile=made.profile_id(name),
             model=name,
             threads=2,
             median_ms=ms,
@@ -219,9 +219,17 @@ def timed(stable: bool = True) -> LatencyReport:
         )
         for name, ms in (("resnet", 10.0), ("tiny_cnn", 2.0))
     ]
-    ratio = Speedup(profile="tiny_cnn", reference="resnet", ratio=5.0, low=4.5, high=5.5, blocks=10, **common)
+    ratio = Speedup(
+        profile=made.profile_id("tiny_cnn"),
+        reference=made.profile_id("resnet"),
+        ratio=5.0,
+        low=4.5,
+        high=5.5,
+        blocks=10,
+        **common,
+    )
     return LatencyReport(
-        id="x", settings=Latency(), results=tuple(results), speedups=(ratio,), machine={}, clock="c", started="2026-01-01"
+        id="0" * 16, settings=Latency(), results=tuple(results), speedups=(ratio,), machine={}, clock="c", started="2026-01-01"
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdbench.report.text import code, duration, escape, flat, percent, points, quantity, size, times
+from kdbench.errors import flat
+from kdbench.report.text import code, duration, escape, percent, points, quantity, size, times
 
 NAN = float("nan")
 

@@ -8,6 +8,7 @@ from typing import Any
 from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.plan.trial import DataKey, Entry, Plan, Role, Trial
 from kdbench.results.record import Costs, Failure, Profile, Provenance, Record
+from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
 
 FINGERPRINT = "0123456789abcdef"
@@ -50,7 +51,7 @@ def record(of: Trial, test: float | None = 0.9, validation: float | None = None,
         "status": "failed" if error else "finished",
         "failure": Failure(kind="NonFiniteLoss", message=error) if error else None,
         "metrics": {} if error else metrics,
-        "profile": "" if error else of.model.model,
+        "profile": "" if error else profile_id(of.model.model),
         "costs": Costs() if error else Costs(train_seconds=10.0, wall_seconds=15.5, method_parameters=7),
         "data": {"name": "digits", "fingerprint": of.data.fingerprint, "train": 800, "validation": 100, "test": 1000},
         "provenance": provenance(),
@@ -58,10 +59,15 @@ def record(of: Trial, test: float | None = 0.9, validation: float | None = None,
     return Record(**{**known, **changes})
 
 
+def profile_id(model: str) -> str:
+    """The id of a model's profile."""
+    return digest(model)
+
+
 def profile(model: str = "tiny_cnn", parameters: int = 106_826, **changes: Any) -> Profile:
     """What a network costs."""
     known: dict[str, Any] = {
-        "id": model,
+        "id": profile_id(model),
         "model": model,
         "inputs": [1, 8, 8],
         "num_classes": 10,

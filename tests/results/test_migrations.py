@@ -10,12 +10,12 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Plan, Trial
 from kdbench.results import migrations
+from kdbench.results.checkpoints import read_checkpoint, write_checkpoint
 from kdbench.results.merge import merge_stores
 from kdbench.results.migrations import VERSIONS, Kind, NewerFormat, renamed_trials, upgrade
 from kdbench.results.record import LatencyReport, Profile, Record
@@ -33,6 +33,7 @@ def load(name: str) -> Any:
 
 PLAN: dict[str, Any] = load("plan")
 RECORDS: dict[str, Any] = load("records")
+PROFILE = made.profile().id
 RENAMED = renamed_trials(PLAN["trials"])
 
 
@@ -174,9 +175,9 @@ def test_a_run_gives_old_records_and_checkpoints_their_new_names(tmp_path: Path)
         i: r.model_copy(update={"files": files[i]}) for i, r in before.items()
     }
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [f"{new}.safetensors"]
-    with safe_open(store.checkpoint_path(new), framework="pt") as file:
-        found = json.loads(file.metadata()["kdbench"])
-        assert torch.equal(file.get_tensor("student.w"), torch.ones(2))
+    found, tensors = read_checkpoint(store.checkpoint_path(new))
+    assert torch.equal(tensors["student.w"], torch.ones(2))
+    assert found.pop("digested")
     assert found == {"version": 2, "trial": new, "epoch": 1, "history": [{"epoch": 1.0, "samples_per_second": 2.0}]}
     store.bring_up_to_date(RENAMED.values())  # once more changes nothing
 
@@ -186,7 +187,8 @@ def test_an_old_record_that_is_damaged_is_quarantined_as_ever(tmp_path: Path) ->
     store.warn = warnings.append
     old, new = next(iter(RENAMED.items()))
     (tmp_path / "trials" / old / "student.safetensors").write_bytes(b"other")
-    assert store.record(new) is None
+    with store.lock():
+        assert store.record(new) is None
     assert new in warnings[0]
     assert [p.name for p in (tmp_path / "quarantine").iterdir()] == [f"{old}-1"]
 
@@ -233,11 +235,11 @@ def fill(folder: Path) -> tuple[Store, Trial]:
 
 def test_newer_files_are_named_left_alone_and_never_overwritten(tmp_path: Path) -> None:
     store, trial = fill(tmp_path)
-    plan, profile = store.plan("made"), store.profile("tiny_cnn")
+    plan, profile = store.plan("made"), store.profile(PROFILE)
     assert plan is not None
     assert profile is not None
     paths = [
-        tmp_path / "trials" / trial.id / "record.json", tmp_path / "suites" / "made.json", tmp_path / "profiles" / "tiny_cnn.json"
+        tmp_path / "trials" / trial.id / "record.json", tmp_path / "suites" / "made.json", tmp_path / "profiles" / f"{PROFILE}.json"
     ]  # fmt: skip
     for path in paths:
         newer(path)
@@ -247,7 +249,7 @@ def test_newer_files_are_named_left_alone_and_never_overwritten(tmp_path: Path) 
         [
             [lambda: store.record(trial.id), store.records, lambda: store.bring_up_to_date([trial.id])],
             [lambda: store.plan("made"), lambda: store.save_plan(plan), lambda: store.save_plan(plan, keep=())],
-            [lambda: store.profile("tiny_cnn"), lambda: store.save_profile(profile)],
+            [lambda: store.profile(PROFILE), lambda: store.save_profile(profile)],
         ],
         strict=True,
     ):
@@ -266,9 +268,17 @@ def test_newer_files_are_named_left_alone_and_never_overwritten(tmp_path: Path) 
 def test_a_newer_checkpoint_stops_a_run_before_anything_trains(tmp_path: Path) -> None:
     store, trial = fill(tmp_path)
     path = store.checkpoint_path(trial.id)
-    save_file({"x": torch.ones(1)}, path, metadata={"kdbench": json.dumps({"version": 3})})
+    write_checkpoint(path, {"version": 3}, {"x": torch.ones(1)})
     with pytest.raises(NewerFormat, match=rf"{trial.id}\.safetensors is a checkpoint of format version 3"):
         store.bring_up_to_date([trial.id])
+
+
+def test_a_checkpoint_whose_version_was_damaged_stops_no_run(tmp_path: Path) -> None:
+    store, trial = fill(tmp_path)
+    path = store.checkpoint_path(trial.id)
+    write_checkpoint(path, {"version": 2}, {"x": torch.ones(1)})
+    path.write_bytes(path.read_bytes().replace(rb"\"version\": 2", rb"\"version\": 3"))
+    store.bring_up_to_date([trial.id])
 
 
 @pytest.mark.parametrize("fresh", [False, True])

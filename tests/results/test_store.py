@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from kdbench.errors import StoreError
-from kdbench.results import files
+from kdbench.results import files, json_files
 from kdbench.results.store import Store
 from tests.results import made
 
@@ -117,7 +119,7 @@ def test_the_source_of_a_method_without_a_package_is_kept_and_guarded(store: Sto
     assert path.read_bytes() == source.encode()
     assert "method.py" in found.files
     path.write_text("other")
-    assert store.record(TRIAL.id) is None
+    assert Store(store.root, warn=warnings.append).record(TRIAL.id) is None
     assert "method.py is not what it was when it was written" in warnings[0]
 
 
@@ -149,9 +151,9 @@ def test_predictions_are_never_pickled(store: Store) -> None:
 
 
 def test_what_cannot_be_read_is_explained_in_a_sentence(store: Store) -> None:
-    with pytest.raises(StoreError, match=f"the predictions of trial {TRIAL.id} in .* cannot be read"):
+    with pytest.raises(StoreError, match=f"the predictions.npz of trial {TRIAL.id} in .* cannot be read"):
         store.predictions(TRIAL.id)
-    with pytest.raises(StoreError, match=f"the weights of trial {TRIAL.id} in .* cannot be read"):
+    with pytest.raises(StoreError, match=f"the student.safetensors of trial {TRIAL.id} in .* cannot be read"):
         store.student(TRIAL.id)
     save(store)
     folder = store.root / "trials" / TRIAL.id
@@ -213,7 +215,15 @@ def remove_predictions(folder: Path) -> None:
 
 def another_trial(folder: Path) -> None:
     path = folder / "record.json"
-    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    found = json.loads(path.read_text())
+    del found["digest"]  # as whoever forges one would
+    found["trial"]["seed"] = 1
+    path.write_text(json.dumps(found))
+
+
+def a_number(folder: Path) -> None:
+    path = folder / "record.json"
+    path.write_text(path.read_text().replace('"wall_seconds": 15.5', '"wall_seconds": 1.5'))
 
 
 @pytest.mark.parametrize(
@@ -225,6 +235,7 @@ def another_trial(folder: Path) -> None:
         (spoil_weights, "student.safetensors is not what it was"),
         (remove_predictions, "predictions.npz is missing"),
         (another_trial, "another trial"),
+        (a_number, "record.json is not what it was"),
     ],
 )
 def test_a_damaged_record_is_quarantined_whole_with_one_warning(store: Store, warnings: list[str], spoil, reason) -> None:
@@ -232,8 +243,9 @@ def test_a_damaged_record_is_quarantined_whole_with_one_warning(store: Store, wa
     folder = store.root / "trials" / TRIAL.id
     spoil(folder)
     left = content(folder)
-    assert store.record(TRIAL.id) is None
-    assert store.record(TRIAL.id) is None
+    with store.lock():
+        assert store.record(TRIAL.id) is None
+        assert store.record(TRIAL.id) is None
     (warning,) = warnings
     assert TRIAL.id in warning
     assert reason in warning
@@ -247,18 +259,21 @@ def test_quarantine_never_overwrites_what_was_there_before(store: Store) -> None
     for _ in range(2):
         save(store)
         remove_record(store.root / "trials" / TRIAL.id)
-        assert store.record(TRIAL.id) is None
+        with store.lock():
+            assert store.record(TRIAL.id) is None
     assert len(list((store.root / "quarantine").iterdir())) == 2
 
 
 def test_damaged_profiles_and_plans_are_quarantined(store: Store, warnings: list[str]) -> None:
     store.save_profile(made.profile())
     store.save_plan(made.plan())
-    (store.root / "profiles" / "tiny_cnn.json").write_text("{")
+    profile = made.profile().id
+    (store.root / "profiles" / f"{profile}.json").write_text("{")
     (store.root / "suites" / "made.json").write_text('{"suite": "made"}')
-    assert store.profile("tiny_cnn") is None
-    assert store.plan("made") is None
-    assert [w.split(" is damaged")[0] for w in warnings] == ["the profile tiny_cnn", "the plan of suite made"]
+    with store.lock():
+        assert store.profile(profile) is None
+        assert store.plan("made") is None
+    assert [w.split(" is damaged")[0] for w in warnings] == [f"the profile {profile}", "the plan of suite made"]
     assert store.plans() == []
 
 
@@ -266,13 +281,17 @@ def test_a_record_that_may_not_be_read_is_not_taken_for_damaged(store: Store, mo
     save(store)
     folder = store.root / "trials" / TRIAL.id
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *_: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(os, "open", refuse)
+        store.owned = True  # as in a run
         with pytest.raises(StoreError, match=r"cannot be read: .*record.json: Permission denied"):
-            Store(store.root).record(TRIAL.id)
+            store.record(TRIAL.id)
+        said: list[str] = []
+        assert Store(store.root, warn=said.append).record(TRIAL.id) is None
+        assert "record.json: Permission denied" in said[0]
     assert folder.is_dir()
     assert store.record(TRIAL.id) is not None
 
@@ -286,22 +305,23 @@ def test_damage_in_a_folder_that_is_only_to_be_read_is_passed_over(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(os, "replace", refuse)
-    assert store.record(TRIAL.id) is None
+    with store.lock():
+        monkeypatch.setattr(os, "replace", refuse)
+        assert store.record(TRIAL.id) is None
     assert "ignored; it cannot be quarantined: Read-only file system" in warnings[0]
 
 
 def test_a_record_replaced_while_it_is_read_is_not_taken_for_damaged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     save(store)
-    reader, whole = Store(store.root), Path.read_bytes
+    reader, whole = Store(store.root), json_files.read_bytes
 
-    def replaced_meanwhile(path: Path) -> bytes:
-        found = whole(path)
+    def replaced_meanwhile(*names: Any, limit: int) -> bytes:
+        found = whole(*names, limit=limit)
         monkeypatch.undo()
         store.save(made.record(TRIAL, error="loss is NaN"))
         return found
 
-    monkeypatch.setattr(Path, "read_bytes", replaced_meanwhile)
+    monkeypatch.setattr(json_files, "read_bytes", replaced_meanwhile)
     found = reader.record(TRIAL.id)
     assert found is not None
     assert found.status == "failed"

@@ -12,7 +12,7 @@ from kdbench.errors import KdbenchError, SuiteError
 from kdbench.models.factory import create_model, model_names
 from kdbench.plan.planner import make_plan
 from kdbench.suite.load import load_suite, packaged_suites
-from kdbench.suite.resolve import network_of, pair_entries, plugin_files, resolve, teachers_of
+from kdbench.suite.resolve import entries_by_pair, network_of, plugin_files, resolve, teachers_of
 from kdbench.suite.schema import Suite
 from kdbench.train.optim import check_recipe
 from tests.suite import made
@@ -96,7 +96,7 @@ class TestPackaged:
         assert loaded.suite.name == name
         plan = make_plan(loaded.suite, registry, made.FINGERPRINT)
         rows = {(e.pair, e.label, e.seed) for e in made.rows(plan)}
-        entries = sum(len(pair_entries(loaded.suite, pair)) for pair in loaded.suite.pairs)
+        entries = sum(map(len, entries_by_pair(loaded.suite).values()))
         assert len(rows) == entries * len(loaded.suite.seeds)
         for trial in plan.trials.values():
             check_recipe(trial.recipe)

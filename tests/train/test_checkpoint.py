@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdbench import Method, Needs, Step
@@ -138,6 +143,62 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
     other = make_member("sgd" if damage == "other trial" else "adamw")
     with pytest.raises(CheckpointUnreadable):
         load_checkpoint(other, path)
+
+
+@pytest.mark.parametrize("where", ["anywhere", "in the header"])
+def test_no_changed_bit_goes_unnoticed(tmp_path: Path, where: str) -> None:
+    """Only the padding of the header says nothing."""
+    path, random = tmp_path / "c.safetensors", Random(0)
+    member = make_member()
+    train_epoch(member)
+    save_checkpoint(member, path, {"seconds": 1.5})
+    content = path.read_bytes()
+    head = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(150):
+        changed = bytearray(content)
+        at = random.randrange(len(content) if where == "anywhere" else head)
+        changed[at] ^= 1 << random.randrange(8)
+        path.write_bytes(changed)
+        if content[at : at + 1] == b" " and not content[at:head].strip():
+            continue
+        with pytest.raises(CheckpointUnreadable):
+            load_checkpoint(make_member(), path)
+
+
+@pytest.mark.parametrize("key", ["version", "trial", "epoch", "history", "optimizer_groups", "optimizer_numbers", "extra"])
+@pytest.mark.parametrize("value", [0, 10**9, None, "x", [], {}])
+def test_changed_metadata_are_noticed(tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "c.safetensors"
+    member = make_member()
+    train_epoch(member)
+    save_checkpoint(member, path, {"seconds": 1.5})
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    data = json.loads(metadata["kdbench"])
+    if data[key] == value:
+        return
+    save_file(tensors, path, {**metadata, "kdbench": json.dumps({**data, key: value})})
+    with pytest.raises(CheckpointUnreadable):
+        load_checkpoint(make_member(), path)
+    save_file(tensors, path, {"kdbench": metadata["kdbench"]})  # its digest is gone
+    with pytest.raises(CheckpointUnreadable):
+        load_checkpoint(make_member(), path)
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "nothing"])
+def test_what_is_no_file_is_unreadable_and_replaced(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "c.safetensors"
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(CheckpointUnreadable):
+        load_checkpoint(make_member(), path)
+    member = make_member()
+    train_epoch(member)
+    save_checkpoint(member, path, {})
+    load_checkpoint(make_member(), path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:

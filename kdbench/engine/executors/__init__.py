@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from kdbench.engine.job import Job
     from kdbench.engine.resources import Resources
     from kdbench.plugins.manager import Registry
+    from kdbench.results.record import Failure
 
 
 class WorkerDied(Exception):
-    """A job lost too many workers; its unfinished trials have failed."""
+    """Trials of a job failed because workers died, or were ended.
+
+    Args:
+        message: why.
+        failures: by trial; without them, all trials of the job failed that have not ended.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, Failure] | None = None) -> None:
+        super().__init__(message)
+        self.failures = failures
 
 
 class Executor(Protocol):
@@ -65,16 +75,25 @@ class ExecutorSettings:
     """The user's settings for running jobs.
 
     Args:
-        name: name of the executor; ``None`` for ``local`` with one job, and ``processes`` with several.
+        name: name of the executor; ``None`` for ``local`` with one job, and ``processes`` with several or
+            with ``trial_minutes``.
         jobs: number of jobs that run at the same time; ``None`` leaves the choice to kdbench.
         device: device that networks train on: ``cpu``, ``cuda`` (all GPUs), ``cuda:1``.
         threads: number of torch's CPU threads in each worker; ``None`` leaves the choice to kdbench.
+        trial_minutes: the longest time that a trial may train; ``None`` for no limit. Only an executor that
+            can kill its workers can enforce it.
     """
 
     name: str | None = None
     jobs: int | None = 1
     device: str = "cpu"
     threads: int | None = None
+    trial_minutes: float | None = None
+
+    @property
+    def suitable(self) -> str:
+        """Name of the executor: the user's, or the one that suits the settings."""
+        return self.name or ("local" if self.jobs == 1 and self.trial_minutes is None else "processes")
 
 
 ExecutorFactory = Callable[[ExecutorSettings], Executor]
@@ -102,7 +121,7 @@ def early_executor(settings: ExecutorSettings) -> Executor | None:
 
     Its workers can then start while the plan is made.
     """
-    name = settings.name or ("local" if settings.jobs == 1 else "processes")
+    name = settings.suitable
     return BUILT_IN[name](settings) if settings.jobs is not None and name in BUILT_IN else None
 
 
@@ -117,9 +136,12 @@ def make_executor(settings: ExecutorSettings, registry: Registry, suitable_jobs:
     Raises:
         PluginError: no executor has the given name.
     """
-    jobs = settings.jobs or suitable_jobs
-    name = settings.name or ("local" if jobs == 1 else "processes")
-    executor: Executor = registry.find("executor", registry.executors, name)(replace(settings, jobs=jobs))
+    from kdbench.method.guard import Guard
+
+    settings = replace(settings, jobs=settings.jobs or suitable_jobs)
+    factory = registry.find("executor", registry.executors, settings.suitable)
+    with Guard().calling(f'executor "{settings.suitable}"', "its factory"):
+        executor: Executor = factory(settings)
     return executor
 
 

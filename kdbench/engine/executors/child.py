@@ -17,6 +17,8 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from kdbench.measure.parent import end_with
+
 if TYPE_CHECKING:
     from kdbench.engine.events import Event, JobEnded
 
@@ -34,16 +36,23 @@ class _State:
         self.jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
 
-def main() -> None:
-    """Run jobs until standard input ends."""
+def main(parent: int, memory: int | None = None) -> None:
+    """Run jobs until standard input ends.
+
+    Args:
+        parent: id of the main process.
+        memory: descriptor of the memory in which this process says what it is doing.
+    """
+    end_with(parent)
     out = _take_stdout()
     state = _State()
     threading.Thread(target=_read, args=(state,), daemon=True).start()
     with suppress(KeyboardInterrupt, BrokenPipeError):  # the main process asks the worker to end, or has ended
-        _serve(out, state)
+        _serve(out, state, memory)
 
 
-def _serve(out: TextIO, state: _State) -> None:
+def _serve(out: TextIO, state: _State, memory: int | None) -> None:
+    from kdbench.engine.activity import Activity, map_memory
     from kdbench.engine.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -58,6 +67,7 @@ def _serve(out: TextIO, state: _State) -> None:
 
     ignore_notes_to_developers()
     opened: tuple[str, Resources] | None = None
+    activity = Activity(map_memory(memory))
 
     def send(message: Event | JobEnded) -> None:
         if state.stopping.is_set():
@@ -75,7 +85,7 @@ def _serve(out: TextIO, state: _State) -> None:
                 if opened is None or opened[0] != key:
                     objects = unpack(job.objects)  # standard input is the parent's
                     opened = key, open_resources(job, lambda message: send(Warned(message=message)), objects)
-                work(job, send, opened[1])
+                work(job, send, opened[1], activity)
         except Exception as error:
             known = next((k.__name__ for k in (StoreError, KdbenchError) if isinstance(error, k)), type(error).__name__)
             send(JobEnded(error=known, message=str(error), traceback=traceback.format_exc()))

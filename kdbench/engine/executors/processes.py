@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
-from kdbench.engine.events import EpochFinished, Event, Report, TrialEnded, TrialStarted, WorkerLost
+import torch
+
+from kdbench.engine.events import EpochFinished, Event, Report, TrialEnded, WorkerLost
 from kdbench.engine.executors import ExecutorSettings, WorkerDied
 from kdbench.engine.executors.child import GRACE
 from kdbench.engine.executors.cores import threads_of_each
-from kdbench.engine.executors.worker_process import WorkerProcess
-from kdbench.engine.job import Job
+from kdbench.engine.executors.isolation import Isolation
+from kdbench.engine.executors.worker_process import WorkerProcess, label
+from kdbench.engine.job import Job, part_of
 from kdbench.engine.resources import Resources, save_data
 from kdbench.plugins.carry import pack
-from kdbench.results.files import temporary
+from kdbench.results.files import remove, temporary
+from kdbench.results.record import Failure
 
-LIVES = 2
-"""A job that loses this many workers in one epoch is given up."""
-STARTS = 5
-"""A job that loses this many workers before its training begins is given up too.
-
-The limit is higher because the cause may be something other than the job.
-"""
+PERIOD = 0.5
+"""Seconds between two looks at the workers."""
 
 
 class _Task(NamedTuple):
@@ -39,7 +40,8 @@ class ProcessExecutor:
     Their imports take seconds, during which the main process can read data.
 
     A worker that dies is replaced, and its job is submitted again: it continues from its members' last
-    checkpoints. A job that loses two workers in the same epoch is given up.
+    checkpoints. A trial that kills workers is found, and fails alone: see
+    :mod:`kdbench.engine.executors.isolation`. So does one that trains for longer than the suite allows.
 
     Args:
         settings: the user's settings. Without ``threads``, the cores are divided among the workers; with
@@ -48,17 +50,24 @@ class ProcessExecutor:
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self.slots = settings.jobs or 1
-        self._threads = settings.threads or threads_of_each(self.slots)
+        # One worker gets what this process would train with: sums may depend on the number of threads.
+        own = threads_of_each(self.slots) if self.slots > 1 else torch.get_num_threads()
+        self._threads = settings.threads or own
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._data_file: Path | None = None
+        self._folder: Path | None = None
         self._objects = ""
         self._closing = threading.Event()
-        self._workers = [WorkerProcess(self._closing, device) for device in _devices(settings.device, self.slots)]
-        self._threads_of_workers = [
-            threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers
-        ]
-        for thread in self._threads_of_workers:
-            thread.start()
+        self._workers: list[WorkerProcess] = []
+        self._serving: list[threading.Thread] = []
+        try:
+            for device in _devices(settings.device, self.slots):
+                worker = WorkerProcess(self._closing, device, settings.trial_minutes)
+                self._workers.append(worker)
+                self._serving.append(_thread(self._serve, worker))
+            _thread(self._watch)
+        except BaseException:  # nobody else knows the workers yet
+            self.close()
+            raise
 
     def open(self, resources: Resources) -> None:
         """Write the decoded data to a file, and pickle the plugins that are objects.
@@ -70,32 +79,33 @@ class ProcessExecutor:
             PluginError: an object cannot be pickled.
         """
         self._objects = pack(resources.objects)
-        self._data_file = temporary(resources.store.root.absolute() / "data")
-        save_data(resources.data, self._data_file)
+        self._folder = temporary(resources.store.root.absolute() / "data")  # of its own: safetensors has temporary files
+        save_data(resources.data, self._folder / "data")
 
     def submit(self, job: Job, report: Report) -> Future[None]:
         """Run a job in the next free worker."""
         future: Future[None] = Future()
-        changes = {"threads": self._threads, "data_file": self._data_file, "objects": self._objects}
+        data_file = None if self._folder is None else self._folder / "data"
+        changes = {"threads": self._threads, "data_file": data_file, "objects": self._objects}
         self._tasks.put(_Task(job.model_copy(update=changes), report, future))
         return future
 
     def close(self) -> None:
         """End the workers: idle ones at once, the others after their current step."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        for worker in self._workers:
-            self._tasks.put(None)
-            worker.stop()
         try:
-            for thread in self._threads_of_workers:
-                thread.join(GRACE)
+            if not self._closing.is_set():
+                self._closing.set()
+                for worker in self._workers:
+                    self._tasks.put(None)
+                    worker.stop()
+                deadline = time.monotonic() + GRACE
+                for thread in self._serving:
+                    thread.join(max(0.0, deadline - time.monotonic()))
         finally:  # after a second Ctrl-C too
             for worker in self._workers:
                 worker.kill()
-            if self._data_file is not None:
-                self._data_file.unlink(missing_ok=True)
+            if self._folder is not None:
+                remove(self._folder)
 
     def _serve(self, worker: WorkerProcess) -> None:
         """Run tasks on one worker until the executor closes."""
@@ -110,54 +120,63 @@ class ProcessExecutor:
                 task.future.set_result(None)
 
     def _run(self, worker: WorkerProcess, task: _Task) -> None:
-        deaths = _Deaths(task.report)
-        while True:
+        """Run a job, in parts where its trials kill workers.
+
+        Raises:
+            WorkerDied: some of the trials failed because workers died, or because they took too long.
+        """
+        job, isolation = task.job, Isolation(task.job.cohort.trials, task.job.suspects)
+
+        def report(event: Event) -> None:
+            if isinstance(event, TrialEnded):
+                isolation.ended(event.record.trial.id)
+            if isinstance(event, EpochFinished | TrialEnded):
+                isolation.progress()
+            task.report(event)
+
+        while trials := isolation.part():
+            part = job if trials == job.cohort.trials else _part(job, trials)
             try:
-                worker.work(task.job, deaths.report)
-                return
+                worker.work(part, report)
             except EOFError:
-                how = worker.restart()
-            if self._closing.is_set():
-                raise WorkerDied("stopped")
-            if reason := deaths.too_many():
-                task.report(WorkerLost(message=f"a worker process {how}, {reason}: its trials are given up"))
-                raise WorkerDied(f"its worker process {how}, {reason} (on Linux, signal 9 may mean that memory ran out)")
-            task.report(WorkerLost(message=f"a worker process {how}; its trials go on in another from their last epoch"))
+                end = worker.restart(part)
+                if self._closing.is_set():
+                    raise WorkerDied("stopped") from None
+                who = "work that trials share" if end.trial is None else label(job, end.trial)
+                if end.overdue is not None:
+                    what, done = f"was ended: {who} {end.overdue}", isolation.overdue(end.trial, end.overdue)
+                else:
+                    what, done = f"{end.how} in {who}", isolation.died(end.how, end.trial, end.begun)
+                task.report(WorkerLost(message=f"a worker process {what}; {done}"))
+            else:
+                isolation.over()
+        if isolation.failed:
+            failures = {t: Failure(kind=kind, message=why) for t, (kind, why) in isolation.failed.items()}
+            raise WorkerDied("; ".join(f.message for f in failures.values()), failures)
+
+    def _watch(self) -> None:
+        """Look at the workers now and then."""
+        before = time.monotonic()
+        while not self._closing.wait(PERIOD):
+            now = time.monotonic()
+            for worker in self._workers:
+                worker.check(min(now - before, 2 * PERIOD))  # this process may have been stopped in between
+            before = now
 
 
-class _Deaths:
-    """Counts the workers that a job has lost since its last progress.
+def _part(job: Job, trials: tuple[str, ...]) -> Job:
+    return job.model_copy(update={"cohort": part_of(job.cohort, trials, job)})
 
-    Args:
-        report: takes the job's events.
-    """
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._in_epoch = self._before = 0
-        self._began = False
-
-    def report(self, event: Event) -> None:
-        """Pass on an event, and note how far the job has come."""
-        if isinstance(event, EpochFinished | TrialEnded):
-            self._in_epoch = self._before = 0
-        self._began |= isinstance(event, TrialStarted)
-        self._report(event)
-
-    def too_many(self) -> str:
-        """Count a death; return how many there were if too many, else an empty string."""
-        self._in_epoch, self._before = self._in_epoch + self._began, self._before + (not self._began)
-        self._began = False
-        if self._in_epoch == LIVES:
-            return "twice in the same epoch"
-        return f"{STARTS} times before training began" if self._before == STARTS else ""
+def _thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _devices(device: str, slots: int) -> list[str | None]:
     """Return a device for each worker, or ``None`` for the job's own."""
     if device != "cuda":
         return [None] * slots
-    import torch
-
     count = max(torch.cuda.device_count(), 1)
     return [f"cuda:{slot % count}" for slot in range(slots)]

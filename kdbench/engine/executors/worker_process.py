@@ -9,11 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Annotated
 
+import psutil
 from pydantic import Field, TypeAdapter
 
-from kdbench.engine.events import Event, JobEnded, Report
+from kdbench.engine.activity import Activity, map_memory, shared_memory
+from kdbench.engine.events import Event, JobEnded, Report, Warned
+from kdbench.engine.executors.watch import Watch
 from kdbench.engine.job import Job
 from kdbench.errors import KdbenchError, StoreError
 
@@ -27,19 +31,40 @@ class JobFailed(Exception):
     """
 
 
+@dataclass(frozen=True)
+class End:
+    """How a worker process ended.
+
+    Args:
+        how: what it died of, as the end of a sentence.
+        trial: whose code it was in; ``None`` if that is unknown.
+        begun: whether it had begun its job.
+        overdue: what took too long, as the end of a sentence; ``None`` if it was not ended for that.
+    """
+
+    how: str
+    trial: str | None
+    begun: bool
+    overdue: str | None = None
+
+
 class WorkerProcess:
     """A worker process that can be replaced when it dies.
 
     Args:
         closing: set when no more processes may be started.
         device: device of its jobs; ``None`` for the job's own.
+        trial_minutes: the longest time that a trial may train; ``None`` for no limit.
     """
 
-    def __init__(self, closing: threading.Event, device: str | None) -> None:
+    def __init__(self, closing: threading.Event, device: str | None, trial_minutes: float | None = None) -> None:
         self._closing = closing
         self._device = device
         self._lock = threading.Lock()
-        self._process = _start()
+        self._watch = Watch(trial_minutes)
+        self._memory = shared_memory()
+        self._activity = Activity(map_memory(self._memory))
+        self._process = _start(self._memory)
 
     def work(self, job: Job, report: Report) -> None:
         """Run a job, and report its events.
@@ -53,6 +78,8 @@ class WorkerProcess:
             job = job.model_copy(update={"device": self._device})
         assert process.stdin is not None
         assert process.stdout is not None
+        self._activity.reset()
+        self._watch.begin([label(job, t) for t in job.cohort.trials], lambda message: report(Warned(message=message)))
         try:
             process.stdin.write(job.model_dump_json() + "\n")
             process.stdin.flush()
@@ -63,22 +90,39 @@ class WorkerProcess:
                 break
             message = MESSAGES.validate_json(line)
             if isinstance(message, JobEnded):
+                self._watch.end()
                 _conclude(message)
                 return
             report(message)
         raise EOFError
 
-    def restart(self) -> str:
-        """Replace a dead process; return why it died, as the end of a sentence."""
+    def check(self, seconds: float) -> None:
+        """Kill the process if a trial takes too long.
+
+        Time in which the process is stopped (SIGSTOP) does not count.
+        """
+        moment = self._activity.now
+        if self._watch.silent(moment) and _is_stopped(self._process.pid):
+            return
+        if self._watch.tick(moment, seconds):
+            self._process.kill()
+
+    def restart(self, job: Job) -> End:
+        """Replace a process that has died in a job."""
         self.kill()
+        overdue, moment = self._watch.end(), self._activity.now
         code = self._process.wait()
         with suppress(OSError):
             assert self._process.stdout is not None
             self._process.stdout.close()  # by the thread that read it
         with self._lock:
             if not self._closing.is_set():
-                self._process = _start()
-        return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+                self._process = _start(self._memory)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        who = moment.trial if overdue is None else overdue.trial
+        trials = job.cohort.trials
+        trial = trials[who] if who is not None and who < len(trials) else None
+        return End(how, trial, moment.begun, None if overdue is None else overdue.why)
 
     def stop(self) -> None:
         """Ask the process to end."""
@@ -109,15 +153,29 @@ def _conclude(end: JobEnded) -> None:
         raise JobFailed(f"{end.error}: {end.message}") from JobFailed(f"in the worker:\n{end.traceback}")
 
 
-def _start() -> subprocess.Popen[str]:
+def label(job: Job, trial_id: str) -> str:
+    """A trial as a person would call it."""
+    trial = job.trials[trial_id]
+    return f"{trial.method} on {trial.model.model}, seed {trial.seed}"
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
+
+
+def _start(memory: int | None) -> subprocess.Popen[str]:
     # Pass on this process's module path; PYTHONPATH alone is not enough, for example in a notebook.
-    code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.engine.executors.child import main; main()"
+    call = f"main({os.getpid()}, {memory})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from kdbench.engine.executors.child import main; {call}"
     with _sigint_blocked():
         return subprocess.Popen(  # noqa: S603 (kdbench itself)
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
+            pass_fds=() if memory is None else (memory,),
             # Only the main process handles Ctrl-C, and then stops the workers. Outside Windows, the worker
             # inherits a signal mask instead, see below.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),

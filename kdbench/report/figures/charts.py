@@ -14,6 +14,7 @@ from kdbench.analysis.classes import calibration, mean_confusion
 from kdbench.analysis.epochs import LOSS, curves
 from kdbench.analysis.ranking import aggregate, common_scores, differences, ranking
 from kdbench.analysis.tradeoff import COSTS, tradeoff
+from kdbench.errors import flat
 from kdbench.report.figures.curves import axis_of, curve_figure, curve_sentence
 from kdbench.report.figures.grids import grid_figure, grid_sentence, others_text
 from kdbench.report.figures.predictions import (
@@ -32,7 +33,7 @@ from kdbench.report.figures.ranking import (
 )
 from kdbench.report.figures.style import Chart, styled
 from kdbench.report.figures.tradeoff import tradeoff_figure, tradeoff_sentence
-from kdbench.report.text import flat, slug
+from kdbench.report.text import slug
 from kdbench.report.wording import Wording
 
 COST_NAMES = {"macs": "MACs", "size_mb": "size", "latency_ms": "latency"}

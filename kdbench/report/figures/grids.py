@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 
 from kdbench.analysis.grids import Grid, Point
 from kdbench.analysis.task import direction
+from kdbench.errors import flat
 from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, cells, short
-from kdbench.report.text import flat
 from kdbench.report.wording import Wording
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kdbench.report.text import flat
+from kdbench.errors import flat
 from kdbench.results.files import write_whole
 
 FOLDER = "figures"

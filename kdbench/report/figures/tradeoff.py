@@ -12,8 +12,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
 from kdbench.analysis.tradeoff import Point, Tradeoff
+from kdbench.errors import flat
 from kdbench.report.figures.style import INK, MUTED, canvas, colours, short
-from kdbench.report.text import flat, quantity
+from kdbench.report.text import quantity
 from kdbench.report.wording import Wording
 
 AXES = {

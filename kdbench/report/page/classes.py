@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.classes import class_scores
-from kdbench.report.text import flat
+from kdbench.errors import flat
 from kdbench.report.wording import Wording
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.boards import Board
 from kdbench.analysis.task import metric_column
+from kdbench.errors import flat
 from kdbench.report.columns import show_point
 from kdbench.report.environment import describe, environments
 from kdbench.report.page.table import anchor
-from kdbench.report.text import duration, flat
+from kdbench.report.text import duration
 from kdbench.report.wording import Wording
 
 

@@ -122,16 +122,20 @@ class ImageClassification(Task):
         """Create the source of training images on the device, cropped and flipped.
 
         Raises:
-            DataError: images are smaller than their reflected padding.
+            DataError: images are smaller than their padding.
         """
         known = settings.Augmentation.model_validate(dict(asked.augmentation))
-        side = min(image_shape(data)[1:])
-        if known.crop_mode == "reflect" and known.crop_padding >= side:
-            raise DataError(
-                f"images of {side} pixels cannot be padded by {known.crop_padding} pixels of their own reflection:"
-                f" set recipe.augmentation.crop_padding to at most {side - 1}"
-            )
+        _check_padding(known, min(image_shape(data)[1:]))
         return ResidentImages(data, known, asked.device, asked.channels_last)
+
+    def check_stream(self, data: TaskData, settings: StreamSettings) -> None:
+        """Check that there are enough images, and that they are larger than their padding.
+
+        Raises:
+            DataError: there are not, or they are not.
+        """
+        super().check_stream(data, settings)
+        _check_padding(self.Augmentation.model_validate(dict(settings.augmentation)), min(image_shape(data)[1:]))
 
     def batches(self, split: Split, *, batch_size: int, device: torch.device, channels_last: bool) -> Iterator[Batch]:
         """Yield the images of a split in order, as bytes in the given memory format."""
@@ -141,11 +145,24 @@ class ImageClassification(Task):
             yield Batch(images.permute(0, 2, 3, 1) if channels_last else images, batch.targets, batch.indices)
 
 
+def _check_padding(augmentation: Any, side: int) -> None:
+    """Check that images of a side are not padded by more than themselves."""
+    padding, reflected = augmentation.crop_padding, augmentation.crop_mode == "reflect"
+    most = side - 1 if reflected else side
+    if padding > most:
+        what = "pixels of their own reflection" if reflected else "pixels"
+        raise DataError(
+            f"images of {side} pixels cannot be padded by {padding} {what}: set recipe.augmentation.crop_padding to at most {most}"
+        )
+
+
 def _wrong(split: Split, shape: torch.Size) -> str:
     inputs, targets = split.inputs, split.targets
     if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8 or inputs.dim() != 4:
         what = f"{inputs.dtype} with {inputs.dim()} dimensions" if isinstance(inputs, Tensor) else type(inputs).__name__
         return f"inputs are {what}, not uint8 N×C×H×W"
+    if len(inputs) and not inputs[0].numel():
+        return f"images of shape {tuple(inputs.shape[1:])} have no pixels"
     if targets.dtype != torch.int64 or targets.shape != inputs.shape[:1]:
         return f"targets are {targets.dtype} of shape {tuple(targets.shape)}, not int64 of length {len(inputs)}"
     if inputs.shape[1:] != shape:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -18,12 +20,27 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from kdbench.data.files import reason
-from kdbench.errors import DataError
+from kdbench.errors import DataError, cut
 
 Channels = Literal[1, 3]
 Source = bytes | Path
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are decoded, by Pillow's names.
+
+Others are refused, whatever a file is called: Pillow runs Ghostscript for some.
+"""
+
+MAX_PIXELS = 64_000_000
+"""Maximum number of pixels of an image, before and after resizing.
+
+It bounds the memory that a small file can take.
+"""
+
+LARGE = 4_000_000
+"""Pixels from which images are decoded one at a time."""
 
 CHUNK = 256
 """Number of images that a thread decodes at a time."""
@@ -73,33 +90,50 @@ def guess_channels(source: Source, label: str) -> Channels:
     return 1 if _open(source, label, lambda image: image.mode) in ("1", "L", "LA") else 3
 
 
-def _decode(source: Source, label: str, size: int | None, channels: Channels) -> Pixels:
+def _decode(source: Source, place: str, size: int | None, channels: Channels) -> Pixels:
     def pixels(image: Image.Image) -> Pixels:
         if image.mode.startswith(("I", "F")):
-            raise DataError(f"{label} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
+            raise DataError(f"{place} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
         converted = image.convert("L" if channels == 1 else "RGB")
-        array = np.asarray(converted if size is None else _square(converted, size))
+        array = np.asarray(converted if size is None else _square(converted, size, place))
         return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
-    return _open(source, label, pixels)
+    return _open(source, place, pixels)
 
 
-def _open(source: Source, label: str, use: Callable[[Image.Image], T]) -> T:
+_one_at_a_time = threading.Lock()
+
+
+def _open(source: Source, place: str, use: Callable[[Image.Image], T]) -> T:
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return use(image)
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            _check_size(image.size, place)
+            with _one_at_a_time if math.prod(image.size) > LARGE else nullcontext():
+                return use(image)
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{label} is not an image that Pillow can read: repair or remove it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{label} cannot be decoded ({reason(error)}): repair or remove it") from error
+        raise DataError(f"{place} is not an image of a known format ({', '.join(FORMATS)}): mend or remove it") from error
+    except Exception as error:  # Pillow's decoders raise anything on damaged files
+        raise DataError(f"{place} cannot be decoded ({cut(reason(error))}): mend or remove it") from error
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
+def _check_size(size: tuple[int, int], place: str) -> None:
+    """Check that an image has pixels, and not too many."""
+    shape = f"{size[0]}×{size[1]}"
+    if min(size) < 1:
+        raise DataError(f"{place} has no pixels ({shape}): mend or remove it")
+    if math.prod(size) > MAX_PIXELS:
+        raise DataError(f"{place} has {shape} pixels, more than {MAX_PIXELS // 10**6} million: shrink or remove it")
+
+
+def _square(image: Image.Image, size: int, place: str) -> Image.Image:
     """Resize the shorter side to ``size`` and crop the center."""
     width, height = image.size
     if min(width, height) != size:
         scale = size / min(width, height)
         width, height = max(size, round(width * scale)), max(size, round(height * scale))
+        _check_size((width, height), f"{place}, resized,")
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict
 
 from kdbench.data.cache import cached
 from kdbench.data.files import find
 from kdbench.data.types import Dataset, RawData, Split
 from kdbench.errors import DataError, Location, did_you_mean
 from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
+from kdbench.tasks.images.settings import Side
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_FOLDERS = ("test", "val", "validation")
@@ -44,7 +45,7 @@ class ImageFolder(Dataset):
         model_config = ConfigDict(frozen=True, extra="forbid")
 
         path: str
-        size: PositiveInt | None = None
+        size: Side | None = None
         channels: Channels | None = None
 
     options: ImageFolder.Options

@@ -5,23 +5,29 @@ They have a struct column with encoded images and a column with integer labels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from kdbench.data.cache import cached
 from kdbench.data.files import find
 from kdbench.data.types import Dataset, RawData, Split
-from kdbench.errors import DataError, Location
+from kdbench.errors import DataError, Location, located
 from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
+from kdbench.tasks.images.settings import Side
+from kdbench.tasks.task import check_classes
 
 if TYPE_CHECKING:
     from kdbench.tasks.images.parquet_table import Table
 
 Paths = str | tuple[str, ...]
+
+MAX_ENTRIES = 100_000
+"""Most files in a folder that is searched for parquet files."""
 
 
 class ImageParquet(Dataset):
@@ -57,7 +63,7 @@ class ImageParquet(Dataset):
         test: Paths | None = None
         image_column: str | None = None
         label_column: str | None = None
-        size: PositiveInt | None = None
+        size: Side | None = None
         channels: Channels | None = None
 
         @model_validator(mode="after")
@@ -80,7 +86,7 @@ class ImageParquet(Dataset):
         if o.path is None:
             return _named(o.train or (), root), _named(o.test or (), root)
         folder = find(Path(o.path), root, "the folder of parquet files")
-        files = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+        files = _parquet_files(folder)
         train = [f for f in files if f.name.startswith("train")]
         test = next((t for p in ("test", "val") if (t := [f for f in files if f.name.startswith(p)])), [])
         for found, wanted in ((train, "train*.parquet"), (test, "test*.parquet or validation*.parquet")):
@@ -100,15 +106,52 @@ class ImageParquet(Dataset):
                 raise DataError("has no rows: copy it again", Location(files[0]))
         first = next(t for t in tables[0] if t.images)
         channels = o.channels or guess_channels(first.images[0], first.label_of(0))
-        names = first.class_names or tuple(
-            str(i) for i in range(1 + max(max(t.labels, default=0) for ts in tables for t in ts))
-        )
+        names = first.class_names or _numbers(tables)
         splits = [_split(ts, len(names), o.size, channels) for ts in tables]
         return RawData(splits[0], splits[1], names)
 
 
+def _parquet_files(folder: Path) -> list[Path]:
+    """Find the parquet files in a folder, at any depth.
+
+    Raises:
+        DataError: it holds so much that it is not a folder of parquet files.
+    """
+    found: list[Path] = []
+    entries = 0
+    for root, folders, files in os.walk(folder):
+        entries += len(folders) + len(files)
+        if entries > MAX_ENTRIES:
+            raise DataError(
+                f"holds more than {MAX_ENTRIES:,} files: name one that holds the parquet files and little else",
+                Location(folder),
+            )
+        found += [path for name in files if name.endswith(".parquet") and (path := Path(root, name)).is_file()]
+    return sorted(found)
+
+
+def _numbers(tables: Sequence[Sequence[Table]]) -> tuple[str, ...]:
+    """Name classes by their numbers, from 0 to the largest label.
+
+    Raises:
+        DataError: the largest is far beyond the number of rows.
+    """
+    rows = sum(len(t.labels) for t in tables[0])
+    for table in (t for part in tables for t in part):
+        largest = max(table.labels, default=0)
+        with located(Location(table.file)):
+            check_classes(
+                f"row {table.labels.index(largest) if table.labels else 0} has the label {largest}, so it", largest + 1, rows
+            )
+    return tuple(map(str, range(1 + max(max(t.labels, default=0) for part in tables for t in part))))
+
+
 def _named(paths: Paths, root: Path) -> list[Path]:
-    return [find(Path(p), root, "the parquet file") for p in ([paths] if isinstance(paths, str) else paths)]
+    found = [find(Path(p), root, "the parquet file") for p in ([paths] if isinstance(paths, str) else paths)]
+    for path in found:
+        if not path.is_file():
+            raise DataError("is not a regular file", Location(path))
+    return found
 
 
 def _split(tables: Sequence[Table], classes: int, size: int | None, channels: Channels) -> Split:

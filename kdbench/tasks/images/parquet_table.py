@@ -53,16 +53,24 @@ def read_table(file: Path, image: str | None, label: str | None) -> Table:
         schema = pq.read_schema(file)
         image = _column(file, schema, image, "image_column", "a struct column with bytes", _holds_images, "image")
         label = _column(file, schema, label, "label_column", "an integer column", pa.types.is_integer, "label")
+        _check_rows(file)
         table = pq.read_table(file, columns=[image, label])
         cells = table[image].combine_chunks()
         images = (cells.field("bytes") if pa.types.is_struct(cells.type) else cells).to_pylist()
         labels = table[label].to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise DataError(f"is truncated or not a parquet file ({reason(error)}): copy it again", Location(file)) from error
     for what, column, cell in (("image", image, images), ("label", label, labels)):
         if None in cell:
             raise DataError(f"row {cell.index(None)} has no {what} (column {column}): fix or remove it", Location(file))
     return Table(file, image, images, labels, _class_names(schema, label))
+
+
+def _check_rows(file: Path) -> None:
+    """Check that a file is not a small one that expands to a huge number of rows."""
+    rows, size = pq.read_metadata(file).num_rows, file.stat().st_size
+    if rows > size:
+        raise DataError(f"claims to hold {rows:,} images in {size:,} bytes: copy it again", Location(file))
 
 
 def _holds_images(kind: Any) -> bool:

@@ -6,6 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+MAX_SIDE = 4096
+"""Longest side of an image that is trained on, in pixels."""
+
+Side = Annotated[PositiveInt, Field(le=MAX_SIDE)]
+
 
 class Settings(BaseModel):
     """Base class: immutable, rejects unknown keys and non-finite numbers."""
@@ -23,12 +28,12 @@ class Augmentation(Settings):
         flip: flip left-right with probability 1/2.
     """
 
-    crop_padding: NonNegativeInt = 0
+    crop_padding: Annotated[NonNegativeInt, Field(le=MAX_SIDE)] = 0
     crop_mode: Literal["zeros", "reflect"] = "zeros"
     flip: bool = False
 
 
-Channels = Annotated[tuple[float, ...], Field(min_length=1)]
+Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=1000)]
 
 
 class Preprocessing(Settings):
@@ -42,5 +47,5 @@ class Preprocessing(Settings):
     """
 
     mean: Channels | None = None
-    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
-    size: tuple[PositiveInt, PositiveInt] | None = None
+    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=1000)] | None = None
+    size: tuple[Side, Side] | None = None
