@@ -5,20 +5,23 @@ The cause may be a different version of a method or of torch, or a different mac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from kdbench.analysis.analysis import Analysis
-from kdbench.analysis.contrasts import Runs, contrast, difference_columns, significance, significance_columns
+from kdbench.analysis.contrasts import Rows, Runs, trained_networks
 from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.statistics import holm
+from kdbench.analysis.statistics import LEVEL
 from kdbench.analysis.task import counts_correct, direction, units
 from kdbench.method.source import sources_differ
 from kdbench.plan.trial import TaskInfo
 from kdbench.results.record import Record
 
+HELPERS = ("teacher", "assistant")
+"""Roles of other networks than the student; their runs may vary otherwise."""
+NAN = float("nan")
 Key = tuple[str, str, str]
 """Pair, role, label."""
 
@@ -45,9 +48,11 @@ class Comparison:
     Args:
         task: the task that the networks learn.
         rows: a row for each pair, role and label that both have: ``value_a``, ``value_b`` (primary
-            metric on the test set), and B against A as in :mod:`kdbench.analysis.contrasts`:
-            ``delta`` with its interval, ``p_seeds``, ``p_images`` (of the task's units),
-            ``significant``; ``time_ratio`` (B's training time over A's), ``failed_a``, ``failed_b``
+            metric on the test set), and B against A by :mod:`kdbench.analysis.model`: ``delta`` with
+            the interval ``delta_low`` to ``delta_high``, simultaneous for all rows, ``delta_seeds``,
+            ``p_value`` and ``significant``; ``delta_images_low`` and ``delta_images_high`` (of the
+            task's units) of these trained networks; ``time_ratio`` (B's training time over A's),
+            ``failed_a``, ``failed_b``
             (numbers of trials), ``seeds`` (the larger number of seeds), ``paired`` (seeds in
             common), ``source_changed`` (whether the method's source differs), ``other_trials``
             (whether trials of one seed differ in recipe, parameters or teachers).
@@ -69,22 +74,28 @@ class Comparison:
         """Rows whose primary metric became significantly worse."""
         if self.rows.empty:
             return self.rows
-        return self.rows[(direction(self.task) * self.rows["delta"] < 0) & (self.rows["significant"] != "")]
+        return self.rows[(direction(self.task) * self.rows["delta"] < 0) & self.rows["significant"]]
 
 
 def compare_runs(a: Analysis, b: Analysis) -> Comparison:
     """Compare two runs of one suite.
 
     Rows match by pair, role and label, and are paired by seed; rows on different data are not
-    compared. If a run has a row for several data sets, the first of them counts.
+    compared. If a run has a row for several data sets, the first of them counts. Chance is the same in
+    both runs: the model of a pair holds all rows of A and of B. Rows whose results are the same to the
+    bit are no comparison. In runs that differ by chance alone, all rows together have any significant
+    difference with a probability of 5 %.
     """
     parts_a, parts_b = _parts(a), _parts(b)
     both = [key for key in parts_a if key in parts_b]
     same_data = [key for key in both if set(parts_a[key]["fingerprint"]) == set(parts_b[key]["fingerprint"])]
-    found = [_row(a.frame, b.frame, parts_a[key], parts_b[key], key) for key in same_data]
+    runs_a = {key: Runs.of(a.frame, parts_a[key]) for key in same_data}
+    runs_b = {key: Runs.of(b.frame, parts_b[key]) for key in same_data}
+    differences = _differences(runs_a, runs_b, units(b.task) if counts_correct(b.task) else "")
+    found = [_row(a.frame, b.frame, parts_a[key], parts_b[key], key) | differences[key] for key in same_data]
     return Comparison(
         b.task,
-        _corrected(pd.DataFrame(found), _units(b.task)),
+        pd.DataFrame(found),
         tuple(key for key in parts_a if key not in parts_b),
         tuple(key for key in parts_b if key not in parts_a),
         len(both) - len(same_data),
@@ -92,8 +103,30 @@ def compare_runs(a: Analysis, b: Analysis) -> Comparison:
     )
 
 
-def _units(task: TaskInfo) -> str:
-    return units(task) if counts_correct(task) else ""
+def _differences(a: Mapping[Key, Runs], b: Mapping[Key, Runs], unit: str) -> dict[Key, dict[str, float | bool]]:
+    """Return B against A for each row, simultaneously over all pairs."""
+    groups: dict[tuple[str, bool], list[Key]] = {}
+    for key in a:
+        if a[key].values != b[key].values:
+            groups.setdefault((key[0], key[1] in HELPERS), []).append(key)
+    level = LEVEL ** (1 / max(len(groups), 1))  # pairs are independent of each other
+    found: dict[Key, dict[str, float | bool]] = {}
+    for key in a:
+        common = set(a[key].values) & set(b[key].values)
+        found[key] = {"delta": 0.0 if common else NAN, "delta_low": NAN, "delta_high": NAN, "delta_seeds": len(common)}
+        found[key] |= {"p_value": NAN, "significant": False}
+    for (pair, helper), keys in groups.items():
+        same = [key for key in a if key[0] == pair and (key[1] in HELPERS) == helper]
+        rows = {(side, key): own[key] for side, own in (("a", a), ("b", b)) for key in same}
+        lines = Rows.of(rows).compare([(("b", key), ("a", key)) for key in keys], level)
+        for key, line in zip(keys, lines, strict=True):
+            found[key] |= {f"delta{name}": line[at] for name, at in (("", "delta"), ("_low", "low"), ("_high", "high"))}
+            p_value = 1 - (1 - line["p_value"]) ** len(groups)
+            found[key] |= {"p_value": p_value, "significant": bool(line["low"] > 0 or line["high"] < 0)}
+    for key, line in found.items():
+        if unit:
+            line[f"delta_{unit}_low"], line[f"delta_{unit}_high"] = trained_networks(b[key], a[key])
+    return found
 
 
 def _parts(analysis: Analysis) -> dict[Key, pd.DataFrame]:
@@ -105,7 +138,6 @@ def _parts(analysis: Analysis) -> dict[Key, pd.DataFrame]:
 
 def _row(a: SuiteFrame, b: SuiteFrame, part_a: pd.DataFrame, part_b: pd.DataFrame, key: Key) -> dict[str, object]:
     runs_a, runs_b = Runs.of(a, part_a), Runs.of(b, part_b)
-    found = {key: contrast(runs_b, runs_a)}
     common = sorted(set(runs_a.values) & set(runs_b.values))
     seeds_a, seeds_b = (common, common) if common else (list(runs_a.values), list(runs_b.values))
     seconds_a, seconds_b = part_a["wall_seconds"].mean(), part_b["wall_seconds"].mean()
@@ -115,8 +147,6 @@ def _row(a: SuiteFrame, b: SuiteFrame, part_a: pd.DataFrame, part_b: pd.DataFram
         **dict(zip(("pair", "role", "label"), key, strict=True)),
         "value_a": _mean([runs_a.values[s] for s in seeds_a]),
         "value_b": _mean([runs_b.values[s] for s in seeds_b]),
-        **difference_columns(found)[key],
-        **significance_columns(found, _units(b.task))[key],
         "time_ratio": seconds_b / seconds_a if seconds_a > 0 else float("nan"),
         "failed_a": sum(r.status == "failed" for r in records_a),
         "failed_b": sum(r.status == "failed" for r in records_b),
@@ -137,17 +167,6 @@ def _sources(records: list[Record]) -> set[str]:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
-
-
-def _corrected(rows: pd.DataFrame, units: str) -> pd.DataFrame:
-    """Correct the p values for the number of rows, and mark what is significant."""
-    if rows.empty:
-        return rows
-    p_seeds = holm(rows["p_seeds"].tolist())
-    p_units = holm(rows[f"p_{units}"].tolist()) if units else [float("nan")] * len(rows)
-    found = [significance(s, u, units) for s, u in zip(p_seeds, p_units, strict=True)]
-    tests = {"p_seeds": p_seeds, **({f"p_{units}": p_units} if units else {})}
-    return rows.assign(**tests, significant=found)
 
 
 def _changes(a: SuiteFrame, b: SuiteFrame) -> list[Change]:

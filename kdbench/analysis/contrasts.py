@@ -1,33 +1,19 @@
-"""Comparisons of rows, paired by seed and by unit of the test set."""
+"""Comparisons of rows by the model of :mod:`kdbench.analysis.model`."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from kdbench.analysis.frame import SuiteFrame
-from kdbench.analysis.statistics import (
-    LEVEL,
-    Estimate,
-    effect_size,
-    holm,
-    paired_difference,
-    places,
-    t_test,
-    units_interval,
-    units_test,
-)
+from kdbench.analysis.model import Contrasts, Model, contrasts, fieller, fit, item_covariance, row_covariance
+from kdbench.analysis.statistics import units_interval
 from kdbench.analysis.task import counts_correct, metric_column
 
-FEW_SEEDS = 5
-"""With fewer seeds, places come from tests over units: t tests have little power."""
-SEEDS = "seeds"
-"""In the column ``significant``: significant over seeds, not only over units."""
 NAN = float("nan")
 K = TypeVar("K", bound=Hashable)
 
@@ -55,120 +41,143 @@ class Runs:
             if counts_correct(frame.task) and (right := frame.evidence.correct(trial, fingerprint)) is not None
         }
         values = zip(finished["seed"], finished[metric_column(frame.task)], strict=True)
-        return cls({int(seed): value for seed, value in values}, correct)
+        return cls({int(seed): value for seed, value in values if not np.isnan(value)}, correct)
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds; NaN without any."""
+        return float(np.mean(list(self.values.values()))) if self.values else NAN
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """Comparison of two rows.
-
-    Args:
-        delta: difference of the primary metric over the seeds that both have.
-        effect_size: Cohen's d of the pairs.
-        p_seeds: p value of the paired t test over seeds.
-        units_low: lower end of the 95 % interval over units of the test set, for these trained networks.
-        units_high: upper end.
-        p_units: p value of the paired test over units of the test set.
-    """
-
-    delta: Estimate
-    effect_size: float
-    p_seeds: float
-    units_low: float
-    units_high: float
-    p_units: float
-
-
-def contrast(own: Runs, other: Runs) -> Contrast:
-    """Compare two rows over the seeds that both have."""
-    values, others = _paired(own.values, other.values)
-    low, high, p_units = NAN, NAN, NAN
-    if (both := _same_units(own, other)) is not None:
-        (low, high), p_units = units_interval(*both), units_test(*both)
-    return Contrast(paired_difference(values, others), effect_size(values, others), t_test(values, others), low, high, p_units)
-
-
-def difference_columns(found: Mapping[K, Contrast], prefix: str = "") -> dict[K, dict[str, float | str]]:
-    """Make the columns ``delta``, ``delta_low``, ``delta_high`` and ``delta_seeds``.
+@dataclass(frozen=True, eq=False)
+class Rows(Generic[K]):
+    """Rows of one student, and the model of them.
 
     Args:
-        found: key of a row → its comparison.
-        prefix: what follows ``delta`` in the columns' names.
+        runs: key of a row → its trials.
+        index: key of a row → its index in the model.
+        model: the model; ``None`` if too little is known to say what chance does.
     """
+
+    runs: Mapping[K, Runs]
+    index: Mapping[K, int]
+    model: Model | None
+
+    @classmethod
+    def of(cls, runs: Mapping[K, Runs], apart: Mapping[K, Runs] | None = None) -> Rows[K]:
+        """Fit the model.
+
+        Args:
+            runs: key of a row → its trials.
+            apart: rows of other networks (teachers), whose runs may vary otherwise.
+        """
+        known = {key: own for key, own in runs.items() if own.values}
+        others = {key: own for key, own in (apart or {}).items() if own.values}
+        every = [*known.values(), *others.values()]
+        seeds = sorted({seed for own in known.values() for seed in own.values})
+        columns = [*seeds, *sorted({seed for own in others.values() for seed in own.values} - set(seeds))]
+        values = np.array([[own.values.get(seed, NAN) for seed in columns] for own in every])
+        model = fit(values, _items(every, columns), len(others)) if len(seeds) > 1 and len(known) > 1 else None
+        return cls({**runs, **(apart or {})}, {key: i for i, key in enumerate([*known, *others])}, model)
+
+    def against(self, other: K, keys: Sequence[K], level: float = 0.95) -> dict[K, dict[str, float]]:
+        """Compare rows with one other, simultaneously.
+
+        Returns:
+            For each row ``delta``; ``low`` and ``high`` of the simultaneous interval, ``single_low`` and
+            ``single_high`` of that of one comparison; ``seeds``, ``effect_size`` (difference over the
+            standard deviation of one seed's), ``p_value`` and ``critical`` (half-width over the standard
+            error). What is not known is NaN.
+        """
+        pairs = [(key, other) for key in keys]
+        return dict(zip(keys, self.compare(pairs, level), strict=True))
+
+    def compare(self, pairs: Sequence[tuple[K, K]], level: float = 0.95) -> list[dict[str, float]]:
+        """Compare pairs of rows, simultaneously (:meth:`against`)."""
+        lines = [_plain(self.runs[own], self.runs[other]) for own, other in pairs]
+        at = [i for i, pair in enumerate(pairs) if all(key in self.index for key in pair)]
+        if self.model is None or not at:
+            return lines
+        found = contrasts(self.model, np.array([[self.index[key] for key in pairs[i]] for i in at]), level)
+        for c, i in enumerate(at):
+            lines[i] |= _line(found, c)
+        return lines
+
+    def gap_closed(self, key: K, alone: K, teacher: K, line: Mapping[str, float]) -> tuple[float, float, float]:
+        """Return the share of the teacher's lead that a row closes, with its interval.
+
+        The lead is over the student trained alone. The interval is simultaneous, like that of the row's
+        difference ``line``. All are NaN unless the teacher's lead is significant. A teacher with one seed
+        counts as it is: its training is in no interval.
+        """
+        if self.model is None or np.isnan(line["critical"]) or teacher not in self.index:
+            return NAN, NAN, NAN
+        common = sorted(set(self.runs[key].values) & set(self.runs[alone].values))
+        gap = self.runs[teacher].mean - float(np.mean([self.runs[alone].values[s] for s in common]))
+        variances = row_covariance(self.model, self.index[key], self.index[alone], self.index[teacher], len(common))
+        return fieller(line["delta"], gap, variances, line["critical"])
+
+
+Key = tuple[str, str, str]
+"""Role, label and grid point of a row."""
+
+
+def rows_of_pair(frame: SuiteFrame, pair: str, fingerprint: str) -> Rows[Key]:
+    """Return all rows of a pair's student, and its teachers apart.
+
+    Grid points are included: all comparisons of the pair come from this one model, in the leaderboard
+    and in its grids.
+    """
+    mine = frame.rows[(frame.rows["pair"] == pair) & (frame.rows["fingerprint"] == fingerprint)]
+    parts: dict[Key, Runs] = {}
+    teachers: dict[Key, Runs] = {}
+    for (role, label, point), part in mine.groupby(["role", "label", "point"], sort=False):
+        if role in ("student", "generation", "teacher"):
+            chosen = teachers if role == "teacher" else parts
+            chosen[str(role), str(label), str(point)] = Runs.of(frame, part.drop_duplicates("trial"))
+    return Rows.of(parts, teachers)
+
+
+def trained_networks(own: Runs, other: Runs) -> tuple[float, float]:
+    """Return the 95 % interval of two rows' difference for these trained networks.
+
+    Only the test units are drawn again, so it says nothing about other seeds, hence about methods.
+    """
+    seeds = sorted(set(own.correct) & set(other.correct))
+    if not seeds or len({len(runs.correct[s]) for runs in (own, other) for s in seeds}) > 1:
+        return NAN, NAN
+    return units_interval(np.stack([own.correct[s] for s in seeds]), np.stack([other.correct[s] for s in seeds]))
+
+
+def _plain(own: Runs, other: Runs) -> dict[str, float]:
+    common = sorted(set(own.values) & set(other.values))
+    delta = float(np.mean([own.values[s] - other.values[s] for s in common])) if common else NAN
+    nothing = dict.fromkeys(("low", "high", "single_low", "single_high", "effect_size", "p_value", "critical", "error"), NAN)
+    return {"delta": delta, "seeds": len(common), **nothing}
+
+
+def _line(found: Contrasts, c: int) -> dict[str, float]:
+    delta, half, single = found.delta[c], found.half[c], found.single[c]
     return {
-        key: {
-            f"delta{prefix}": one.delta.mean,
-            f"delta{prefix}_low": one.delta.low,
-            f"delta{prefix}_high": one.delta.high,
-            f"delta{prefix}_seeds": one.delta.count,
-        }
-        for key, one in found.items()
+        "low": float(delta - half),
+        "high": float(delta + half),
+        "single_low": float(delta - single),
+        "single_high": float(delta + single),
+        "effect_size": float(delta / found.run_variance[c] ** 0.5),
+        "p_value": float(found.p_values[c]),
+        "critical": float(half / found.error[c]),
+        "error": float(found.error[c]),
     }
 
 
-def significance_columns(found: Mapping[K, Contrast], units: str) -> dict[K, dict[str, float | str]]:
-    """Make the columns of effect sizes and of p values, corrected (Holm).
-
-    Args:
-        found: key of a row → its comparison.
-        units: name of the task's units in the columns' names; "" if units cannot be compared.
-    """
-    p_seeds = dict(zip(found, holm([c.p_seeds for c in found.values()]), strict=True))
-    p_units = dict(zip(found, holm([c.p_units for c in found.values()]), strict=True))
-    columns: dict[K, dict[str, float | str]] = {}
-    for key, one in found.items():
-        columns[key] = {"effect_size": one.effect_size, "p_seeds": p_seeds[key]}
-        if units:
-            columns[key] |= {
-                f"delta_{units}_low": one.units_low,
-                f"delta_{units}_high": one.units_high,
-                f"p_{units}": p_units[key],
-            }
-        columns[key]["significant"] = significance(p_seeds[key], p_units[key], units)
-    return columns
-
-
-def significance(p_seeds: float, p_units: float, units: str) -> str:
-    """Return which test finds a difference significant at the 5 % level.
-
-    It is ``seeds``, the name of the units, or "" if neither does.
-
-    Args:
-        p_seeds: corrected p value of the test over seeds; NaN without one.
-        p_units: corrected p value of the test over units; NaN without one.
-        units: name of the task's units.
-    """
-    return SEEDS if p_seeds < 1 - LEVEL else units if p_units < 1 - LEVEL else ""
-
-
-def shared_places(rows: Sequence[Runs], sign: int) -> list[int]:
-    """Return the places of rows (:func:`places`); 0 without a finished trial.
-
-    Args:
-        rows: the rows.
-        sign: 1 if higher values are better, −1 if lower ones are.
-    """
-    p_values = np.full((len(rows), len(rows)), NAN)
-    for i, j in itertools.combinations(range(len(rows)), 2):
-        p_values[i, j] = p_values[j, i] = _p_value(rows[i], rows[j])
-    means = [sign * float(np.mean(list(r.values.values()))) if r.values else NAN for r in rows]
-    return places(means, p_values)
-
-
-def _p_value(own: Runs, other: Runs) -> float:
-    values, others = _paired(own.values, other.values)
-    both = None if len(values) >= FEW_SEEDS else _same_units(own, other)
-    return t_test(values, others) if both is None else units_test(*both)
-
-
-def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[float], list[float]]:
-    seeds = sorted(set(own) & set(other))
-    return [own[s] for s in seeds], [other[s] for s in seeds]
-
-
-def _same_units(own: Runs, other: Runs) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return which units are right, S×N each; ``None`` unless all share a test set."""
-    seeds = sorted(set(own.correct) & set(other.correct))
-    if not seeds or len({len(runs.correct[s]) for runs in (own, other) for s in seeds}) > 1:
+def _items(rows: Sequence[Runs], seeds: Sequence[int]) -> np.ndarray | None:
+    """Return the covariance of items; ``None`` without predictions of one set."""
+    sizes = {len(own.correct[seed]) if seed in own.correct else -1 for own in rows for seed in own.values}
+    if len(sizes) != 1 or -1 in sizes:
         return None
-    return np.stack([own.correct[s] for s in seeds]), np.stack([other.correct[s] for s in seeds])
+    known = np.array([[seed in own.values for seed in seeds] for own in rows])
+    right = np.zeros((*known.shape, sizes.pop()), dtype=bool)
+    for i, own in enumerate(rows):
+        for seed in own.values:
+            right[i, seeds.index(seed)] = own.correct[seed]
+    return item_covariance(right, known)

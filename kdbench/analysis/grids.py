@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from kdbench.analysis.contrasts import rows_of_pair
 from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.standings import baseline_label
-from kdbench.analysis.statistics import LEVEL, Estimate, blocked_differences, estimate, holm
+from kdbench.analysis.statistics import Estimate, estimate
 from kdbench.analysis.task import metric_column
 
 Point = tuple[Any, Any]
@@ -31,10 +31,11 @@ def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of ``points``, and ``alone`` (mean primary metric on the test set of the student
-        trained alone), ``delta``, ``delta_low``, ``delta_high``, ``delta_seeds``, ``p_value``
-        (corrected, Holm) and ``significant``, over the seeds that the student trained alone and at
-        least half of the points finished. They are NaN for a point that lacks one of these seeds, and
-        for a grid with only one seed or without a student trained alone.
+        trained alone), ``delta`` with its simultaneous interval ``delta_low`` to ``delta_high``,
+        ``delta_seeds``, ``p_value`` (corrected) and ``significant``
+        (over the points of the grid, by the model of the leaderboard), over the seeds that both
+        finished. They are NaN for a point that lacks a seed that the student trained alone and at least
+        half of the points finished, and intervals for a single seed.
     """
     if points.empty or not (points["point"] != "").any():
         return pd.DataFrame()
@@ -50,24 +51,28 @@ def _differences(frame: SuiteFrame, group: pd.DataFrame) -> dict[str, list[float
     rows, test = frame.rows, metric_column(frame.task)
     mine = rows[(rows["pair"] == pair) & (rows["fingerprint"] == fingerprint) & (rows["role"] == "student")]
     done = mine[mine["status"] == "finished"].dropna(subset=test)
-    alone = done[done["label"] == baseline_label(frame, mine)].set_index("seed")[test]
-    found = done[done["label"] == label].pivot_table(test, "point", "seed").reindex(group["point"])
-    seeds = [s for s in found.columns if s in alone.index and found[s].notna().mean() >= 0.5]
+    alone = done[done["label"] == baseline_label(frame, mine)]
+    points = done[done["label"] == label]
+    found = points.pivot_table(test, "point", "seed").reindex(group["point"])
+    seeds = [s for s in found.columns if s in set(alone["seed"]) and found[s].notna().mean() >= 0.5]
     whole = found[seeds].notna().all(axis=1).to_numpy() & bool(seeds)
-    nothing = np.full(len(group), np.nan)
-    low, high, delta, p_values = nothing.copy(), nothing.copy(), nothing.copy(), nothing.copy()
-    if whole.any():
-        estimates, raw = blocked_differences(found.loc[whole, seeds].to_numpy(), alone[seeds].tolist())
-        delta[whole], low[whole], high[whole] = np.array([(e.mean, e.low, e.high) for e in estimates]).T
-        p_values[whole] = holm(raw)
+    own = rows_of_pair(frame, str(pair), str(fingerprint))
+    baseline = next((key for key in own.runs if key[:2] == ("student", baseline_label(frame, mine))), None)
+    keys = [("student", str(label), str(point)) for point, complete in zip(group["point"], whole, strict=True) if complete]
+    lines = own.against(baseline, keys) if baseline else {}
+    each = [lines.get(("student", str(label), str(point))) for point in group["point"]]
+
+    def listed(name: str) -> list[float]:
+        return [line[name] if line else float("nan") for line in each]
+
     return {
-        "alone": [float(alone[seeds].mean()) if seeds else float("nan")] * len(group),
-        "delta": delta.tolist(),
-        "delta_low": low.tolist(),
-        "delta_high": high.tolist(),
-        "delta_seeds": [len(seeds) if w else 0 for w in whole],
-        "p_value": p_values.tolist(),
-        "significant": [bool(p < 1 - LEVEL) for p in p_values],
+        "alone": [float(alone[alone["seed"].isin(seeds)].drop_duplicates("seed")[test].mean())] * len(group),
+        "delta": listed("delta"),
+        "delta_low": listed("low"),
+        "delta_high": listed("high"),
+        "delta_seeds": [int(line["seeds"]) if line else 0 for line in each],
+        "p_value": listed("p_value"),
+        "significant": [bool(line and (line["low"] > 0 or line["high"] < 0)) for line in each],
     }
 
 
@@ -83,7 +88,8 @@ class Grid:
         found: (value across, value down) → primary metric on the test set over the seeds.
         chosen: the point chosen on the validation set, if it is in this slice.
         alone: mean of the student trained alone; NaN if there is none.
-        half: half-width of the 95 % interval of a point's difference from it; NaN if unknown.
+        half: mean half-width of the simultaneous 95 % intervals of the points' differences from it; NaN if
+            unknown.
         differences: differences of points from it, where the interval is known.
         significant: the points that differ significantly from it.
         scale: lowest and highest mean of the whole grid, which its slices share.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from kdbench.analysis.contrasts import Runs, contrast, difference_columns, shared_places, significance_columns
+from kdbench.analysis.contrasts import Key, Rows, rows_of_pair, trained_networks
 from kdbench.analysis.frame import PROFILE, SuiteFrame, cost_columns
+from kdbench.analysis.model import first_probabilities, rank_sets
+from kdbench.analysis.power import power_columns
 from kdbench.analysis.speeds import speed, whole_set
 from kdbench.analysis.statistics import estimate, wilson
 from kdbench.analysis.task import (
@@ -25,9 +28,10 @@ from kdbench.plan.trial import TaskInfo
 BASELINE = "supervised"
 CLASSIC = "kd"
 """The classic method that newer ones are compared with."""
-COUNTS = ("parameters", "macs", "method_parameters", "place")
+COUNTS = ("parameters", "macs", "method_parameters", "place", "place_last")
 HELPERS = ("teacher", "assistant", "generation")
 OWN = ("pair", "label", "method", "family", "role", "seed", "trial", "teachers", "point", "fingerprint", "status", "error")
+LEAST_RANKED = 2
 NAN = float("nan")
 
 
@@ -36,12 +40,20 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
     Helpers are the teachers, assistants and earlier generations. The task's metrics are means over
     seeds; the primary one (``test_accuracy``) comes with ``test_accuracy_sd`` (n − 1) and a 95 %
-    interval of the kind that ``interval`` names. ``place`` is shared by rows that do not differ
-    significantly. ``delta`` is the difference to ``supervised``, paired by the ``delta_seeds``
-    seeds that finished with both, ``delta_kd`` that to ``kd``; ``p_seeds`` and ``p_images`` (of the
-    task's units), with ``significant`` (seeds, images or nothing), are as in
-    :mod:`kdbench.analysis.contrasts`. ``gap_closed`` is the share of the difference between
-    ``supervised`` and the row's teachers that the row closes. ``compression`` is the first
+    interval of the kind that ``interval`` names.
+
+    All comparisons are of one model (:mod:`kdbench.analysis.model`), and empty where a single seed says
+    nothing about chance: ``place`` to ``place_last`` are the places that the data allow,
+    ``first_probability`` is how often the row comes first if seeds and test samples are drawn again.
+    ``delta`` is the difference to ``supervised`` over the ``delta_seeds`` seeds that both finished, with
+    the simultaneous interval ``delta_low`` to ``delta_high``, ``p_value`` (corrected) and
+    ``significant``; ``delta_single_low`` and ``delta_single_high`` are of one comparison by itself.
+    ``detectable`` is the smallest true difference that would probably have been found, ``seeds_half``
+    and ``seeds_one`` the seeds needed for 0.5 and 1 points. ``delta_images_low`` and
+    ``delta_images_high`` (named after the task's units) are of these trained networks, not of methods.
+    ``delta_kd`` is the difference to ``kd``, likewise. ``gap_closed`` is the share of the first
+    teacher's lead over ``supervised`` that the row closes, with a simultaneous interval; it is empty if
+    the lead is not significant. ``compression`` is the first
     teacher's parameters over the row's, ``speedup`` the first teacher's latency over the row's;
     ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`,
     ``step_ratio`` is the time of the row's own training steps over that of ``supervised``;
@@ -62,25 +74,28 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
             for role in (*HELPERS, "student")
             for label, part in group[group["role"] == role].groupby("label", sort=False)
         }
-        compared = _comparisons(frame, parts, baseline)
+        compared = _comparisons(frame, parts, baseline_label(frame, group))
         teachers = group[group["role"] == "teacher"]
         lines = [_line(frame, part, baseline, teachers) | compared.get(key, {}) for key, part in parts.items()]
         found += sorted(lines, key=lambda line: _order(line, frame.task))
     table = pd.DataFrame(found).reindex(columns=_columns(found, frame.task))
     counts = {name: table[name].astype(float).round() for name in COUNTS}  # means of trials that may differ in them
-    return table.fillna({"significant": ""}).assign(**counts).astype(dict.fromkeys(COUNTS, "Int64"))
+    return table.assign(significant=table["significant"].eq(True), **counts).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def comparison_columns(task: TaskInfo) -> tuple[str, ...]:
     """Return the columns that compare a row with others.
 
-    Columns of tests over units are included only if units can be compared.
+    Columns of trained networks are included only if units can be compared.
     """
     name = units(task)
-    tests = (f"delta_{name}_low", f"delta_{name}_high", f"p_{name}") if counts_correct(task) else ()
+    networks = (f"delta_{name}_low", f"delta_{name}_high") if counts_correct(task) else ()
     return (
-        *("place", "delta", "delta_low", "delta_high", "delta_seeds", "effect_size", "p_seeds", *tests, "significant"),
+        *("place", "place_last", "first_probability"),
+        *("delta", "delta_low", "delta_high", "delta_seeds", "delta_single_low", "delta_single_high"),
+        *("effect_size", "p_value", "significant", "detectable", "seeds_half", "seeds_one", *networks),
         *("delta_kd", "delta_kd_low", "delta_kd_high", "delta_kd_seeds"),
+        *("gap_closed", "gap_closed_low", "gap_closed_high"),
     )
 
 
@@ -101,26 +116,70 @@ def _columns(lines: list[dict[str, Any]], task: TaskInfo) -> list[str]:
 
 
 def _comparisons(
-    frame: SuiteFrame, parts: Mapping[tuple[str, str], pd.DataFrame], baseline: pd.DataFrame
+    frame: SuiteFrame, parts: Mapping[tuple[str, str], pd.DataFrame], alone: str | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the comparisons of the student's own network, by role and label."""
-    runs = {key: Runs.of(frame, part) for key, part in parts.items() if key[0] in ("student", "generation")}
-    students = [key for key in runs if key[0] == "student"]
-    alone, others = set(baseline["label"]), Runs.of(frame, baseline)
-    classic = runs.get(("student", CLASSIC), Runs({}, {}))
-    to_baseline = {key: contrast(own, others) for key, own in runs.items() if key[1] not in alone}
-    to_classic = {key: contrast(own, classic) for key, own in runs.items() if key[1] != CLASSIC}
-    found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in runs}
-    for columns in (
-        difference_columns(to_baseline),
-        significance_columns(to_baseline, units(frame.task) if counts_correct(frame.task) else ""),
-        difference_columns(to_classic, "_kd"),
-    ):
-        for key, values in columns.items():
-            found[key] |= values
-    for key, place in zip(students, shared_places([runs[key] for key in students], direction(frame.task)), strict=True):
-        found[key]["place"] = place or None
+    first = next(iter(parts.values()))
+    rows = rows_of_pair(frame, *(str(first[name].iloc[0]) for name in ("pair", "fingerprint")))
+    at = {key: (*key, str(part["point"].iloc[0])) for key, part in parts.items()}
+    keys = {own: key for key, own in at.items() if key[0] in ("student", "generation")}
+    found: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in keys.values()}
+    nobody = ("", "", "")
+    teacher = next((own for key, own in at.items() if key[0] == "teacher"), nobody)
+    baseline, classic = (at.get(("student", str(label)), nobody) for label in (alone, CLASSIC))
+    if baseline in keys:
+        lines = rows.against(baseline, [own for own in keys if own[1] != alone])
+        power = power_columns(rows.model, list(lines.values()), is_percent(frame.task))
+        for own, line in lines.items():
+            key = keys[own]
+            found[key] |= _difference(line) | power
+            found[key] |= {
+                "delta_single_low": line["single_low"],
+                "delta_single_high": line["single_high"],
+                "effect_size": line["effect_size"],
+                "p_value": line["p_value"],
+                "significant": bool(line["low"] > 0 or line["high"] < 0),
+            }
+            closed = rows.gap_closed(own, baseline, teacher, line)
+            if direction(frame.task) * (_mean(rows, teacher) - _mean(rows, baseline)) > 0:
+                found[key] |= dict(zip(("gap_closed", "gap_closed_low", "gap_closed_high"), closed, strict=True))
+            if counts_correct(frame.task):
+                ends = (f"delta_{units(frame.task)}_{end}" for end in ("low", "high"))
+                found[key] |= dict(zip(ends, trained_networks(rows.runs[own], rows.runs[baseline]), strict=True))
+    if classic in keys:
+        for own, line in rows.against(classic, [own for own in keys if own[1] != CLASSIC]).items():
+            found[keys[own]] |= _difference(line, "_kd")
+    for own, place in _places(rows, [own for own in keys if own[0] == "student"], direction(frame.task)).items():
+        found[keys[own]] |= place
     return found
+
+
+def _mean(rows: Rows[Key], key: Key) -> float:
+    return rows.runs[key].mean if key in rows.runs else NAN
+
+
+def _difference(line: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    return {
+        f"delta{prefix}": line["delta"],
+        f"delta{prefix}_low": line["low"],
+        f"delta{prefix}_high": line["high"],
+        f"delta{prefix}_seeds": line["seeds"],
+    }
+
+
+def _places(rows: Rows[Key], keys: list[Key], sign: int) -> dict[Key, dict[str, Any]]:
+    """Return the places of rows with two seeds or more."""
+    if rows.model is None:
+        return {}
+    ranked = [key for key in keys if len(rows.runs[key].values) > 1]
+    if len(ranked) < LEAST_RANKED:
+        return {}
+    at = np.array([rows.index[key] for key in ranked])
+    columns = zip(*rank_sets(rows.model, at, sign), first_probabilities(rows.model, at, sign), strict=True)
+    return {
+        key: {"place": int(best), "place_last": int(worst), "first_probability": float(share)}
+        for key, (best, worst, share) in zip(ranked, columns, strict=True)
+    }
 
 
 def baseline_label(frame: SuiteFrame, group: pd.DataFrame) -> str | None:
@@ -156,7 +215,6 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         **primary,
         **{name: means[name] for name in metric_columns(task) if name not in primary},
         teacher_column(task): means[teacher_column(task)],
-        "gap_closed": _gap_closed(task, finished, baseline),
         **{name: means[name] for name in PROFILE},
         "uncounted": next(iter(finished["uncounted"]), ""),
         "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else NAN,
@@ -220,14 +278,6 @@ def _test_units(frame: SuiteFrame, finished: pd.DataFrame) -> int:
         return 0
     right = frame.evidence.correct(finished["trial"].iloc[0], finished["fingerprint"].iloc[0])
     return _test_samples(frame, finished) if right is None else len(right)
-
-
-def _gap_closed(task: TaskInfo, finished: pd.DataFrame, baseline: pd.DataFrame) -> float:
-    """Return the share of the gap to better teachers that is closed (common seeds)."""
-    both = finished.merge(baseline, on="seed", suffixes=("", "_alone")).mean(numeric_only=True)
-    alone = float(both[f"{metric_column(task)}_alone"])
-    gap = float(both[teacher_column(task)]) - alone
-    return (float(both[metric_column(task)]) - alone) / gap if direction(task) * gap > 0 else NAN
 
 
 def _step_ratio(finished: pd.DataFrame, baseline: pd.DataFrame) -> float:

@@ -1,4 +1,7 @@
-"""Means, deviations, intervals; comparisons paired by seed and by test unit."""
+"""Means, deviations, intervals and ranks.
+
+Comparisons of methods are in :mod:`kdbench.analysis.model`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from scipy import stats
 
 LEVEL = 0.95
 """Confidence level of every interval."""
-ROUNDING = 1e-9
-"""Differences below this are rounding errors."""
+LEAST_VALUES = 3
+"""Fewer values have no t interval: that of two is 25 standard errors wide."""
 RESAMPLES = 4000
 """Number of bootstrap samples, always the same ones, for reproducible reports."""
 
@@ -39,8 +42,8 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate:
     """Return mean, sample standard deviation and Student's t interval.
 
-    The values are assumed to be independent and about normal. A single value has neither deviation nor
-    interval.
+    The values are assumed to be independent and about normal. A single value has no deviation, and fewer
+    than ``LEAST_VALUES`` have no interval.
     """
     numbers = np.asarray(values, dtype=float)
     count = len(numbers)
@@ -48,30 +51,10 @@ def estimate(values: Sequence[float]) -> Estimate:
     if count < 2:
         return Estimate(mean, float("nan"), float("nan"), float("nan"), count)
     deviation = float(numbers.std(ddof=1))
+    if count < LEAST_VALUES:
+        return Estimate(mean, deviation, float("nan"), float("nan"), count)
     half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * deviation / count**0.5
     return Estimate(mean, deviation, mean - half, mean + half, count)
-
-
-def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
-    """Return the difference of values paired by seed, with the paired t interval.
-
-    If all seeds have the same difference, there is no deviation and hence no interval (this happens by
-    chance, because accuracies are multiples of 1/N). Only if all differences are 0, the interval is 0 to
-    0.
-
-    Args:
-        values: a method's values, one per seed.
-        baseline: the values to compare with, of the same seeds in the same order.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    if len(values) != len(baseline):
-        raise ValueError("paired values must be of the same seeds")
-    found = estimate([a - b for a, b in zip(values, baseline, strict=True)])
-    if found.count > 1 and found.deviation <= ROUNDING and abs(found.mean) > ROUNDING:
-        return Estimate(found.mean, found.deviation, float("nan"), float("nan"), found.count)
-    return found
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
@@ -89,108 +72,11 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def t_test(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return the two-sided p value of the paired t test (:func:`paired_difference`).
-
-    It is NaN for fewer than two pairs, and for equal differences other than 0.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    difference = paired_difference(values, baseline)
-    if difference.count < 2:
-        return float("nan")
-    if difference.deviation <= ROUNDING:
-        return 1.0 if abs(difference.mean) <= ROUNDING else float("nan")
-    error = difference.deviation / difference.count**0.5
-    return float(2 * stats.t.sf(abs(difference.mean) / error, difference.count - 1))
-
-
-def effect_size(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return Cohen's d of paired values: mean difference over its standard deviation.
-
-    It is NaN for fewer than two pairs, or if the differences do not vary.
-    """
-    difference = paired_difference(values, baseline)
-    return difference.mean / difference.deviation if difference.count > 1 and difference.deviation > ROUNDING else float("nan")
-
-
-def blocked_differences(values: np.ndarray, baseline: Sequence[float]) -> tuple[list[Estimate], list[float]]:
-    """Return differences of several rows from one baseline with the same seeds.
-
-    This is a randomised complete block design, seeds being the blocks. The model is y = row + seed
-    + ε with ε of one variance for all (two-way analysis of variance without interaction;
-    Montgomery, "Design and Analysis of Experiments", section 4.1). The residual variance is pooled
-    over P + 1 rows, with P (S − 1) degrees of freedom: with few seeds and many rows it finds
-    differences that paired t tests, with S − 1 degrees of freedom each, cannot.
-
-    Args:
-        values: P×S, a row for each thing compared, a column for each seed.
-        baseline: S values, of the same seeds in the same order.
-
-    Returns:
-        For each row the difference with the 95 % interval of Student's t (its deviation is that of one
-        seed's difference by the model); and the two-sided p values, not corrected for their number. They
-        are NaN for fewer than two seeds, or if nothing varies.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    rows = np.vstack([np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)])
-    count = rows.shape[1]
-    differences = rows[:-1].mean(1) - rows[-1].mean()
-    residuals = rows - rows.mean(1, keepdims=True) - rows.mean(0) + rows.mean()
-    freedom = len(differences) * (count - 1)
-    deviation = float((2 * (residuals**2).sum() / freedom) ** 0.5) if freedom else float("nan")
-    if not deviation > ROUNDING:
-        nothing = [Estimate(float(d), deviation, float("nan"), float("nan"), count) for d in differences]
-        return nothing, [float("nan")] * len(nothing)
-    error = deviation / count**0.5
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    p_values = 2 * stats.t.sf(np.abs(differences) / error, freedom)
-    return [Estimate(float(d), deviation, float(d - half), float(d + half), count) for d in differences], p_values.tolist()
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number, in the same order.
-
-    Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The smallest of m is
-    multiplied by m, the next by m − 1, and so on; none becomes smaller than the one before it.
-    NaN values stay, and do not count. (statsmodels' version collects garbage at every call, which takes
-    a fifth of a second with torch loaded.)
-    """
-    numbers = np.asarray(p_values, dtype=float)
-    ascending = np.argsort(numbers)[: int((~np.isnan(numbers)).sum())]
-    factors = np.arange(len(ascending), 0, -1)
-    numbers[ascending] = np.minimum(1, np.maximum.accumulate(numbers[ascending] * factors))
-    return [float(p) for p in numbers]
-
-
-def units_test(correct: np.ndarray, baseline: np.ndarray) -> float:
-    """Return the two-sided p value that two sets of networks are right equally often.
-
-    It applies to units like those of the test set. With one seed this is McNemar's exact test
-    (Dietterich 1998). With several, each unit has a mean difference over seeds, whose sign is random
-    under the null hypothesis; the statistic is the sum of these over its standard deviation under random
-    signs (for one seed this would be McNemar's without continuity correction). It applies to these
-    trained networks, not to other seeds.
-
-    Args:
-        correct: which units are right, S×N, bool.
-        baseline: the same for the networks to compare with.
-    """
-    if len(correct) == 1:
-        gained, lost = int((correct[0] & ~baseline[0]).sum()), int((~correct[0] & baseline[0]).sum())
-        return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-    difference = correct.mean(0) - baseline.mean(0)
-    spread = float(np.sqrt((difference**2).sum()))
-    return float(2 * stats.norm.sf(abs(difference.sum()) / spread)) if spread else 1.0
-
-
 def units_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of a difference of accuracies.
 
-    It applies to units like those of the test set. It is a percentile interval, paired by unit.
+    It applies to these trained networks, and to units like those of the test set; not to other seeds. It
+    is a percentile interval, paired by unit.
 
     Args:
         correct: which units are right, S×N, bool.
@@ -202,33 +88,6 @@ def units_interval(correct: np.ndarray, baseline: np.ndarray) -> tuple[float, fl
     drawn = np.random.default_rng(0).multinomial(len(difference), counts / len(difference), size=RESAMPLES)
     low, high = np.percentile(drawn @ values / len(difference), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
-
-
-def places(means: Sequence[float], p_values: np.ndarray) -> list[int]:
-    """Return the places that the data support.
-
-    From the best downwards, all that do not differ significantly from the first of a place share it.
-
-    Args:
-        means: M means, the higher the better; NaN for an item without a place.
-        p_values: M×M, of each pair, not yet corrected; Holm's correction over all pairs is made here.
-
-    Returns:
-        M places: n + 1 for an item with n others before its place, and 0 for an item without a place.
-    """
-    rows, columns = np.triu_indices(len(means), 1)
-    corrected = np.full(p_values.shape, float("nan"))
-    corrected[rows, columns] = holm(p_values[rows, columns].tolist())
-    corrected[columns, rows] = corrected[rows, columns]
-    scores = np.asarray(means, dtype=float)
-    found, first, place = [0] * len(scores), -1, 0
-    for before, i in enumerate(np.argsort(-scores, kind="stable")):
-        if np.isnan(scores[i]):
-            break
-        if first < 0 or corrected[first, i] < 1 - LEVEL:
-            first, place = int(i), before + 1
-        found[i] = place
-    return found
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:

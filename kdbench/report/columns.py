@@ -52,9 +52,9 @@ def number(value: object) -> float:
         return math.nan
 
 
-def mark(significant: str) -> str:
-    """Return the mark of a significant difference: ‡ by seeds, † only by test units."""
-    return {"": "", "seeds": " ‡"}.get(significant, " †")
+def mark(significant: bool) -> str:
+    """Return the mark of a significant difference."""
+    return " †" if significant else ""
 
 
 def _name(line: Line) -> str:
@@ -74,6 +74,30 @@ def _primary(words: Wording) -> Callable[[Line], str]:
         if line["finished"] > 1:
             return f"{mean} ± {words.plain(line[f'{key}_sd'])}"
         return mean + _brackets(line, key, words.value)
+
+    return cell
+
+
+def _place(line: Line) -> str:
+    best, worst = number(line.get("place")), number(line.get("place_last"))
+    if math.isnan(best):
+        return "–"
+    return f"{best:.0f}" if best == worst else f"{best:.0f}–{worst:.0f}"
+
+
+def _gap(line: Line) -> str:
+    def text(share: float) -> str:
+        return _rounded(100 * share, "z.0f")
+
+    return "–" if math.isnan(number(line.get("gap_closed"))) else text(line["gap_closed"]) + _brackets(line, "gap_closed", text)
+
+
+def _networks(words: Wording) -> Callable[[Line], str]:
+    def cell(line: Line) -> str:
+        low, high = (number(line.get(f"delta_{words.units}_{end}")) for end in ("low", "high"))
+        return (
+            "–" if math.isnan(low) else f"{words.difference(line['delta'])} [{words.difference(low)}, {words.difference(high)}]"
+        )
 
     return cell
 
@@ -146,13 +170,20 @@ def columns_of(task: TaskInfo) -> dict[str, Column]:
     words = Wording(task)
     lower = not task.metrics[task.primary].higher_is_better
     return {
-        "place": _low("place", "place", lambda v: str(int(v))),
+        "place": Column("place", "place", _place, lower_is_better=True),
+        "first": _high("first %", "first_probability", lambda v: f"{100 * v:.0f}"),
         "method": _text("method", "label", _name),
         "family": _text("family", "family", _family),
         **_metrics(words),
         "delta": Column("Δ supervised", "delta", _delta("delta", words), lower_is_better=lower),
         "delta_kd": Column("Δ kd", "delta_kd", _delta("delta_kd", words), lower_is_better=lower),
-        "gap": _high("gap closed %", "gap_closed", lambda v: _rounded(100 * v, "z.0f")),
+        "networks": Column(
+            f"Δ these trained networks (test {words.units})",
+            f"delta_{words.units}_low",
+            _networks(words),
+            lower_is_better=lower,
+        ),
+        "gap": Column("gap closed %", "gap_closed", _gap),
         "effect": Column(
             "effect size", "effect_size", _cell("effect_size", lambda v: _rounded(v, "z.2f")), lower_is_better=lower
         ),

@@ -22,11 +22,7 @@ def comparison_text(comparison: Comparison, style: str = "simple") -> str:
         headers = ["row", f"A{words.percent_sign}", f"B{words.percent_sign}", "B − A", "time", "note"]
         aligned = ["left", "right", "right", "right", "right", "left"]
         parts.append(tabulate(lines, headers=headers, tablefmt=style, colalign=aligned, disable_numparse=True))
-        parts.append(
-            f"† significant by the test {words.units}, ‡ by the seeds, at the 5 % level with Holm's correction"
-            if f"p_{words.units}" in comparison.rows
-            else "‡ significant by the seeds at the 5 % level with Holm's correction"
-        )
+        parts.append(_verdict(comparison))
     parts += [
         f"only in {side}: {', '.join(map(_name, keys))}"
         for side, keys in (("A", comparison.only_a), ("B", comparison.only_b))
@@ -44,6 +40,14 @@ def regressions_text(comparison: Comparison) -> str:
     """Return a line that lists the rows that became significantly worse."""
     names = ", ".join(map(flat, comparison.regressions["label"]))
     return f"significant losses of {Wording(comparison.task).metric}: {names}"
+
+
+def _verdict(comparison: Comparison) -> str:
+    if comparison.rows["delta_low"].notna().any():
+        return "† the simultaneous 95 % interval over all rows, in brackets, excludes 0: more than another training run does"
+    if (comparison.rows["paired"] < 2).all():
+        return "no verdict: one seed in common does not tell a change from another training run; run 3 seeds or more"
+    return "no verdict: nothing differs, or too few runs to know what another training run does"
 
 
 def _change(change: Change) -> str:

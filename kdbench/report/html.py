@@ -34,7 +34,7 @@ def sections(words: Wording) -> dict[str, tuple[str, str]]:
         ),
         "difference": (
             "Difference to the student alone",
-            "Means over seeds, paired by seed, with the 95 % interval of the paired t test; an interval may run out of the picture.",
+            "Means over seeds, with simultaneous 95 % intervals of the model of the table; an interval may run out of the picture.",
         ),
         "ranking": ("Over all pairs", "Methods that all pairs have, compared over the pairs."),
         "curves": (
@@ -45,8 +45,7 @@ def sections(words: Wording) -> dict[str, tuple[str, str]]:
             "Grids",
             f"Mean test {words.metric}; the point chosen on the validation set is framed. The test set had no say. Below it the "
             "difference to the student trained alone with the same seeds (without one, or with one seed: the half-width of the "
-            "mean's 95 % t interval). Seeds are blocks, and the residual variance is pooled over the grid (two-way analysis of "
-            "variance without interaction); † marks differences that are significant by the corrected test (Holm).",
+            "mean's 95 % t interval). † marks differences whose simultaneous 95 % interval, over the grid, excludes 0.",
         ),
         "confusion": (
             "Confusion matrices",

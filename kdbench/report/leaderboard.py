@@ -25,6 +25,7 @@ from kdbench.report.columns import (
 )
 from kdbench.report.environment import provenance_lines
 from kdbench.report.legend import GRID, legend
+from kdbench.report.power import power_note
 from kdbench.report.text import escape
 from kdbench.report.wording import Wording
 from kdbench.suite.schema import ReportSpec
@@ -51,9 +52,11 @@ def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None 
 
 
 def leaderboard_tables(analysis: Analysis) -> str:
-    """Return only the tables in markdown, one per pair, for a README."""
+    """Return only the tables and their notes in markdown, one per pair, for a README."""
     tables = _tables(analysis, "github")
-    return "\n\n".join(f"**{escape(name)}**\n\n{table}" if name else table for name, table in tables) + "\n"
+    notes = [f"\n\n{note}" if note else "" for note in power_notes(analysis)]
+    parts = [(f"**{escape(name)}**\n\n{t}" if name else t) + note for (name, t), note in zip(tables, notes, strict=True)]
+    return "\n\n".join(parts) + "\n"
 
 
 def leaderboard_markdown(analysis: Analysis) -> str:
@@ -105,6 +108,12 @@ def shown_columns(
     lines = lines_of(table)
     names = default_columns(task) if usual is None else usual
     return tuple(n for n in names if any(columns[n].cell(line) not in ("", "–") for line in lines))
+
+
+def power_notes(analysis: Analysis) -> list[str]:
+    """Return what each pair's table could have found, in the tables' order."""
+    groups = groups_of(analysis.standings, analysis.plan.report.sort, analysis.task)
+    return [power_note(group, Wording(analysis.task)) for _, group in groups]
 
 
 def lines_of(table: pd.DataFrame) -> list[Line]:
@@ -174,10 +183,9 @@ def _table(group: pd.DataFrame, style: str, names: Sequence[str], task: TaskInfo
 
 
 def _best(lines: Sequence[Line]) -> int | None:
-    """Return the index of the only row in first place; ``None`` if it is shared."""
-    first = [i for i, line in enumerate(lines) if number(line["place"]) == 1]
-    others = sum(line["role"] == "student" and line["finished"] > 0 for line in lines)
-    return first[0] if len(first) == 1 and others > 1 else None
+    """Return the index of the row that is first alone; ``None`` without one."""
+    first = [i for i, line in enumerate(lines) if number(line["place"]) == number(line["place_last"]) == 1]
+    return first[0] if len(first) == 1 else None
 
 
 def _grids(analysis: Analysis) -> list[str]:

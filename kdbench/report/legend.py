@@ -6,22 +6,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kdbench.analysis.contrasts import FEW_SEEDS, SEEDS
 from kdbench.analysis.task import counts_correct
 from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
 from kdbench.report.wording import Wording
 
 GRID = (
-    "Differences are to the student trained alone with the same seeds. Seeds are blocks, and the residual variance is pooled over all "
-    "points of a grid (two-way analysis of variance without interaction): intervals of 95 %; † marks a difference that is significant "
-    "by the corrected test (Holm, over the grid)."
+    "Differences are to the student trained alone with the same seeds, by the model of the table above, over all points of a grid; in "
+    "brackets the simultaneous 95 % interval, and † where it excludes 0."
 )
 """How to read the differences of a grid's points."""
 
 GENERAL = {
-    "gap": "Gap closed: share of the difference between the student trained alone and its teachers that the row closes",
-    "effect": "Effect size: Cohen's d of the differences to the student trained alone, paired by seed",
+    "first": "First: how often the row comes first if seeds and test samples are drawn again from the model, %",
+    "effect": "Effect size: difference to the student trained alone over the standard deviation of one seed's difference",
     "agreement": "Agreement: share of test samples that student and teachers (their mean probabilities) put in the same class",
     "kl": "KL to teacher: mean KL divergence of the student's probabilities from the teachers', nats",
     "nll": "NLL: mean negative log-likelihood of the test samples, nats",
@@ -49,10 +47,13 @@ def legend(table: pd.DataFrame, columns: Sequence[str], task: TaskInfo) -> str:
     words = Wording(task)
     lines = {
         **GENERAL,
-        "place": _place(table, words),
+        "place": "Place: the places that the data allow (simultaneous 95 % confidence sets of ranks); none with one seed",
+        "gap": _gap(table, words),
+        "networks": f"Δ these trained networks: difference to the student trained alone for the very networks that were trained, with "
+        f"the 95 % interval over test {words.units}; it says nothing about other seeds, and so nothing about methods",
         task.primary: _primary(table, words),
         "delta": _delta(table, words),
-        "delta_kd": "Δ kd: the same against `kd`",
+        "delta_kd": "Δ kd: the same against `kd`, without marks",
         "teacher": f"Teacher: mean test {words.metric} of the teachers that taught the row",
         "latency": _latency(table),
         "test_set": f"Test set: seconds for all test {words.units} at the largest batch measured "
@@ -62,15 +63,17 @@ def legend(table: pd.DataFrame, columns: Sequence[str], task: TaskInfo) -> str:
     return "\n".join(f"- {lines[name]}" for name in columns if lines.get(name))
 
 
-def _place(table: pd.DataFrame, words: Wording) -> str:
-    text = "Place: from the best downward, students that do not differ significantly from the first of a place share it"
-    few = table[(table["role"] == "student") & (table["finished"] > 0)]["finished"]
-    if not counts_correct(words.task) or few.empty or few.min() >= FEW_SEEDS:
-        return f"{text} (paired t tests over seeds, Holm's correction)"
-    return (
-        f"{text} (paired t tests where two rows have {FEW_SEEDS} seeds in common or more, else tests paired by test {words.unit}, "
-        "which speak of these trained networks and not of other seeds; Holm's correction)"
+def _gap(table: pd.DataFrame, words: Wording) -> str:
+    text = (
+        f"Gap closed: share of the lead in test {words.metric} of the pair's first teacher over the student trained alone that the row "
+        "closes, in brackets the simultaneous 95 % interval (Fieller); empty unless the lead itself is significant"
     )
+    if (table[table["role"] == "teacher"]["finished"] == 1).any():
+        text += (
+            "; a teacher trained once counts as it is, and no interval contains the chance of its training: for claims about "
+            "methods, train a teacher a seed (`seed: same`)"
+        )
+    return text
 
 
 def _primary(table: pd.DataFrame, words: Wording) -> str:
@@ -88,20 +91,17 @@ def _primary(table: pd.DataFrame, words: Wording) -> str:
 
 
 def _delta(table: pd.DataFrame, words: Wording) -> str:
-    unit = "in percentage points, " if words.difference_unit else ""
-    text = (
-        f"Δ supervised: difference to the student trained alone, {unit}paired by seed (the same initial weights "
-        "and batches); in brackets, where there is more than one seed, the 95 % interval of the paired t test"
-    )
-    found = set(table["significant"])
-    if SEEDS in found:
-        text += "; ‡ significant at the 5 % level by the paired t test over seeds, Holm's correction"
-    if found - {SEEDS, ""}:
-        text += (
-            f"; † significant at the 5 % level by the test {words.units} (McNemar's test or its like over several seeds, "
-            "Holm's correction), not by the seeds"
+    unit = ", in percentage points" if words.difference_unit else ""
+    text = f"Δ supervised: difference to the student trained alone{unit}, over the seeds that both finished"
+    if table["delta_low"].isna().all():
+        return (
+            f"{text}; without an interval, because one seed (or too few runs) does not show what another training run would do"
         )
-    return text
+    items = f" and of the test {words.units}" if counts_correct(words.task) else ""
+    return (
+        f"{text}; in brackets the simultaneous 95 % interval for all rows of the table together, with the chance of training runs{items}; "
+        "† where it excludes 0"
+    )
 
 
 def _latency(table: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdbench.analysis.analysis import Analysis
-from kdbench.analysis.statistics import blocked_differences, holm
+from kdbench.analysis.model import contrasts, fit
 from kdbench.report.leaderboard import leaderboard_markdown
 from tests.results import made
 from tests.results.made import Row, row
@@ -23,13 +23,15 @@ def alone(seeds: dict[int, float]) -> list[Row]:
     return [row("supervised", a, seed, method="supervised") for seed, a in seeds.items()]
 
 
-def test_points_differ_significantly_from_the_student_alone_by_the_variance_of_the_whole_grid() -> None:
+def test_points_are_compared_with_the_student_alone_by_the_model_of_the_whole_grid() -> None:
     table = Analysis(made.frame(*alone(ALONE), *grid(ACCURACY))).grids
-    estimates, p_values = blocked_differences(np.array(list(ACCURACY.values())), list(ALONE.values()))
-    assert table["delta"].tolist() == pytest.approx([e.mean for e in estimates])
-    assert table["delta_low"].tolist() == pytest.approx([e.low for e in estimates])
-    assert table["p_value"].tolist() == pytest.approx(holm(p_values))
-    assert table["significant"].tolist() == [False, False, True, False]
+    model = fit(np.array([list(ALONE.values()), *ACCURACY.values()]))
+    assert model is not None
+    found = contrasts(model, np.array([[i, 0] for i in range(1, 5)]))
+    assert table["delta"].tolist() == pytest.approx(found.delta)
+    assert table["delta_low"].tolist() == pytest.approx(found.delta - found.half)
+    assert table["p_value"].tolist() == pytest.approx(found.p_values)
+    assert table["significant"].tolist() == [True, False, True, False]
     assert table["alone"].tolist() == pytest.approx([0.71] * 4)
     assert set(table["delta_seeds"]) == {2}
 
@@ -42,10 +44,11 @@ def test_a_point_that_diverged_with_a_seed_is_compared_with_nothing_and_the_rest
     assert np.isnan(table.loc['{"alpha": 2}', "delta"])
 
 
-def test_a_seed_of_which_most_is_not_run_yet_does_not_count() -> None:
+def test_a_seed_of_which_most_is_not_run_yet_leaves_nothing_out() -> None:
     rows = [*grid(ACCURACY), row("kd", 0.9, 2, grid_point={"alpha": 1})]
     table = Analysis(made.frame(*alone({**ALONE, 2: 0.7}), *rows)).grids
-    assert set(table["delta_seeds"]) == {2}
+    assert table["delta_seeds"].tolist() == [3, 2, 2, 2], "each point has the seeds it shares with the student alone"
+    assert table["delta"].notna().all()
 
 
 @pytest.mark.parametrize("seeds", [{}, {5: 0.7}])
@@ -61,7 +64,7 @@ def test_one_seed_gives_differences_without_intervals() -> None:
     assert made_of.grids["delta_low"].isna().all()
     text = leaderboard_markdown(made_of).split("## Grids")[1]
     assert "| −10.00 " in text.replace("  ", "")
-    assert "Holm" not in text
+    assert "simultaneous" not in text
 
 
 def test_a_suite_without_grids_has_no_table() -> None:
@@ -74,4 +77,4 @@ def test_the_page_gives_each_difference_with_its_interval_and_mark() -> None:
     text = leaderboard_markdown(made_of).split("## Grids")[1]
     low, high = (f"{100 * third[k]:.2f}".replace("-", "−") for k in ("delta_low", "delta_high"))
     assert f"−9.75 [{low}, {high}] †" in text
-    assert text.count("†") == 2, "the mark and how to read it"
+    assert text.count("†") == 3, "two marks and how to read them"

@@ -66,8 +66,8 @@ def difference_sentence(board: Board, table: pd.DataFrame, words: Wording) -> st
         return f"{words.difference(row['delta'])}{unit} ({short(str(row['label']))})"
 
     return (
-        f"Difference of test {words.metric} to the student trained alone, for the pair {short(board.name)}, with 95 % intervals "
-        f"over seeds: from {end(best, words.points)} to {end(worst, '')}."
+        f"Difference of test {words.metric} to the student trained alone, for the pair {short(board.name)}, with simultaneous "
+        f"95 % intervals: from {end(best, words.points)} to {end(worst, '')}."
     )
 
 

@@ -10,7 +10,9 @@ from kdbench.analysis.analysis import Analysis
 from kdbench.report.columns import Column, Line, columns_of, default_columns, number
 from kdbench.report.leaderboard import lines_of, shown_columns, sorted_lines
 from kdbench.report.legend import legend
+from kdbench.report.power import power_note
 from kdbench.report.text import slug
+from kdbench.report.wording import Wording
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,14 @@ class Table:
         anchor: its id.
         headings: headings of its columns.
         rows: its rows, best first, teachers on top.
+        note: what it could have found.
     """
 
     name: str
     anchor: str
     headings: list[Heading]
     rows: list[TableRow]
+    note: str
 
 
 def tables(analysis: Analysis) -> list[Table]:
@@ -91,6 +95,7 @@ def tables(analysis: Analysis) -> list[Table]:
             f"table-{i}",
             headings,
             _rows(i, lines_of(sorted_lines(board.table, view.sort, task)), columns, task.primary),
+            power_note(board.table, Wording(task)).replace("`", ""),
         )
         for i, board in enumerate(analysis.boards, 1)
     ]
@@ -124,7 +129,7 @@ def _columns(analysis: Analysis) -> dict[str, Column]:
 
 
 def _rows(board: int, lines: Sequence[Line], columns: Mapping[str, Column], primary: str) -> list[TableRow]:
-    first = [number(line.get("place")) == 1 for line in lines]
+    first = [number(line.get("place")) == number(line.get("place_last")) == 1 for line in lines]
     alone = sum(first) == 1
     return [
         _row(board, line, columns, bold=primary if alone and leads else "") for line, leads in zip(lines, first, strict=True)
