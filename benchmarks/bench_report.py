@@ -105,9 +105,7 @@ def measure(*arguments: str, folder: Path) -> None:
         "try: main()\n"
         "finally: print('MB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000, file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     megabytes = done.stderr.rpartition("MB ")[2].strip()
     print(f"{' '.join(arguments)}: {time.perf_counter() - begin:.1f} s, {megabytes} MB, status {done.returncode}", flush=True)
 

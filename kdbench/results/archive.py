@@ -9,7 +9,6 @@ epoch of a trial), ``predictions.npz`` (classes and confidences, and the targets
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
