@@ -15,6 +15,7 @@ from types import ModuleType
 
 from kdbench.errors import KdbenchError, SuiteError
 from kdbench.method.imports import module_sources
+from kdbench.paths import real_path
 from kdbench.seeding import digest
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files
@@ -45,7 +46,7 @@ def require_trust(
         SuiteError: they may not.
     """
     files, locations = plugin_files(loaded)
-    known = {**_remembered(), **{str(Path(f).resolve()): ALWAYS for f in named}}
+    known = {**_remembered(), **{str(real_path(f)): ALWAYS for f in named}}
     unknown = [f for f in dict.fromkeys(files) if os.path.isfile(f) and not _is_packaged(loaded, f) and not _allows(known, f)]
     if given or os.environ.get("KDBENCH_TRUST") == "1" or not unknown:
         return
@@ -61,8 +62,8 @@ def require_trust(
 
 def _is_packaged(loaded: LoadedSuite, file: Path) -> bool:
     """Whether a file and the suite that names it came with kdbench."""
-    home = Path(str(importlib.resources.files("kdbench_suites"))).resolve()
-    return loaded.path is not None and loaded.path.resolve().parent == home and file.is_relative_to(home)
+    home = real_path(str(importlib.resources.files("kdbench_suites")))
+    return loaded.path is not None and real_path(loaded.path).parent == home and file.is_relative_to(home)
 
 
 def _allows(known: Mapping[str, str], file: Path) -> bool:

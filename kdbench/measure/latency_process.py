@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from kdbench.errors import KdbenchError
 from kdbench.measure.latency_statistics import Setting
 from kdbench.measure.runtimes import unavailable
+from kdbench.paths import real_path
 from kdbench.plugins.carry import pack
 from kdbench.plugins.manager import Registry
 from kdbench.suite.schema import Frozen, Latency, ModelSpec
@@ -161,7 +162,7 @@ def _until_well(
             models=tuple(models),
             settings=settings,
             threads=settings.threads,
-            plugins=tuple(Path(p).resolve() for p in plugins),
+            plugins=tuple(real_path(p) for p in plugins),
             objects=objects,
             skip=tuple(skipped),
             log=log,

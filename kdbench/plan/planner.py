@@ -15,6 +15,7 @@ from typing import Any
 from kdbench.errors import SuiteError, cut
 from kdbench.method import Needs, create
 from kdbench.method.guard import Guard
+from kdbench.paths import real_path
 from kdbench.plan import identity
 from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
 from kdbench.plugins.manager import Registry
@@ -212,7 +213,7 @@ class _Builder:
         """Return where the weights come from, and the SHA-256 of the file if it is one."""
         if network.weights in ("scratch", "pretrained"):
             return network.weights, None
-        path = ((self.folder or Path()) / network.weights).resolve()
+        path = real_path((self.folder or Path()) / network.weights)
         try:
             with path.open("rb") as file:
                 return str(path), hashlib.file_digest(file, "sha256").hexdigest()

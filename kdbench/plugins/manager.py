@@ -16,6 +16,7 @@ import pluggy
 
 from kdbench.errors import KdbenchError, Location, PluginError, did_you_mean
 from kdbench.method.guard import Guard, PluginFailed, cause_of
+from kdbench.paths import real_path
 from kdbench.plugins import hookspecs
 from kdbench.plugins.objects import adopt_classes, as_plugin
 from kdbench.plugins.registry import Registry
@@ -58,7 +59,7 @@ def load_registry(
             "kdbench is not installed, or its installation is older than its code: its methods, models and data sets are found "
             'through its entry points; run "pip install -e ." in the checkout'
         )
-    for path in dict.fromkeys(Path(f).resolve() for f in files):
+    for path in dict.fromkeys(real_path(f) for f in files):
         location = (locations or {}).get(str(path))
         _register(manager, _import_file(path, location), str(path))
     for given in {id(o): o for o in objects}.values():

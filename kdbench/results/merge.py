@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kdbench.errors import StoreError, flat
+from kdbench.paths import real_path
 from kdbench.results.files import disk_errors, write_whole
 from kdbench.results.plans import joined, row_of
 from kdbench.results.reading import JSON_LIMIT, Unreadable, read_bytes
@@ -55,7 +56,7 @@ def merge_stores(sources: Sequence[Store], into: Store) -> Merged:
     into.open()
     with into.lock():
         for source in sources:
-            if source.root.resolve() == into.root.resolve():
+            if real_path(source.root) == real_path(into.root):
                 continue
             for trial, record in source.records().items():
                 _take(source, into, trial, record, merged)

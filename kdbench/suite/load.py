@@ -155,7 +155,7 @@ def _select(suite: Suite, only: Sequence[str]) -> Suite:
     for name in only:
         if name not in names and name != BASELINE:
             hint = did_you_mean(name, names) or known(names, "; this suite has")
-            raise SuiteError(f'in --only {name}: the suite has no method entry "{name}"{hint}')
+            raise SuiteError(f'in --only: the suite has no method entry "{cut(name)}"{hint}')
     if only:
         entries = [e for e in entries if (e.name or e.method) in only or e.method == BASELINE]
     if not any(e.method == BASELINE and not e.params and not e.grid and not e.pairs for e in entries):

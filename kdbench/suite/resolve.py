@@ -18,6 +18,7 @@ from kdbench.method import Method, Needs
 from kdbench.method.create import needs_of
 from kdbench.method.guard import Guard
 from kdbench.method.params import plain_data
+from kdbench.paths import real_path
 from kdbench.plugins.manager import Registry
 from kdbench.suite.explain import plain
 from kdbench.suite.load import LoadedSuite, is_file
@@ -61,7 +62,7 @@ def anchored(loaded: LoadedSuite) -> Suite:
     def network(reference: Any) -> Any:
         if not isinstance(reference, Network) or reference.weights in ("scratch", "pretrained"):
             return reference
-        return reference.model_copy(update={"weights": str((folder / reference.weights).resolve())})
+        return reference.model_copy(update={"weights": str(real_path(folder / reference.weights))})
 
     def pair(given: Pair) -> Pair:
         changes = {"student": network(given.student), "teacher": network(given.teacher)}
@@ -75,7 +76,7 @@ def anchored(loaded: LoadedSuite) -> Suite:
             "networks": {name: network(given) for name, given in suite.networks.items()},
             "pairs": tuple(map(pair, suite.pairs)),
             "methods": tuple(map(entry, suite.methods)),
-            "plugins": tuple(str((folder / name).resolve()) for name in suite.plugins),
+            "plugins": tuple(str(real_path(folder / name)) for name in suite.plugins),
         }
     )
 

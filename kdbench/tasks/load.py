@@ -14,7 +14,7 @@ from kdbench.data.content import fingerprint
 from kdbench.data.inputs import concatenate, map_inputs, select
 from kdbench.data.split import stratified_cut
 from kdbench.data.types import Dataset, RawData, Split, TaskData
-from kdbench.errors import DataError, did_you_mean
+from kdbench.errors import DataError, cut, did_you_mean
 from kdbench.method.guard import Guard, described
 from kdbench.suite.schema import DatasetSpec
 from kdbench.tasks.task import Task
@@ -112,7 +112,7 @@ def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
     if raw.train.targets.dim() != 1:
         raise DataError(f'data set "{name}": classes can be chosen only if each sample has one target')
     if not classes or len(set(classes)) < len(classes):
-        raise DataError(f'data set "{name}": classes must name each class once, not {list(classes)}')
+        raise DataError(f'data set "{name}": classes must name each class once, not {cut(str(list(classes)))}')
     renumber = torch.full((last + 1,), -1, dtype=torch.int64)
     renumber[list(classes)] = torch.arange(len(classes))
 
