@@ -133,7 +133,7 @@ SETTINGS = (
     "torch.set_flush_denormal(True)",
     "nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 0 if isinstance(o, torch.Tensor) else None)",
     "torch.autograd.graph.saved_tensors_hooks(lambda t: t * 0, lambda t: t).__enter__()",
-    "torch.backends.mkldnn.flags(enabled=False).__enter__()",
+    "self.flags = torch.backends.mkldnn.flags(enabled=False); self.flags.__enter__()",  # kept, or it would end at once
     "torch.manual_seed(0)",
 )
 QUIET = (
