@@ -40,7 +40,7 @@ def bits(runs: Path) -> dict[str, tuple[str, ...]]:
 
 def left(runs: Path) -> list[Path]:
     """What should not be there after a run."""
-    return [p for p in runs.rglob("*") if "tmp-" in p.name or p.parent.name in ("checkpoints", "set-aside")]
+    return [p for p in runs.rglob("*") if "tmp-" in p.name or p.parent.name in ("checkpoints", "quarantine")]
 
 
 def finish(process: subprocess.Popen[bytes], family: list[psutil.Process], runs: Path | None = None) -> None:

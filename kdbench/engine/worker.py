@@ -23,8 +23,8 @@ from kdbench.engine.job import Job
 from kdbench.engine.outcome import data_facts, failure_of, provenance, save_failure
 from kdbench.engine.resources import Resources, open_resources
 from kdbench.engine.timings import Timings
-from kdbench.errors import MethodError, StoreError
-from kdbench.method.guard import Guard, shortened, text_of
+from kdbench.errors import MethodError, StoreError, cut
+from kdbench.method.guard import Guard, text_of
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Record, SplitName
 from kdbench.tasks.stream import TrainStream, unit_targets
@@ -326,7 +326,7 @@ class _Worker:
         """Say which threads and processes plugins left running."""
         for plugin, threads in self.guard.threads.items():
             if names := ", ".join(t.name for t in threads if t.is_alive()):
-                self.guard.warn(f"{plugin} leaves threads running: {shortened(names, 200)}")
+                self.guard.warn(f"{plugin} leaves threads running: {cut(names, 200)}")
 
     def _announce(self, record: Record) -> None:
         self.report(TrialEnded(record=record))

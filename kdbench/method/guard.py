@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from kdbench.errors import KdbenchError, PluginError, StoreError, SuiteError
+from kdbench.errors import KdbenchError, PluginError, StoreError, SuiteError, cut
 from kdbench.method import ambient
 
 LONGEST = 400
@@ -143,7 +143,7 @@ def text_of(error: BaseException, most: int = LONGEST) -> str:
             raise
         return ""
     line = text[: 10 * most].strip().partition("\n")[0]
-    return shortened("".join(c if c.isprintable() else "?" for c in line), most)
+    return cut("".join(c if c.isprintable() else "?" for c in line), most)
 
 
 def cause_of(failure: KdbenchError) -> str:
@@ -154,7 +154,7 @@ def cause_of(failure: KdbenchError) -> str:
 
 def name_of(error: BaseException) -> str:
     """Name of an exception's class, of bounded length."""
-    return shortened("".join(c if c.isprintable() else "?" for c in type.__dict__["__name__"].__get__(type(error))[:200]), 80)
+    return cut("".join(c if c.isprintable() else "?" for c in type.__dict__["__name__"].__get__(type(error))[:200]), 80)
 
 
 def trace_of(error: BaseException) -> str:
@@ -178,16 +178,11 @@ def trace_of(error: BaseException) -> str:
 def described(value: object) -> str:
     """Describe an unexpected value by its type, and a tensor by its shape."""
     if isinstance(value, type):
-        return f"the class {shortened(value.__name__, 80)}"
-    kind = shortened(type(value).__name__, 80)
+        return f"the class {cut(value.__name__, 80)}"
+    kind = cut(type(value).__name__, 80)
     return (
         f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else "None" if value is None else f"{kind}"
     )
-
-
-def shortened(text: str, most: int) -> str:
-    """The text, cut where it is too long."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def is_users_interrupt(error: BaseException) -> bool:

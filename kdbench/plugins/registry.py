@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kdbench.errors import KdbenchError, Location, PluginError, did_you_mean
+from kdbench.errors import KdbenchError, Location, PluginError, cut, did_you_mean
 from kdbench.method import Method
-from kdbench.method.guard import Guard, PluginFailed, shortened
+from kdbench.method.guard import Guard, PluginFailed
 
 T = TypeVar("T")
 LONGEST_NAME = 100
@@ -165,6 +165,6 @@ def described(plugin: Any, name: str | None) -> str:
 def text(value: Any) -> str:
     """A stranger's value in a message."""
     try:
-        return shortened(repr(value), LONGEST_NAME)
+        return cut(repr(value), LONGEST_NAME)
     except Exception:
-        return shortened(type(value).__name__, LONGEST_NAME)
+        return cut(type(value).__name__, LONGEST_NAME)

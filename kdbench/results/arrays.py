@@ -16,7 +16,8 @@ from array import array
 import numpy as np
 import pandas as pd
 
-from kdbench.results.reading import MB, Unreadable, shortened
+from kdbench.errors import cut
+from kdbench.results.reading import MB, Unreadable
 
 MOST_INFLATED = 512 * MB
 """Most bytes of all arrays of a file."""
@@ -45,7 +46,7 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
                 raise Unreadable(f"unpacks to more than the {MOST_INFLATED / MB:,.0f} MB that kdbench reads")
             return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError) as error:
-        raise Unreadable(f"is not a whole file of arrays ({shortened(str(error), 100)})") from None
+        raise Unreadable(f"is not a whole file of arrays ({cut(str(error), 100)})") from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -84,7 +85,7 @@ def read_table(content: bytes, text: str | None = None) -> pd.DataFrame:
     names, words, values = _cells(content, text is not None)
     for name in names:
         if not 0 < len(name) <= LONGEST_COLUMN or not name.isprintable() or name[0] in "=+-@":
-            raise Unreadable(f"has a column of a name that kdbench does not write: {shortened(ascii(name))}")
+            raise Unreadable(f"has a column of a name that kdbench does not write: {cut(ascii(name))}")
     if len(set(names)) < len(names) or (text is not None and names[:1] != [text]):
         raise Unreadable("does not have the columns that kdbench writes")
     numbers = names[1:] if text is not None else names
@@ -111,7 +112,7 @@ def _cells(content: bytes, first_is_text: bool) -> tuple[list[str], list[str], a
     except Unreadable:
         raise
     except (ValueError, csv.Error) as error:
-        raise Unreadable(f"is not a table of numbers ({shortened(str(error), 100)})") from None
+        raise Unreadable(f"is not a table of numbers ({cut(str(error), 100)})") from None
     return names, words, values
 
 

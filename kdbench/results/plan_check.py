@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from kdbench.errors import cut
 from kdbench.plan.trial import Plan
-from kdbench.results.reading import Unreadable, is_plain_name, shortened, validated
+from kdbench.results.reading import Unreadable, is_plain_name, validated
 
 MOST_TRIALS = 100_000
 MOST_ROWS = 400_000
@@ -39,7 +40,7 @@ def check_plan(plan: Plan) -> None:
         Unreadable: something does not fit.
     """
     if not is_plain_name(plan.suite):
-        raise Unreadable(f"names its suite {shortened(ascii(plan.suite))}, which cannot be a file's name")
+        raise Unreadable(f"names its suite {cut(ascii(plan.suite))}, which cannot be a file's name")
     _check_task(plan)
     for i, trial in plan.trials.items():
         try:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from kdbench.errors import StoreError
+from kdbench.errors import StoreError, cut
 
 M = TypeVar("M", bound=BaseModel)
 MB = 1_000_000
@@ -79,13 +79,8 @@ def inside(root: Path, *names: str) -> Path:
     """
     for name in names:
         if not is_plain_name(name):
-            raise StoreError(f"{shortened(ascii(name))} cannot be the name of a file in {root}")
+            raise StoreError(f"{cut(ascii(name))} cannot be the name of a file in {root}")
     return root.joinpath(*names)
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """The beginning of a text that may be long."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def refuse_links(root: Path, *names: str) -> None:
@@ -171,7 +166,7 @@ def parse_json(content: bytes) -> Any:
     try:
         return from_json(content)
     except ValueError as error:
-        raise Unreadable(f"is not valid JSON ({shortened(str(error), 100)})") from None
+        raise Unreadable(f"is not valid JSON ({cut(str(error), 100)})") from None
     except (RecursionError, MemoryError):
         raise Unreadable("is nested too deeply, or too large") from None
 
@@ -195,4 +190,4 @@ def _first_mistake(error: ValidationError) -> str:
     if count > 100:  # to list them would take memory for each
         return f"{count:,} mistakes"
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return shortened(ascii(".".join(map(str, first["loc"])))[1:-1] + f": {first['msg']}", 200)
+    return cut(ascii(".".join(map(str, first["loc"])))[1:-1] + f": {first['msg']}", 200)

@@ -23,7 +23,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from kdbench.errors import StoreError
+from kdbench.errors import StoreError, cut
 from kdbench.plan.trial import Plan
 from kdbench.results.companions import read_history, read_predictions, read_student, write_companions
 from kdbench.results.files import disk_errors, flush, remove, replace_folder, sha256, temporary, tidy, write_whole
@@ -39,7 +39,6 @@ from kdbench.results.reading import (
     names_in,
     open_file,
     refuse_links,
-    shortened,
     validated,
 )
 from kdbench.results.record import Companion, LatencyReport, Profile, Record
@@ -305,9 +304,7 @@ class Store(JsonFiles):
             NewerFormat: a newer version of kdbench wrote the existing plan.
         """
         if not is_plain_name(plan.suite):
-            raise StoreError(
-                f'a suite cannot be called "{shortened(plan.suite)}": its records and reports are files of that name'
-            )
+            raise StoreError(f'a suite cannot be called "{cut(plan.suite)}": its records and reports are files of that name')
         stored = None if keep is None else self.plan(plan.suite)
         shown = plan
         if keep is not None and stored is not None:
@@ -342,7 +339,7 @@ class Store(JsonFiles):
             StoreError: what is given is not an id, which could lead anywhere.
         """
         if not is_id(trial_id):
-            raise StoreError(f"{shortened(ascii(trial_id))} is not a trial's id, which is 16 hexadecimal digits")
+            raise StoreError(f"{cut(ascii(trial_id))} is not a trial's id, which is 16 hexadecimal digits")
         folder = self.root / "trials" / trial_id
         if os.path.lexists(folder):
             return folder

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environment import unmeasured
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 BEGIN = "import os, signal, sys, time; from kdbench.api import interrupt; interrupt.install()\n"
 KILL = "os.kill(os.getpid(), signal.{})\n"
 
 
 def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, paths), *sys.path])}
+    environment = unmeasured(PYTHONPATH=os.pathsep.join([*map(str, paths), *sys.path]))
     return subprocess.run(
         [sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=60, env=environment, check=False
     )

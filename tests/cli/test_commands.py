@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import small
+from tests.support.environment import unmeasured
 
 METHOD = textwrap.dedent('''
     """A stranger's plugin."""
@@ -156,7 +156,7 @@ def test_a_signal_stops_cleanly_says_how_to_go_on_and_has_its_status(tmp_path: P
         str(tmp_path),
     ]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=unmeasured(OMP_NUM_THREADS="1")
     )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:

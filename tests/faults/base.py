@@ -145,3 +145,12 @@ def complaint(done: Result, most_mb: float = 1024) -> str:
         return f"took {done.peak_mb:.0f} MB"
     unusual = {c for c in text if not c.isprintable() and c not in "\n\t"}
     return f"prints {unusual!r}" if unusual else ""
+
+
+def leaves(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a JSON value, as its container and the key or index in that."""
+    found: list[tuple[Any, Any]] = []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in items:
+        found += [(value, key), *leaves(part)]
+    return found

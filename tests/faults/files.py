@@ -120,14 +120,6 @@ def _block(rng: random.Random, folder: Path) -> None:
     path.write_bytes(content)
 
 
-def _leaves(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in items:
-        found.append((value, key))
-        _leaves(part, found)
-    return found
-
-
 def _odd(rng: random.Random, value: Any) -> Any:
     if isinstance(value, float | int) and rng.random() < 0.6:
         return rng.choice((value + 1, value * 1.01, -value - 1, 0, 1e308, 10**30, 0.95))
@@ -143,7 +135,7 @@ def _json(folder: Path, rng: random.Random) -> Path:
 def _value(rng: random.Random, folder: Path) -> None:
     path = _json(folder, rng)
     content = json.loads(path.read_text())
-    owner, key = rng.choice(_leaves(content, []))
+    owner, key = rng.choice(base.leaves(content))
     owner[key] = _odd(rng, owner[key])
     path.write_text(json.dumps(content))
 
@@ -151,7 +143,7 @@ def _value(rng: random.Random, folder: Path) -> None:
 def _key(rng: random.Random, folder: Path) -> None:
     path = _json(folder, rng)
     content = json.loads(path.read_text())
-    owner, key = rng.choice(_leaves(content, []))
+    owner, key = rng.choice(base.leaves(content))
     if rng.random() < 0.5:
         del owner[key]
     elif isinstance(owner, dict):

@@ -344,14 +344,6 @@ def _table(rng: random.Random, folder: Path) -> None:
     _companion(rng, folder, "history.csv", rng.choice(texts).encode())
 
 
-def _leaves(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in items:
-        found.append((value, key))
-        _leaves(part, found)
-    return found
-
-
 def _odd(rng: random.Random, folder: Path) -> Any:
     return rng.choice(
         (
@@ -389,7 +381,7 @@ def _odd_values(rng: random.Random, folder: Path) -> None:
     for path in rng.choices([p for p in sorted(folder.rglob("*.json")) if p.name != "digests.json"], k=rng.choice((1, 1, 2))):
         content = _json(path)
         for _ in range(rng.choice((1, 1, 1, 3))):
-            if leaves := _leaves(content, []):
+            if leaves := base.leaves(content):
                 owner, key = rng.choice(leaves)
                 owner[key] = _odd(rng, folder)
         if isinstance(content, dict):

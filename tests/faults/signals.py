@@ -28,6 +28,7 @@ from kdbench.results.store import Store
 from tests.faults.case import Case
 from tests.faults.zygote import Result, Zygote
 from tests.support import small
+from tests.support.environment import unmeasured
 
 COUNT = 300
 METHODS = ["supervised", "kd", "ps_kd", "dml"]
@@ -357,7 +358,7 @@ def _import_case(random: Random) -> Case:
     def inject(folder: Path) -> str:
         lab = Lab(folder)
         command = [sys.executable, "-m", "kdbench", *lab.arguments(1)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(lab.tmp)}
+        environment = unmeasured(OMP_NUM_THREADS="1", TMPDIR=str(lab.tmp))
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True, text=True
         ) as process:

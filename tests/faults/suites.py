@@ -84,7 +84,7 @@ def _imports_mb() -> float:
 
 
 def _inject(zygote: Zygote, attempt: Attempt, folder: Path, *, also_run: bool) -> str:
-    work = folder / "work"
+    work = folder / "here"
     work.mkdir()
     _make_traps(folder)
     if attempt.content is not None:
@@ -139,7 +139,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     """Every regular file but those of runs and data."""
     found = {}
     for root, folders, files in os.walk(folder):
-        if root == str(folder / "work"):
+        if root == str(folder / "here"):
             folders[:] = [f for f in folders if f not in ("runs", "data")]
         for name in files:
             path = Path(root, name)
@@ -162,14 +162,14 @@ def _make_traps(folder: Path) -> None:
     """Code that a suite must not run: plugins, pickles, a local model."""
     canary = folder / "canary"
     code = f"import pathlib\npathlib.Path({str(canary)!r}).touch()\n"
-    for place in ("evil.py", "work/evil.py", "work/sitecustomize.py"):
+    for place in ("evil.py", "here/evil.py", "here/sitecustomize.py"):
         (folder / place).write_text(code)
     bad = pickle.dumps(_Touch(canary))
-    for place in ("evil.pth", "work/evil.safetensors", "work/model/pytorch_model.bin"):
+    for place in ("evil.pth", "here/evil.safetensors", "here/model/pytorch_model.bin"):
         (folder / place).parent.mkdir(exist_ok=True)
         (folder / place).write_bytes(bad)
     config = {"architecture": "resnet18", "num_classes": 10, "pretrained_cfg": {"file": str(folder / "evil.pth")}}
-    (folder / "work/model/config.json").write_text(json.dumps(config))
+    (folder / "here/model/config.json").write_text(json.dumps(config))
 
 
 # Suites to damage.
@@ -497,11 +497,11 @@ def _networks(r: random.Random) -> Attempt:
 
 @_kind("a suite with code")
 def _plugins(r: random.Random) -> Attempt:
-    name = r.choice(["evil.py", "../evil.py", "@FOLDER@/evil.py", "./x/../evil.py", "~/evil.py", "link.py", "../work/evil.py"])
+    name = r.choice(["evil.py", "../evil.py", "@FOLDER@/evil.py", "./x/../evil.py", "~/evil.py", "link.py", "../here/evil.py"])
 
     def link(folder: Path) -> None:
-        (folder / "work/x").mkdir()
-        (folder / "work/link.py").symlink_to(folder / "evil.py")
+        (folder / "here/x").mkdir()
+        (folder / "here/link.py").symlink_to(folder / "evil.py")
 
     return r.choice(
         [
@@ -532,10 +532,10 @@ def _strange_plugins(r: random.Random) -> Attempt:
     )
 
     def make(folder: Path) -> None:
-        os.mkfifo(folder / "work/pipe.py")
-        (folder / "work/folder.py").mkdir()
-        (folder / "work/loop.py").symlink_to("loop.py")
-        (folder / "work/b.txt").write_bytes(b"\0\xff")
+        os.mkfifo(folder / "here/pipe.py")
+        (folder / "here/folder.py").mkdir()
+        (folder / "here/loop.py").symlink_to("loop.py")
+        (folder / "here/b.txt").write_bytes(b"\0\xff")
 
     return Attempt(_suite(plugins=[name]), options=r.choice([(), ("--trust",)]), refused=True, prepare=make)
 
@@ -547,10 +547,10 @@ def _weights(r: random.Random) -> Attempt:
     )
 
     def make(folder: Path) -> None:
-        os.mkfifo(folder / "work/pipe")
-        (folder / "work/loop").symlink_to("loop")
-        (folder / "work/empty").write_bytes(b"")
-        (folder / "work/bomb").write_bytes((2**62).to_bytes(8, "little") + b"{}")
+        os.mkfifo(folder / "here/pipe")
+        (folder / "here/loop").symlink_to("loop")
+        (folder / "here/empty").write_bytes(b"")
+        (folder / "here/bomb").write_bytes((2**62).to_bytes(8, "little") + b"{}")
 
     text = _suite(networks={"big": {"model": "tiny_cnn", "weights": name, "recipe": {"epochs": 0}}, "other": "mnist_mlp"})
     return Attempt(text, refused=True, prepare=make)
@@ -586,7 +586,7 @@ def _timm(r: random.Random) -> Attempt:
 def _models(r: random.Random) -> Attempt:
     name = r.choice(
         [
-            *("hf-hub:timm/resnet18", "hf_hub:timm/resnet18", "local-dir:@FOLDER@/work/model", "local-dir:model", "./model", "timm/resnet18"),
+            *("hf-hub:timm/resnet18", "hf_hub:timm/resnet18", "local-dir:@FOLDER@/here/model", "local-dir:model", "./model", "timm/resnet18"),
             *("resnet18.x:model", "resnet18.local-dir:model", "resnet18./../model", "resnet18.nothing", "http://x/y", "resnet18\\x", "os.system"),
         ]
     )  # fmt: skip
@@ -638,8 +638,8 @@ def _data(r: random.Random) -> Attempt:
         options["size"] = r.choice([BIG, 0, -1, "x"])
 
     def make(folder: Path) -> None:
-        os.mkfifo(folder / "work/pipe")
-        (folder / "work/loop").symlink_to("loop")
+        os.mkfifo(folder / "here/pipe")
+        (folder / "here/loop").symlink_to("loop")
 
     return Attempt(_suite(dataset={"name": name, "options": options}), refused=True, located=False, prepare=make)
 
@@ -673,27 +673,27 @@ def _encodings(r: random.Random) -> Attempt:
 @_kind("not a suite's file")
 def _not_a_file(r: random.Random) -> Attempt:
     def empty(folder: Path) -> None:
-        (folder / "work/suite.yaml").write_bytes(b"")
+        (folder / "here/suite.yaml").write_bytes(b"")
 
     def directory(folder: Path) -> None:
-        (folder / "work/suite.yaml").mkdir()
+        (folder / "here/suite.yaml").mkdir()
 
     def pipe(folder: Path) -> None:
-        os.mkfifo(folder / "work/suite.yaml")
+        os.mkfifo(folder / "here/suite.yaml")
 
     def device(folder: Path) -> None:
-        (folder / "work/suite.yaml").symlink_to(r.choice(["/dev/zero", "/dev/stdin", "/dev/random"]))
+        (folder / "here/suite.yaml").symlink_to(r.choice(["/dev/zero", "/dev/stdin", "/dev/random"]))
 
     def loop(folder: Path) -> None:
-        (folder / "work/suite.yaml").symlink_to("suite.yaml")
+        (folder / "here/suite.yaml").symlink_to("suite.yaml")
 
     def proc(folder: Path) -> None:
-        (folder / "work/suite.yaml").symlink_to(
+        (folder / "here/suite.yaml").symlink_to(
             r.choice(["/proc/self/mem", "/proc/self/maps", "/proc/kmsg", "/proc/self/environ"])
         )
 
     def sparse(folder: Path) -> None:
-        with (folder / "work/suite.yaml").open("wb") as file:
+        with (folder / "here/suite.yaml").open("wb") as file:
             file.truncate(10**12)
 
     return Attempt(refused=True, located=False, prepare=r.choice([empty, directory, pipe, device, loop, proc, sparse]))

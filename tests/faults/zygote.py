@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.environment import unmeasured
+
 
 @dataclass(frozen=True)
 class Result:
@@ -46,7 +48,7 @@ class Zygote:
     """Runs ``kdbench`` command lines in forks of one process that has everything imported."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        environment = unmeasured(OMP_NUM_THREADS="1", COLUMNS="200")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.zygote"],
             cwd=Path(__file__).parents[2],

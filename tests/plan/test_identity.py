@@ -21,6 +21,7 @@ from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, Latency, ModelSpec, Recipe
 from tests.plan.test_trial import GOLDEN, SPELLED_OUT, changed
 from tests.support import small
+from tests.support.environment import unmeasured
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,11 +180,6 @@ print(json.dumps({
 """
 
 
-def measured_by_nobody() -> dict[str, str]:
-    """The environment without coverage's variables: the copy would count beside kdbench itself."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("COV_CORE_", "COVERAGE_"))}
-
-
 def test_a_kdbench_with_more_keys_finds_everything_and_trains_the_same(tmp_path: Path) -> None:
     """A copy of kdbench whose schema has a further key in every model: same records, profiles, latencies, same weights."""
     from kdbench.engine.latency import latency_report_id
@@ -196,7 +192,7 @@ def test_a_kdbench_with_more_keys_finds_everything_and_trains_the_same(tmp_path:
     add_keys(copy / "kdbench")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), str(copy)],
-        env={**measured_by_nobody(), "PYTHONPATH": os.pathsep.join([str(copy), str(ROOT)])},
+        env=unmeasured(PYTHONPATH=os.pathsep.join([str(copy), str(ROOT)])),  # else the copy counts as kdbench
         cwd=tmp_path,
         capture_output=True,
         text=True,
