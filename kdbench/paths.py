@@ -12,3 +12,16 @@ def real_path(path: Path | str) -> Path:
     Links that lead in a circle stay as they are; ``Path.resolve`` raises ``RuntimeError`` for them.
     """
     return Path(os.path.realpath(path))
+
+
+def user_folder(variable: str, default: str) -> Path | None:
+    """Return a folder of the user's own for kdbench; ``None`` where the user has no home.
+
+    Args:
+        variable: the environment variable that names its parent, such as ``XDG_CACHE_HOME``.
+        default: its parent if the variable is not set, such as ``~/.cache``.
+    """
+    try:
+        return Path(os.environ.get(variable) or default).expanduser() / "kdbench"
+    except RuntimeError:  # neither HOME nor an entry in the list of users, as in containers
+        return None

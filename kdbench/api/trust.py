@@ -15,7 +15,7 @@ from types import ModuleType
 
 from kdbench.errors import KdbenchError, SuiteError
 from kdbench.method.imports import module_sources
-from kdbench.paths import real_path
+from kdbench.paths import real_path, user_folder
 from kdbench.seeding import digest
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.resolve import plugin_files
@@ -78,14 +78,19 @@ def _digest(file: Path) -> str:
     return digest([module_sources(module), file.read_bytes().hex()], 64)
 
 
-def _configuration() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kdbench" / "trusted.json"
+def _configuration() -> Path | None:
+    """The file of earlier answers; ``None`` where the user has no home."""
+    folder = user_folder("XDG_CONFIG_HOME", "~/.config")
+    return None if folder is None else folder / "trusted.json"
 
 
 def _remembered() -> dict[str, str]:
     """What was allowed earlier, by file: a digest, or :data:`ALWAYS`."""
+    path = _configuration()
+    if path is None:
+        return {}
     try:
-        found = json.loads(_configuration().read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
@@ -93,6 +98,8 @@ def _remembered() -> dict[str, str]:
 
 def _remember(words: Mapping[str, str]) -> None:
     path = _configuration()
+    if path is None:
+        raise KdbenchError("the answer cannot be kept, because there is no home folder: set HOME, or use --trust")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:

@@ -12,6 +12,7 @@ import typer
 from kdbench import __version__
 from kdbench.api import interrupt
 from kdbench.cli import check, compare, listing, merge, plan, profile, report, run, schema
+from kdbench.cli.encoding import keep_printing
 from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.errors import KdbenchError
 
@@ -51,6 +52,7 @@ def main() -> NoReturn:
     stopped by Ctrl-C, 143 if stopped by SIGTERM, and 70 for a bug in kdbench or in a plugin.
     """
     interrupt.install()
+    keep_printing()
     ignore_notes_to_developers()
     code = _run()
     interrupt.ignore()

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from kdbench.data.content import fingerprint
 from kdbench.data.files import reason, writable
 from kdbench.data.types import RawData, Split
+from kdbench.paths import user_folder
 from kdbench.seeding import digest
 
 STALE = 86_400.0
@@ -45,7 +46,11 @@ def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[
         sources: the files that are read, identified by name, size and modification time.
         build: reads and decodes the files.
     """
-    path = cache_folder(root) / f"{name}-{digest([VERSION, name, options, [_state(s, root) for s in sources]])}.safetensors"
+    folder = cache_folder(root)
+    if folder is None:
+        log.warning("the decoded data are not cached: neither the data root nor a home can be written; set KDBENCH_CACHE")
+        return build()
+    path = folder / f"{name}-{digest([VERSION, name, options, [_state(s, root) for s in sources]])}.safetensors"
     data = _read(path)
     if data is None:
         data = build()
@@ -53,17 +58,17 @@ def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[
     return data
 
 
-def cache_folder(root: Path) -> Path:
+def cache_folder(root: Path) -> Path | None:
     """Choose the folder of the cache.
 
     It is ``KDBENCH_CACHE`` if set, else a folder in the data root, else (if that is not writable) one in the
-    user's cache.
+    user's cache; ``None`` if the user has no home either.
     """
     if given := os.environ.get("KDBENCH_CACHE"):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))  # which raises nothing without a home
     if writable(root):
         return root / FOLDER
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kdbench"
+    return user_folder("XDG_CACHE_HOME", "~/.cache")
 
 
 def _state(source: Path, root: Path) -> tuple[str, int, int]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kdbench.data.types import TaskData
 from kdbench.engine.executors import cores
+from kdbench.engine.preflight import check_choices, check_classes, check_last_batches, check_logits
 from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError, cut, did_you_mean, located
 from kdbench.measure.cost import profile
@@ -130,14 +132,14 @@ def prepare(
         task: Task = registry.tasks[loaded.suite.task]()
     with located(loaded.locations.of("dataset")):
         data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
+        check_classes(data)
     with located(loaded.locations.of("networks")):
         plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
+    check_choices(loaded, data)
     _check_training(plan, task, data, origins)
-    profiles: dict[str, Profile] = {}
-    ids: dict[str, str] = {}
-    if loaded.suite.measure.cost:
-        progress.preparing("counting parameters and MACs")
-        profiles, ids = _profiles(loaded, plan, data, registry, origins)
+    progress.preparing("counting parameters and MACs" if loaded.suite.measure.cost else "checking networks")
+    profiles, ids = _profiles(loaded, plan, task, data, registry, origins)
+    check_last_batches(plan, task, data, registry, origins)
     return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects, ids)
 
 
@@ -196,15 +198,17 @@ def _stream_settings(recipe: Recipe, sampler: Sampler) -> StreamSettings:
 
 
 def _profiles(
-    loaded: LoadedSuite, plan: Plan, data: TaskData, registry: Registry, origins: Origins
+    loaded: LoadedSuite, plan: Plan, task: Task, data: TaskData, registry: Registry, origins: Origins
 ) -> tuple[dict[str, Profile], dict[str, str]]:
-    """Measure what every network costs.
+    """Check every network, and measure what it costs if the suite asks for it.
 
     Returns:
         The profiles by id, and the ids of the profiles by trial.
     """
     found: dict[str, Profile] = {}
     ids: dict[str, str] = {}
+    measure = loaded.suite.measure
+    made: set[str] = set()
     known: dict[tuple[int, str, str], str] = {}  # by identity: the trials of a plan share their models
     for trial in plan.trials.values():
         changes = changes_student(registry.methods[trial.method])
@@ -213,16 +217,19 @@ def _profiles(
             with located(origins.of_model(trial.model)):
                 interface = interface_of(trial, data, registry)
                 known[alike] = profile_id(trial, interface, registry)
-                if known[alike] not in found and not changes:
-                    found[known[alike]] = _profile(trial, interface, registry, known[alike], loaded.suite.measure.batch_size)
+                if known[alike] not in made and not changes:
+                    made.add(known[alike])
+                    network = initial_student(trial, interface, registry)
+                    check_logits(network, trial, task, data)
+                    if measure.cost:
+                        found[known[alike]] = _profile(network, trial, interface, known[alike], measure.batch_size)
         ids[trial.id] = known[alike]
     return found, ids
 
 
-def _profile(trial: Trial, interface: Interface, registry: Registry, key: str, batch_size: int) -> Profile:
+def _profile(network: nn.Module, trial: Trial, interface: Interface, key: str, batch_size: int) -> Profile:
     """Measure what one network costs."""
     label = f'model "{trial.model.model}"'
-    network = initial_student(trial, interface, registry)
     try:
         with Guard().calling(label, "the measurement of its cost"):
             return profile(network, name=trial.model.model, interface=interface, id=key, batch_size=batch_size)

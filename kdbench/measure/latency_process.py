@@ -182,7 +182,7 @@ def _until_well(
 
 def _child(request: TimingRequest, data: Path, folder: Path) -> int:
     """Run pytest without the user's configuration and plugins; return its exit status."""
-    (folder / "request.json").write_text(request.model_dump_json())
+    (folder / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [
         sys.executable, "-m", "pytest", str(BENCH), "-c", str(folder / "pytest.ini"), f"--rootdir={BENCH.parent}",
@@ -211,7 +211,11 @@ def _child(request: TimingRequest, data: Path, folder: Path) -> int:
 
 def _compiled() -> str:
     """Return where torch keeps compiled networks by default, which is worth keeping."""
-    return str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # neither a name in the environment nor an entry in the list of users
+        user = str(os.getuid())
+    return str(Path(tempfile.gettempdir()) / f"torchinductor_{user}")
 
 
 def _python_path() -> Iterator[str]:

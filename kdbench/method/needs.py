@@ -33,7 +33,8 @@ class Needs:
             features need.
         teacher_features: stages read from each teacher.
         student_features: stages read from the student.
-        teacher_embedding: whether teachers' embeddings (the classifier's input, N×D) are read.
+        teacher_embedding: whether teachers' embeddings (the classifier's input, N×D, see
+            ``Outputs.embedding``) are read.
         student_embedding: whether the student's embedding is read.
         indices: whether ``step.indices`` (positions in the training set) are read.
         past_logits: whether ``step.past_logits``, the student's own logits of the previous epoch, are read.

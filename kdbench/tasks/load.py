@@ -25,7 +25,7 @@ def data_root(given: Path | None) -> Path:
 
     It need not exist.
     """
-    return (given or Path(os.environ.get("KDBENCH_DATA") or "data")).expanduser()
+    return Path(os.path.expanduser(given or os.environ.get("KDBENCH_DATA") or "data"))  # raises nothing without a home
 
 
 def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Dataset:

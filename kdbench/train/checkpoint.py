@@ -18,6 +18,7 @@ from kdbench.errors import StoreError
 from kdbench.results.checkpoints import CheckpointUnreadable, read_checkpoint, write_checkpoint
 from kdbench.results.migrations import VERSIONS
 from kdbench.train.member import Member
+from kdbench.train.optimizer_state import pack, unpack
 
 __all__ = ["CheckpointUnreadable", "load_checkpoint", "save_checkpoint"]
 
@@ -33,7 +34,6 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    optimizer = member.optimizer.state_dict()
     tensors: dict[str, Tensor] = {
         **{f"student.{k}": v for k, v in member.student.state_dict().items()},
         **{f"method.{k}": v for k, v in member.method.state_dict().items()},
@@ -43,24 +43,14 @@ def save_checkpoint(member: Member, path: Path, extra: dict[str, Any]) -> None:
         tensors["random.cuda"] = member.random.cuda
     if member.past_logits is not None:
         tensors["past_logits"] = member.past_logits
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, state in optimizer["state"].items():
-        for key, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value
-            else:
-                numbers.setdefault(str(index), {})[key] = value
-    groups: list[dict[str, Any]] = []
-    for number, group in enumerate(optimizer["param_groups"]):  # some optimizers count their steps here, in a tensor
-        tensors.update({f"group.{number}.{k}": v for k, v in group.items() if isinstance(v, Tensor)})
-        groups.append({k: v for k, v in group.items() if not isinstance(v, Tensor)})
+    plain, more = pack(member.optimizer.state_dict())
+    tensors.update(more)
     meta = {
         "version": VERSIONS["checkpoint"],
         "trial": member.trial.id,
         "epoch": member.epoch,
         "history": member.history,
-        "optimizer_groups": groups,
-        "optimizer_numbers": numbers,
+        **plain,
         "extra": extra,
     }
     own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
@@ -87,10 +77,7 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
             raise ValueError("it belongs to another trial")
         member.student.load_state_dict(_part(tensors, "student."))
         member.method.load_state_dict(_part(tensors, "method."))
-        for name, value in _part(tensors, "group.").items():
-            number, key = name.split(".", 1)
-            meta["optimizer_groups"][int(number)][key] = value
-        _load_optimizer(member, meta, _part(tensors, "optimizer."))
+        unpack(member.optimizer, meta, tensors)
         member.random.cpu = tensors["random.cpu"]
         if member.random.cuda is not None:
             member.random.cuda = tensors["random.cuda"]
@@ -105,15 +92,3 @@ def load_checkpoint(member: Member, path: Path) -> dict[str, Any]:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _load_optimizer(member: Member, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    parameters = [p for g in member.optimizer.param_groups for p in g["params"]]
-    state: dict[int, dict[str, Any]] = {int(i): dict(numbers) for i, numbers in meta["optimizer_numbers"].items()}
-    for name, value in tensors.items():
-        index, key = name.split(".", 1)
-        parameter = parameters[int(index)]
-        # Use the parameter's memory format, so that the same kernels run as before.
-        alike = value.shape == parameter.shape
-        state.setdefault(int(index), {})[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if alike else value
-    member.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer_groups"]})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler import MultiStepLRScheduler, create_scheduler_v2
 from torch import nn
@@ -11,12 +15,16 @@ from torch.optim import Optimizer
 
 from kdbench.errors import KdbenchError
 from kdbench.suite.schema import Recipe
+from kdbench.train.optimizer_state import pack, unpack
 
 CURVES = ("cosine", "poly", "tanh")
 """Schedules that fall from the peak rate over a number of epochs.
 
 The epochs of a warm-up are not among these.
 """
+
+CUDA_ONLY = ("bnb", "fused")
+"""Prefixes of timm's optimizers that train nothing on a CPU."""
 
 
 class Schedule:
@@ -78,25 +86,64 @@ def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Opt
     """
     both = nn.ModuleDict({"student": student, "method": method})
     try:
-        optimizer: Optimizer = create_optimizer_v2(
-            both,
-            opt=recipe.optimizer,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-            filter_bias_and_bn=not recipe.decay_norm_and_bias,
-            **recipe.optimizer_kwargs,
-        )
-        return optimizer
+        with _interpreted():
+            optimizer: Optimizer = create_optimizer_v2(
+                both,
+                opt=recipe.optimizer,
+                lr=recipe.lr,
+                weight_decay=recipe.weight_decay,
+                momentum=recipe.momentum,
+                filter_bias_and_bn=not recipe.decay_norm_and_bias,
+                **recipe.optimizer_kwargs,
+            )
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
         raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be created: {error}') from error
+    if getattr(optimizer, "is_second_order", False):
+        raise KdbenchError(f'optimizer "{recipe.optimizer}" needs second derivatives, which kdbench does not compute')
+    return optimizer
+
+
+@contextmanager
+def _interpreted() -> Iterator[None]:
+    """Let optimizers that compile their steps when they are created leave that out.
+
+    Those of timm's ``kron`` take minutes to compile for networks of a few thousand weights, need a C++ compiler,
+    and have other bits on every machine.
+    """
+    compiled = torch.compile
+    torch.compile = lambda function, *_, **__: function  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.compile = compiled
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Check a recipe early by creating its optimizer and schedule for a tiny network.
+    """Check a recipe early: train two steps of a tiny network, and store and resume in between.
 
     Raises:
-        KdbenchError: timm rejects a name or an argument.
+        KdbenchError: timm rejects a name or an argument, or the optimizer cannot train or be stored.
     """
-    optimizer = make_optimizer(nn.Linear(2, 1), nn.Identity(), recipe)
-    Schedule(optimizer, recipe, steps_per_epoch=1).set(0)
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the training itself will show them
+        network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(2, 2))
+        optimizer = make_optimizer(network, nn.Identity(), recipe)
+        Schedule(optimizer, recipe, steps_per_epoch=1).set(0)
+        if recipe.optimizer.lower().startswith(CUDA_ONLY):
+            return
+        try:
+            _step(network, optimizer)
+            meta, tensors = pack(optimizer.state_dict())
+            resumed = make_optimizer(network, nn.Identity(), recipe)
+            unpack(resumed, meta, tensors)
+            _step(network, resumed)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise KdbenchError(f'optimizer "{recipe.optimizer}" cannot be used: {reason}') from error
+
+
+def _step(network: nn.Module, optimizer: Optimizer) -> None:
+    """Train a step on one image of 2×2 pixels."""
+    optimizer.zero_grad()
+    network(torch.ones(1, 1, 2, 2)).square().sum().backward()
+    optimizer.step()
