@@ -11,6 +11,7 @@ from typing import Literal
 from kdbench.engine.estimate import Work, estimate
 from kdbench.engine.latency import latency_report_id, timed_models
 from kdbench.engine.prepare import Prepared, prepare
+from kdbench.engine.progress import Progress
 from kdbench.report.columns import check_report
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
@@ -37,7 +38,13 @@ class Preview:
 
 
 def preview(
-    loaded: LoadedSuite, *, plugins: tuple[Path, ...] = (), data_root: Path | None = None, runs: Path, cohorts: bool = True
+    loaded: LoadedSuite,
+    *,
+    plugins: tuple[Path, ...] = (),
+    data_root: Path | None = None,
+    runs: Path,
+    cohorts: bool = True,
+    progress: Progress | None = None,
 ) -> Preview:
     """Work out what a run would do, without training or writing anything.
 
@@ -47,12 +54,13 @@ def preview(
         data_root: folder of the data.
         runs: the runs folder; it need not exist.
         cohorts: whether trials would train together.
+        progress: receives warnings.
 
     Raises:
         KdbenchError: something is wrong with the suite, a plugin or the data.
     """
     check_report(loaded.suite.report, loaded.locations.of)
-    prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts)
+    prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts, progress=progress)
     store = Store(runs)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)

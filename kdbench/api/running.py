@@ -33,6 +33,7 @@ def run(
     suite: Source,
     *,
     methods: Iterable[Any] | None = None,
+    add: Iterable[Any] = (),
     models: Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]] = (),
     datasets: Iterable[type[Any]] = (),
     plugins: Iterable[Any] = (),
@@ -59,6 +60,7 @@ def run(
             of such a file, or a :class:`kdbench.Suite`.
         methods: method entries to use instead of the suite's: names, dicts as in a suite, Method
             classes.
+        add: method entries to run beside the suite's.
         models: functions that make models, by the names that the suite uses; or a list of functions that
             have these names themselves.
         datasets: Dataset classes that the suite names.
@@ -89,7 +91,7 @@ def run(
         KeyboardInterrupt: on Ctrl-C; finished trials are stored, and the next run resumes after the last
             finished epoch.
     """
-    loaded, objects = open_suite(suite, methods=methods, settings=settings, seeds=seeds, epochs=epochs)
+    loaded, objects = open_suite(suite, methods=methods, add=add, settings=settings, seeds=seeds, epochs=epochs)
     files, more = files_and_objects(plugins)
     require_trust(loaded, files, given=trust or isinstance(suite, Mapping))
     factories = model_plugins(models)

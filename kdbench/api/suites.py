@@ -56,6 +56,7 @@ def open_suite(
     source: Source,
     *,
     methods: Iterable[Any] | None = None,
+    add: Iterable[Any] = (),
     settings: Settings = (),
     only: Sequence[str] = (),
     seeds: int | str | Iterable[int] | None = None,
@@ -66,6 +67,7 @@ def open_suite(
     Args:
         source: the suite.
         methods: method entries to use instead of the suite's: names, dicts, Method classes.
+        add: method entries to use beside the suite's.
         settings: values to replace.
         only: names of the method entries to keep; all by default.
         seeds: a number of seeds, or a list of them; as text, spelled as on the command line.
@@ -88,6 +90,7 @@ def open_suite(
     loaded = load.load_suite(
         given,
         methods=None if methods is None else named.replaced(listed(methods)),
+        add=named.replaced(listed(add)),
         settings=_settings(settings),
         only=only,
         seeds=_seeds(seeds),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kdbench.check import conduct, declaration, loss, state
 from kdbench.check.claim import Broken, Claim, Finding, describe_error, sentence
 from kdbench.method import Method
@@ -46,22 +48,25 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def check_method(cls: type[Method]) -> list[Finding]:
+    """Return what :func:`findings_of` yields."""
+    return list(findings_of(cls))
+
+
+def findings_of(cls: type[Method]) -> Iterator[Finding]:
     """Test every claim about a method, with its default parameters.
 
     Args:
         cls: the method.
 
-    Returns:
+    Yields:
         A finding for each claim, in the order of :data:`CLAIMS`. They end with the first claim of
         :data:`BASIC` that fails.
     """
-    findings = []
     for claim in CLAIMS:
         finding = _test(claim, cls)
-        findings.append(finding)
+        yield finding
         if claim in BASIC and not finding.passed:
-            break
-    return findings
+            return
 
 
 def _test(claim: Claim, cls: type[Method]) -> Finding:

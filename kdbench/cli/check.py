@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdbench.cli.notice import notice
+
 if TYPE_CHECKING:
     from kdbench.method import Method
 
@@ -26,14 +28,20 @@ def check(
 
     This covers what they read, gradients, precision, determinism, saving and resuming.
     """
-    classes = list(_methods(target))
-    from kdbench.check import check_method  # loads the trainer, so only after names are known to be right
+    with notice("loading methods"):
+        classes = list(_methods(target))
+    with notice("loading the trainer"):  # only after names are known to be right
+        import torch
 
+        from kdbench.check.runner import findings_of
+
+        torch.set_num_threads(1)  # the networks are tiny: more threads wait for each other
     broken = 0
     for cls in classes:
-        findings = check_method(cls)
         typer.echo(f"{cls.name} ({cls.family}): {cls.describe()}")
-        for finding in findings:
+        findings = []
+        for finding in findings_of(cls):
+            findings.append(finding)
             detail = f": {finding.detail}" if finding.detail else ""
             typer.echo(f"  {'ok  ' if finding.passed else 'FAIL'} {finding.claim}{detail}")
         failed = sum(not f.passed for f in findings)

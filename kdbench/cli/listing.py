@@ -1,14 +1,23 @@
-"""``kdbench list``: list the names that a suite can use."""
+"""``kdbench list``: list the names that a suite or an option can use."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from tabulate import tabulate
 
 from kdbench.cli import options
+from kdbench.cli.catalogue import OF_KDBENCH, OF_PLUGINS, Listing
+from kdbench.cli.notice import notice
+
+NARROWEST = 60
+"""Width of a terminal below which tables are as wide as if it were this wide."""
+PIPE = 100_000
+"""Width of a table that is not printed on a terminal: a line a row."""
 
 
 class Kind(StrEnum):
@@ -17,8 +26,14 @@ class Kind(StrEnum):
     methods = "methods"
     models = "models"
     datasets = "datasets"
+    tasks = "tasks"
+    metrics = "metrics"
+    formats = "formats"
+    executors = "executors"
     suites = "suites"
     columns = "columns"
+    optimizers = "optimizers"
+    schedules = "schedules"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,36 +43,48 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.methods,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="TEXT", help="Only names that contain TEXT, or fit it if it has *, ? or […]."),
+    ] = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """List what a suite may name: methods, models, data sets, leaderboard columns.
+    """List what a suite may name, with what each thing is and takes.
 
-    It also lists the suites that come with kdbench.
+    Models of kdbench and of plugins come before timm's.
     """
+    name = str(kind)
+    with notice(f"loading {name}"):
+        found = _listing(name, plugin or []).matching(pattern)
+    if not found.rows:
+        print(f'no {name} fit "{pattern}"' if pattern else f"there are no {name}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(render(found, max(shutil.get_terminal_size().columns, NARROWEST) if sys.stdout.isatty() else PIPE))
+
+
+def _listing(name: str, plugin: list[Path]) -> Listing:
+    if name in OF_KDBENCH:
+        return OF_KDBENCH[name]()
     from kdbench.plugins.manager import load_registry
 
-    if kind is Kind.suites:
-        from kdbench.suite.load import packaged_suites
+    return OF_PLUGINS[name](load_registry(plugin))
 
-        print("\n".join(packaged_suites()))
-        return
-    if kind is Kind.columns:
-        from kdbench.plan.trial import TaskInfo
-        from kdbench.report.columns import columns_of
 
-        columns = columns_of(TaskInfo())
-        print(tabulate([[name, column.heading] for name, column in columns.items()], headers=["column", "heading"]))
-        return
-    registry = load_registry(plugin or ())
-    if kind is Kind.methods:
-        rows = [
-            [name, cls.family, cls.describe(), ", ".join(f"{k}={f.default}" for k, f in cls.Params.model_fields.items())]
-            for name, cls in registry.methods.items()
-        ]
-        print(tabulate(rows, headers=["method", "family", "what", "parameters"], maxcolwidths=[None, None, 60, 50]))
-    elif kind is Kind.models:
-        from kdbench.models.factory import model_names
+def render(listing: Listing, width: int) -> str:
+    """Return a table of a given width; a list of names without headings has a name a line."""
+    if not listing.headings:
+        return "\n".join(name for (name,) in listing.rows)
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-        print("\n".join(sorted(model_names(registry.models))))
-    else:
-        print(tabulate([[name, cls.title] for name, cls in registry.datasets.items()], headers=["data set", "what"]))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    for number, heading in enumerate(listing.headings):
+        table.add_column(heading, no_wrap=number == 0, overflow="fold")
+    for row in listing.rows:
+        table.add_row(*map(Text, row))
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -29,6 +29,13 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the suite: recipe.lr=0.1 (may be repeated)."),
 ]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Load a plugin file (may be repeated).")]
+Add = Annotated[
+    list[str] | None, typer.Option("--add", metavar="METHOD", help="Run this method beside the suite's (may be repeated).")
+]
+With = Annotated[
+    list[Path] | None,
+    typer.Option("--with", metavar="FILE.py", help="Load a plugin file and run its methods beside the suite's."),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", envvar="KDBENCH_TRUST", help="Run the plugin files that the suite names, without asking."),
@@ -63,3 +70,23 @@ def ask() -> Callable[[str], str] | None:
         return sys.stdin.readline()
 
     return asked
+
+
+def with_methods(add: list[str] | None, files: list[Path] | None) -> list[str]:
+    """Return the names of ``--add``, and of the methods in the files of ``--with``.
+
+    Raises:
+        PluginError: a file cannot be imported, or provides no method.
+    """
+    names = list(add or ())
+    if files:
+        from kdbench.errors import PluginError
+        from kdbench.plugins.manager import load_registry
+
+        registry = load_registry(files)
+        for file in files:
+            found = registry.methods_in(file)
+            if not found:
+                raise PluginError(f"in --with {file}: the file provides no method; --plugin loads other plugins")
+            names += found
+    return names

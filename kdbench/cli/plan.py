@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.notice import notice
 
 if TYPE_CHECKING:
     from kdbench.api.planning import Preview
@@ -24,6 +26,8 @@ def plan(
     data_root: options.DataRoot = None,
     runs: options.Runs = Path("runs"),
     only: options.Only = None,
+    add: options.Add = None,
+    with_: options.With = None,
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
     set_: options.Set = None,
@@ -35,13 +39,21 @@ def plan(
 
     This covers trials, cohorts, estimated work, and what is finished already.
     """
-    from kdbench.api.planning import preview
-    from kdbench.api.suites import open_suite
-    from kdbench.api.trust import require_trust
+    with notice(f"loading {suite}"):
+        from kdbench.api.planning import preview
+        from kdbench.api.progress import Warnings
+        from kdbench.api.suites import open_suite
+        from kdbench.api.trust import require_trust
 
-    loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
-    require_trust(loaded, plugin or (), given=trust, ask=options.ask())
-    found = preview(loaded, plugins=tuple(plugin or ()), data_root=data_root, runs=runs, cohorts=not no_cohorts)
+        plugins = (*(plugin or ()), *(with_ or ()))
+        more = options.with_methods(add, with_)
+        loaded, _ = open_suite(suite, add=more, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    require_trust(loaded, plugins, given=trust, ask=options.ask())
+    warnings = Warnings()
+    with notice(f"reading {loaded.suite.dataset.label or loaded.suite.dataset.name}, counting parameters and MACs"):
+        found = preview(loaded, plugins=plugins, data_root=data_root, runs=runs, cohorts=not no_cohorts, progress=warnings)
+    for message in warnings.messages:
+        print(message, file=sys.stderr)
     print(_table(found))
     plan, data = found.prepared.plan, found.prepared.data
     print(

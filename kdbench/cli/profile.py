@@ -81,10 +81,13 @@ def _settings(
 
     kinds: tuple[DeviceKind, ...] = get_args(DeviceKind)
     present = ",".join(d for d in kinds if not unavailable(d))
+    devices = _names("--device", device or present, kinds)
+    if not set(devices).intersection(present.split(",")):
+        raise KdbenchError(f"in --device {device}: not on this machine, which has {present}")
     try:
         return Latency.model_validate(
             {
-                "devices": _names("--device", device or present, kinds),
+                "devices": devices,
                 "runtimes": _names("--runtime", runtime, get_args(Runtime)),
                 "batch_sizes": [_positive("--batch-size", part) for part in batch_size.split(",")],
                 "threads": threads,
@@ -117,6 +120,9 @@ def _shape(text: str) -> tuple[int, ...]:
     parts = text.lower().replace("×", "x").split("x")
     if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
         raise KdbenchError(f'in --input-size: "{text}" is not a size; write channels x height x width, such as 3x32x32')
+    first, _, last = map(int, parts)
+    if first > last and last <= 4:
+        raise KdbenchError(f'in --input-size: "{text}" has {first} channels; write them first: {last}x{parts[0]}x{parts[1]}')
     return tuple(map(int, parts))
 
 

@@ -12,6 +12,7 @@ import typer
 
 from kdbench.api import interrupt
 from kdbench.cli import options
+from kdbench.cli.notice import notice
 from kdbench.errors import KdbenchError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def run(
     runs: options.Runs = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     only: options.Only = None,
+    add: options.Add = None,
+    with_: options.With = None,
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
     set_: options.Set = None,
@@ -62,22 +65,25 @@ def run(
     Finished trials are not run again. A run that was stopped or killed resumes after its last finished
     epoch.
     """
-    from kdbench.engine.allocator import keep_freed_memory
-
-    keep_freed_memory()  # before torch creates its first tensor
-    from kdbench.api.progress import make_display
-    from kdbench.api.running import execute, missing_text
-    from kdbench.api.suites import open_suite
-    from kdbench.api.trust import require_trust
-
     number = _number_of_jobs(jobs)
-    loaded, _ = open_suite(suite, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
+    with notice(f"loading {suite}", log=True):
+        from kdbench.engine.allocator import keep_freed_memory
+
+        keep_freed_memory()  # before torch creates its first tensor
+        from kdbench.api.progress import make_display
+        from kdbench.api.running import execute, missing_text
+        from kdbench.api.suites import open_suite
+        from kdbench.api.trust import require_trust
+
+        plugins = (*(plugin or ()), *(with_ or ()))
+        more = options.with_methods(add, with_)
+        loaded, _ = open_suite(suite, add=more, settings=set_ or (), only=only or (), seeds=seeds, epochs=epochs)
     with interrupt.orderly():
-        require_trust(loaded, plugin or (), given=trust, ask=options.ask())
+        require_trust(loaded, plugins, given=trust, ask=options.ask())
         try:
             results = execute(
                 loaded,
-                plugins=tuple(plugin or ()),
+                plugins=plugins,
                 data_root=data_root,
                 runs=runs,
                 jobs=number,

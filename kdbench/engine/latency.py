@@ -89,14 +89,14 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
     except Exception as error:
         progress.warn(f"latency was not measured: {error}")
         return
-    for sentence in _left_out(report):
+    for sentence in _left_out(report, named="devices" in settings.model_fields_set):
         progress.note(sentence)
 
 
-def _left_out(report: LatencyReport) -> list[str]:
-    """Return a sentence per absent device, and one per other reason for a gap."""
+def _left_out(report: LatencyReport, named: bool) -> list[str]:
+    """Return a sentence per absent device that the suite names, and one per other reason for a gap."""
     absent = {d: why for d in report.settings.devices if (why := unavailable(d))}
-    found = [f"latency on {device} was not measured: {why}" for device, why in absent.items()]
+    found = [f"latency on {device} was not measured: {why}" for device, why in absent.items()] if named else []
     reasons: dict[str, dict[str, None]] = {}
     for result in report.results:
         if result.skipped and result.device not in absent:

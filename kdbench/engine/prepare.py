@@ -122,6 +122,14 @@ def prepare(
     files, locations = plugin_files(loaded)
     registry = load_registry([*files, *plugins], locations, objects)
     registry.check()
+    for name in registry.provides_nothing():
+        progress.warn(
+            f"{name} provides nothing: it has no Method, Dataset or Task class of its own, and no function marked by kdbench.hookimpl"
+        )
+    for file in plugins:
+        if unused := _unused_methods(file, registry, loaded):
+            names = ", ".join(f'"{name}"' for name in unused)
+            progress.note(f"{file} provides {names}, which this suite does not run: --add {unused[0]} runs it, too")
     loaded = resolve(loaded, registry, lambda: model_names(registry.models))
     origins = Origins(loaded)
     for path, network in written_networks(loaded):
@@ -143,6 +151,14 @@ def prepare(
     return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects, ids)
 
 
+def _unused_methods(file: Path, registry: Registry, loaded: LoadedSuite) -> list[str]:
+    """Return the methods of a plugin file if the suite uses none of them."""
+    suite = loaded.suite
+    used = {entry.method for entry in suite.methods} | {network.method for _, network in written_networks(loaded)}
+    names = registry.methods_in(file)
+    return [] if used.intersection(names) else names
+
+
 def choose_device(name: str) -> torch.device:
     """Return the device of a given name; ``auto`` is CUDA if it is available.
 
@@ -153,11 +169,15 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        hint = did_you_mean(name, ["auto", "cpu", "cuda"]) or "; use auto, cpu, cuda or cuda:1"
+        raise KdbenchError(f'unknown device "{cut(name)}"{hint}') from error
+    try:
         torch.zeros(1, device=device)
     except Exception as error:
-        known = ["auto", "cpu", "cuda"]
-        hint = did_you_mean(name, known) or "; use auto, cpu or cuda"
-        raise KdbenchError(f'device "{name}" is not there on this machine{hint}') from error
+        count = torch.cuda.device_count() if device.type == "cuda" else 0
+        there = f"; this machine has cuda:0{f' to cuda:{count - 1}' if count > 1 else ''}" if count else "; use cpu or auto"
+        raise KdbenchError(f'this machine has no device "{name}"{there}') from error
     return device
 
 

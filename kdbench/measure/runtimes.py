@@ -102,7 +102,7 @@ def _onnxruntime(model: nn.Module, batch: Batch, config: DeviceConfig) -> Pass:
         import onnx  # noqa: F401 (the export needs it)
         import onnxruntime
     except ImportError as error:
-        raise KdbenchError(f"{error.name} is not installed: pip install kdbench[onnx]") from error
+        raise KdbenchError(f"{error.name} is not installed: pip install onnx onnxruntime onnxscript") from error
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.device]
     if provider not in onnxruntime.get_available_providers():
         raise KdbenchError(f"the installed onnxruntime has no {provider}")

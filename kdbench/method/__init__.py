@@ -2,15 +2,50 @@
 
 A method is an ``nn.Module`` that turns the outputs of student and teachers into named loss terms. It says
 in :class:`Needs` what it reads; nothing else is computed for it. It never owns the student or the teachers.
+
+A name is imported when it is first used, so that plans and reports do without torch.
 """
 
-from kdbench.method.base import Method
-from kdbench.method.context import BuildContext, Shapes
-from kdbench.method.needs import Needs, Sampler, UnitInterval
-from kdbench.method.precision import full_precision
-from kdbench.method.stages import Stages, pick_stages
-from kdbench.method.step import Outputs, Step
-from kdbench.method.terms import checked_terms, total_of
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdbench.method.base import Method
+    from kdbench.method.context import BuildContext, Shapes
+    from kdbench.method.needs import Needs, Sampler, UnitInterval
+    from kdbench.method.precision import full_precision
+    from kdbench.method.stages import Stages, pick_stages
+    from kdbench.method.step import Outputs, Step
+    from kdbench.method.terms import checked_terms, total_of
+
+_HOMES = {
+    "kdbench.method.base": ("Method",),
+    "kdbench.method.context": (
+        "BuildContext",
+        "Shapes",
+    ),
+    "kdbench.method.needs": (
+        "Needs",
+        "Sampler",
+        "UnitInterval",
+    ),
+    "kdbench.method.precision": ("full_precision",),
+    "kdbench.method.stages": (
+        "Stages",
+        "pick_stages",
+    ),
+    "kdbench.method.step": (
+        "Outputs",
+        "Step",
+    ),
+    "kdbench.method.terms": (
+        "checked_terms",
+        "total_of",
+    ),
+}
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BuildContext",
@@ -27,3 +62,10 @@ __all__ = [
     "pick_stages",
     "total_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from kdbench.method import Sampler
+from kdbench.method.needs import Sampler
 from kdbench.plan.identity import trial_identity
 from kdbench.seeding import digest
 from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pluggy
@@ -14,6 +15,7 @@ import pluggy
 from kdbench.errors import KdbenchError, Location, PluginError, cut, did_you_mean
 from kdbench.method import Method
 from kdbench.method.guard import Guard, PluginFailed
+from kdbench.paths import real_path
 
 T = TypeVar("T")
 LONGEST_NAME = 100
@@ -70,6 +72,18 @@ class Registry:
     def reporters(self) -> Mapping[str, Callable[..., list[Any]]]:
         """Report formats by name."""
         return self._mapping("kdbench_reporters", "report format")
+
+    def provides_nothing(self) -> list[str]:
+        """Name the plugins without a class or a hook that kdbench could use."""
+        plugins = self.manager.list_name_plugin()
+        return [described(p, name) for name, p in plugins if p is not None and not self.manager.get_hookcallers(p)]
+
+    def methods_in(self, file: Path) -> list[str]:
+        """Return the names of the methods that a plugin file provides."""
+        path = str(real_path(file))
+        impls = [i for i in self.hook.kdbench_methods.get_hookimpls() if i.plugin_name == path]
+        given = {id(cls) for i in impls for cls in list(_called(i.function))}
+        return [name for name, cls in self.methods.items() if id(cls) in given]
 
     def check(self) -> None:
         """Call every providing hook once, so that plugin errors appear before training.
@@ -154,6 +168,10 @@ class Registry:
                     raise PluginError(f'two plugins claim the {noun} "{name}": {owner[name]} and {plugin}; rename one of them')
                 owner[name], found[name] = plugin, value
         return found
+
+
+def _called(hook: Callable[..., Any]) -> Iterable[Any]:
+    return hook() or ()
 
 
 def described(plugin: Any, name: str | None) -> str:

@@ -59,6 +59,7 @@ def load_suite(
     *,
     settings: Sequence[str] = (),
     methods: Sequence[Any] | None = None,
+    add: Sequence[Any] = (),
     only: Sequence[str] = (),
     seeds: str | None = None,
     epochs: int | None = None,
@@ -70,6 +71,7 @@ def load_suite(
         settings: ``key=value``, keys joined by dots (``recipe.lr=0.1``), values as in YAML; they override the
             source.
         methods: method entries, spelled as in a suite, that replace those of the source.
+        add: method entries that are run in addition, unless the source has entries of these names.
         only: keep only the method entries of these names (and ``supervised``).
         seeds: a number of seeds, or a list such as ``0,1,5`` (``2,`` is a list of one).
         epochs: epochs of every network, at least 0.
@@ -83,6 +85,7 @@ def load_suite(
     if methods is not None:
         earlier = _entry_names(raw.get("methods"))
         raw, locations = {**raw, "methods": list(methods)}, Replaced(locations, ("methods",), KeyLocations())
+    raw, locations = _with_entries(raw, locations, add)
     for setting in settings:
         raw = apply_setting(raw, setting)
         path_of_keys = tuple(setting.partition("=")[0].split("."))
@@ -103,6 +106,23 @@ def load_suite(
     if epochs is not None:
         suite = with_epochs(suite, epochs)
     return LoadedSuite(_select(suite, only), path, path.parent if path else Path.cwd(), locations, tuple(written))
+
+
+def _with_entries(raw: Mapping[str, Any], locations: Locations, add: Sequence[Any]) -> tuple[Mapping[str, Any], Locations]:
+    """Append method entries to a suite that was not validated yet."""
+    entries = raw.get("methods")
+    if not isinstance(entries, list | tuple):
+        return raw, locations
+    known = _entry_names(entries)
+    for entry in add:
+        names = _entry_names([entry])
+        if names and names[0] in known:
+            continue
+        known += names
+        option = OptionLocations(f"--add {cut(str(entry))}")
+        locations = Replaced(locations, ("methods", str(len(entries))), option)
+        entries = [*entries, entry]
+    return {**raw, "methods": entries}, locations
 
 
 def _read(source: str | Path | Mapping[str, Any] | Suite) -> tuple[Mapping[str, Any], Path | None, Locations]:
@@ -155,6 +175,7 @@ def _select(suite: Suite, only: Sequence[str]) -> Suite:
     for name in only:
         if name not in names and name != BASELINE:
             hint = did_you_mean(name, names) or known(names, "; this suite has")
+            hint += "; --add runs a method that the suite lacks"
             raise SuiteError(f'in --only: the suite has no method entry "{cut(name)}"{hint}')
     if only:
         entries = [e for e in entries if (e.name or e.method) in only or e.method == BASELINE]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from timm.optim import list_optimizers
 
 from kdbench.errors import Location, PluginError, SuiteError, cut, did_you_mean, known, located
 from kdbench.method import Method, Needs
@@ -151,6 +150,8 @@ class _Resolver:
         self._model_names = model_names
         self._models: set[str] | None = None
         self._pair_names: dict[str, int] = {}  # with indices
+        from timm.optim import list_optimizers  # after the first checks: it takes seconds
+
         self._optimizers = frozenset(list_optimizers())
         # Entries may have been removed (--only) or added (the baseline) after loading, so their locations are
         # looked up by name.

@@ -166,3 +166,36 @@ def test_a_signal_stops_cleanly_says_how_to_go_on_and_has_its_status(tmp_path: P
     assert process.returncode == status, err
     assert "to go on: " in err
     assert "Traceback" not in err
+
+
+def test_a_method_of_a_file_runs_beside_the_suite_s(kdbench_command: Any, here: Path) -> None:
+    (here / "mine.py").write_text(METHOD)
+    small.write_suite(here)
+    alone = kdbench_command("plan", "small.yaml", "--with", "mine.py")
+    assert " mine " in alone.out
+    assert " kd " in alone.out
+    ran = kdbench_command("run", "small.yaml", "--with", "mine.py", "--only", "mine", "--epochs", "1")
+    assert ran.status == 0, ran.err
+    assert [line.split()[0] for line in ran.out.splitlines() if line.startswith(("kd", "mine"))] == ["mine"]
+
+
+def test_a_method_is_added_by_name(kdbench_command: Any, here: Path) -> None:
+    small.write_suite(here)
+    said = kdbench_command("plan", "small.yaml", "--add", "dkd", "--add", "kd").out
+    assert [said.count(f" {name} ") for name in ("kd", "dkd")] == [1, 1]
+    wrong = kdbench_command("plan", "small.yaml", "--add", "dkdd")
+    assert wrong.status == 2
+    assert 'in --add dkdd: unknown method "dkdd"; did you mean "dkd"?' in wrong.err
+    assert "--add runs a method that the suite lacks" in kdbench_command("plan", "small.yaml", "--only", "dkd").err
+
+
+def test_a_plugin_whose_method_is_not_run_and_one_that_provides_nothing_are_named(kdbench_command: Any, here: Path) -> None:
+    (here / "mine.py").write_text(METHOD)
+    (here / "empty.py").write_text("class Mine:\n    pass\n")
+    small.write_suite(here)
+    said = kdbench_command("run", "small.yaml", "--plugin", "mine.py", "--plugin", "empty.py", "--epochs", "0").err
+    assert 'mine.py provides "mine", which this suite does not run: --add mine' in said
+    assert "warning: " in next(line for line in said.splitlines() if "empty.py provides nothing" in line)
+    refused = kdbench_command("run", "small.yaml", "--with", "empty.py")
+    assert refused.status == 2
+    assert "provides no method" in refused.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -19,9 +20,22 @@ finally:
 """
 
 
-@pytest.mark.parametrize("kind", ["methods", "models", "datasets", "suites", "columns"])
-def test_a_list_loads_nothing_that_draws_or_computes_statistics(kind: str) -> None:
-    command = [sys.executable, "-c", LIST.format(heavy=HEAVY), kind]
+def loaded(kind: str, names: tuple[str, ...]) -> list[str]:
+    command = [sys.executable, "-c", LIST.format(heavy=names), kind]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert found.stdout.strip()
-    assert found.stderr.splitlines()[-1] == "[]"
+    return list(ast.literal_eval(found.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("kind", ["methods", "models", "datasets", "suites", "columns"])
+def test_a_list_loads_nothing_that_draws_or_computes_statistics(kind: str) -> None:
+    assert loaded(kind, HEAVY) == []
+
+
+@pytest.mark.parametrize("kind", ["suites", "columns"])
+def test_what_no_plugin_provides_is_listed_without_torch(kind: str) -> None:
+    assert loaded(kind, ("torch", "timm")) == []
+
+
+def test_methods_are_listed_without_timm() -> None:
+    assert loaded("methods", ("timm", "torchvision")) == []

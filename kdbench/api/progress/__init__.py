@@ -21,6 +21,21 @@ class Silent(Progress):
         interrupt.check()
 
 
+class Warnings(Progress):
+    """Collects notes and warnings."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def note(self, message: str) -> None:
+        """Collect a note."""
+        self.messages.append(message)
+
+    def warn(self, message: str) -> None:
+        """Collect a warning."""
+        self.messages.append(f"warning: {message}")
+
+
 def make_display() -> Progress:
     """Create the display that suits this process.
 
