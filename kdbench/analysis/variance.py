@@ -1,4 +1,4 @@
-"""Variances of training runs, moderated: few seeds say little about one row, and more about all together.
+"""Variances of training runs, moderated: few seeds say little about one row.
 
 A row shares the variance pooled over all rows, seeds being blocks, until its own stands out (Smyth 2004,
 Statistical Applications in Genetics and Molecular Biology 3:3). The pool is winsorised (Phipson et al. 2016,

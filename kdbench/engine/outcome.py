@@ -98,7 +98,7 @@ def save_finished(
 def _metrics(
     resources: Resources, member: Member, logits: Mapping[SplitName, Tensor], guard: Guard
 ) -> dict[SplitName, dict[str, float]]:
-    """Return the metrics of every split; of the training split, those of the last epoch's batches."""
+    """Return the metrics of every split; for training, the last epoch's means."""
     last = member.history[-1] if member.history else {}
     trained = {name: last[f"train_{name}"] for name in resources.task.metrics if f"train_{name}" in last}
     metrics = {"train": trained, **split_scores(resources, logits, guard)}

@@ -1,4 +1,4 @@
-"""A runs folder as a place: its parts, its lock, and what is tidied when a run opens it."""
+"""A runs folder: its parts, its lock, and how it is tidied."""
 
 from __future__ import annotations
 
