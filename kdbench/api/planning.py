@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kdbench.engine.estimate import Work, estimate
+from kdbench.engine.forecast import Forecast, forecast
 from kdbench.engine.latency import latency_report_id, timed_models
 from kdbench.engine.prepare import Prepared, prepare
 from kdbench.engine.progress import Progress
@@ -28,12 +29,14 @@ class Preview:
         prepared: the suite; ``prepared.plan`` holds its trials and cohorts.
         states: state of each trial, by id.
         work: estimated work.
+        forecast: how long a run takes.
         latency: number of networks to be timed (0 for none), and whether their latency is known already.
     """
 
     prepared: Prepared
     states: Mapping[str, State]
     work: Work
+    forecast: Forecast
     latency: tuple[int, bool] = (0, False)
 
 
@@ -66,7 +69,13 @@ def preview(
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")
     states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
-    return Preview(prepared, states, estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)), latency)
+    return Preview(
+        prepared,
+        states,
+        estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)),
+        forecast(prepared, store),
+        latency,
+    )
 
 
 def _folders(path: Path) -> set[str]:

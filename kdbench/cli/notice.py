@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def notice(what: str, *, log: bool = False) -> Iterator[None]:
     if live:
         print(f"{what} …", end="", file=sys.stderr, flush=True)
     elif log:
-        print(what, file=sys.stderr, flush=True)
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {what}", file=sys.stderr, flush=True)
     try:
         yield
     finally:

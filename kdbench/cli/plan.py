@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kdbench.api.progress.meter import duration
 from kdbench.cli import options
 from kdbench.cli.notice import notice
 
@@ -66,6 +67,7 @@ def plan(
             f"estimated training work: {work.students / 1e12:,.1f} TMACs of students + {work.teachers / 1e12:,.1f} of teachers' passes "
             f"({work.teachers_alone / 1e12:,.1f} without cohorts)"
         )
+    print(_left(found))
     networks, measured = found.latency
     if networks:
         print(f"latency of {networks} networks {'is measured' if measured else 'is to be measured when all is trained'}")
@@ -86,13 +88,26 @@ def _table(found: Preview) -> str:
         for trial_id in cohort.trials:
             trial = plan.trials[trial_id]
             names = ", ".join(labels.get(trial_id, [trial.method]))  # a teacher of teachers has no row
-            work = f"{found.work.trials[trial_id] / 1e12:,.2f}" if found.prepared.profiles else "–"
+            work = duration(found.forecast.trials[trial_id]) if found.prepared.profiles else "–"
             rows.append(
                 [number, trial_id, names, trial.model.model, trial.seed, trial.recipe.epochs, work,
                  found.states[trial_id]]
             )  # fmt: skip
-    headers = ["cohort", "trial", "for", "model", "seed", "epochs", "TMACs", "state"]
+    headers = ["cohort", "trial", "for", "model", "seed", "epochs", "time", "state"]
     return "\n".join(_lines([headers, *rows]))
+
+
+def _left(found: Preview) -> str:
+    """Say how long the run will take."""
+    forecast = found.forecast
+    finished = [i for i, state in found.states.items() if state == "finished"]
+    if len(finished) == len(found.states) and not forecast.latency:
+        return "nothing is left to train or measure"
+    if not found.prepared.profiles:
+        return "time left: unknown without measure.cost"
+    how = f"by the speed of {forecast.known} finished trials" if forecast.known else "a rough guess: no trial has finished here"
+    parts = f"latency {duration(forecast.latency)}, report {duration(forecast.report)}"
+    return f"time left: about {duration(forecast.left(finished))} with one job, of these {parts} ({how})"
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> Iterator[str]:

@@ -20,6 +20,12 @@ class Progress:
         ``done`` lists the trials that are already finished; ``work`` is what remains, in any unit.
         """
 
+    def afterwards(self, seconds: float) -> None:
+        """Called with the estimated seconds of what follows training: latency and report.
+
+        It may be called again, when some of that is done.
+        """
+
     def preparing(self, what: str) -> None:
         """Called when something other than training begins, such as reading data."""
 

@@ -17,6 +17,7 @@ from kdbench.engine.estimate import cohort_work, work_per_sample
 from kdbench.engine.events import TrialEnded
 from kdbench.engine.executors import Executor, WorkerDied
 from kdbench.engine.executors.local import LocalExecutor
+from kdbench.engine.forecast import latency_seconds, report_seconds
 from kdbench.engine.job import Job, lineage
 from kdbench.engine.latency import measure_plan
 from kdbench.engine.monitor import Inbox, Monitor
@@ -103,11 +104,13 @@ def run_suite(
                 store.discard(trial_id)
                 forget(store, trial_id)
         done = run.begin()
+        progress.afterwards(latency_seconds(prepared, store) + report_seconds(prepared))
         try:
             run.train(done)
             executor.close()  # the machine should be idle while latency is measured
             run.profile_changed_students()
             measure_plan(prepared, store, progress, again=fresh)
+            progress.afterwards(report_seconds(prepared))
         finally:
             progress.suite_finished()
         run.restore_plan()

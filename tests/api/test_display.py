@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ def test_time_left_goes_by_work_and_the_rate_by_images(clock: Clock) -> None:
     assert meter.left() == "30 s"
 
 
+def test_time_left_includes_what_follows_training(clock: Clock) -> None:
+    meter = Meter()
+    meter.start(400.0)
+    meter.after = 60.0
+    clock.now += 10
+    meter.batch(samples=50, work=100.0)
+    assert meter.left() == "1 min 30 s"
+
+
 def test_a_live_display_shows_bars_members_and_what_is_done(clock: Clock) -> None:
     trial = made.trial("kd")
     plan = made.plan((trial, made.entry(trial, "kd", grid_point={"temperature": 2})), suite="tiny")
@@ -88,8 +98,8 @@ def test_a_live_display_shows_bars_members_and_what_is_done(clock: Clock) -> Non
         "0.5000",
         "25.00",
         "warning: look at [this]",
-        "✓ kd[temperature=2] (seed 0): 50.00 % test accuracy",
-        "✗ kd[temperature=2] (seed 0): NonFiniteLoss: loss is NaN",
+        "✓ kd[temperature=2] (tiny_cnn, seed 0): 50.00 % test accuracy",
+        "✗ kd[temperature=2] (tiny_cnn, seed 0): NonFiniteLoss: loss is NaN",
         "a note",
     ):
         assert part in said, part
@@ -106,11 +116,12 @@ def test_a_finished_suite_opens_no_display(clock: Clock) -> None:
 def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small.run(small.write_suite(tmp_path), tmp_path / "runs", progress=PlainDisplay())
     lines = capsys.readouterr().err.splitlines()
-    assert any(line.startswith("suite small: 4 trials in") for line in lines)
+    assert any("suite small: 4 trials in" in line for line in lines)
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
     epochs = [line for line in lines if " epoch 2/2 " in line]
     assert epochs
     assert all("images/s" in line and "left  accuracy %: " in line for line in epochs)
-    assert epochs[-1].split(" images/s  ")[1].startswith("0 s left")
+    assert epochs[-1].split(" images/s  ")[1].startswith("2 s left")  # the report
 
 
 def test_a_log_s_line_comes_when_its_epoch_is_over_and_not_an_epoch_later(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,10 +131,10 @@ def test_a_log_s_line_comes_when_its_epoch_is_over_and_not_an_epoch_later(capsys
     log.cohort_started("cohort 1/1", cohort_of(trial), ["kd"], 3)
     log.epoch_finished(trial, 1, {"test_accuracy": 0.5})
     log.batch([trial.id], 1, 32, 1.0)
-    assert "cohort 1/1 epoch 1/3 " in capsys.readouterr().err
+    assert "cohort 1/1 on tiny_cnn epoch 1/3 " in capsys.readouterr().err
     log.epoch_finished(trial, 3, {"test_accuracy": 0.5})
     log.cohort_finished(cohort_of(trial))
-    assert "cohort 1/1 epoch 3/3 " in capsys.readouterr().err
+    assert "cohort 1/1 on tiny_cnn epoch 3/3 " in capsys.readouterr().err
 
 
 def test_cohorts_that_train_side_by_side_have_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,9 +148,9 @@ def test_cohorts_that_train_side_by_side_have_lines_of_their_own(capsys: pytest.
     log.batch([second.id], 1, 32, 1.0)
     log.batch([first.id], 1, 32, 1.0)
     lines = capsys.readouterr().err.splitlines()[-2:]
-    assert lines[0].startswith("cohort 2/2 epoch 1/3 ")
+    assert " cohort 2/2 on tiny_cnn epoch 1/3 " in lines[0]
     assert lines[0].endswith("dkd 25.00")
-    assert lines[1].startswith("cohort 1/2 epoch 1/3 ")
+    assert " cohort 1/2 on tiny_cnn epoch 1/3 " in lines[1]
     assert lines[1].endswith("kd 50.00")
 
 
@@ -156,7 +167,7 @@ def test_a_log_counts_the_points_of_a_grid_and_gives_the_worst_and_best_of_many(
         log.epoch_finished(trial, 1, {"test_accuracy": 0.5 + trial.seed / 100})
     log.suite_finished()
     said = capsys.readouterr().err
-    assert "cohort 1/1: grid ×9, dkd[beta=2]; 3 epochs" in said
+    assert "cohort 1/1: grid ×9, dkd[beta=2] on tiny_cnn; 3 epochs" in said
     assert "accuracy %: 9 members, from 50.00 (grid[alpha=0]) to 58.00 (grid[alpha=8])" in said
 
 
@@ -236,7 +247,7 @@ def test_displays_speak_of_what_is_learnt(clock: Clock, capsys: pytest.CaptureFi
     assert "sentences/s" in lines
     assert "perplexity: kd 12.50" in lines
     assert "test perplexity" in drawn
-    assert "✓ kd (seed 0): 12.50 test perplexity" in drawn
+    assert "✓ kd (tiny_cnn, seed 0): 12.50 test perplexity" in drawn
     assert "sentences/s" in shown
     assert not any(word in lines + shown for word in ("image", "accuracy", "%"))
 
@@ -295,7 +306,7 @@ class TestNotebook:
         display.suite_finished()
         display.warn("look at <this>")
         html = messages[-1]["data"]["text/html"]
-        assert "✗ &lt;i&gt;kd&lt;/i&gt; (seed 0): NonFiniteLoss: loss is NaN" in html
+        assert "✗ &lt;i&gt;kd&lt;/i&gt; (tiny_cnn, seed 0): NonFiniteLoss: loss is NaN" in html
         assert "warning: look at &lt;this&gt;" in html
         assert "a note" in html
         assert "✓" not in html

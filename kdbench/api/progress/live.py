@@ -77,6 +77,10 @@ class LiveDisplay(Progress):
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
         self._live.start()
 
+    def afterwards(self, seconds: float) -> None:
+        """Count what follows training as time left."""
+        self._meter.after = seconds
+
     def preparing(self, what: str) -> None:
         """Print what is being prepared."""
         self._console.print(what, style="dim", highlight=False)

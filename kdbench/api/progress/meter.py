@@ -13,6 +13,8 @@ class Meter:
         self.done = 0.0
         self.samples = 0
         self.begin = time.monotonic()
+        self.after = 0.0
+        """Seconds of what follows training."""
 
     def start(self, total: float) -> None:
         """Begin a run of a given amount of work."""
@@ -34,8 +36,8 @@ class Meter:
         return self.samples / self.seconds
 
     def left(self) -> str:
-        """Return the remaining time as text; ``?`` while unknown."""
-        return duration((self.total - self.done) / self.done * self.seconds) if self.done else "?"
+        """Return the remaining time as text, with what follows training; ``?`` while unknown."""
+        return duration((self.total - self.done) / self.done * self.seconds + self.after) if self.done else "?"
 
 
 def duration(seconds: float) -> str:

@@ -49,6 +49,10 @@ class NotebookDisplay(Progress):
         self._trials, self._ended, self._running, self._status = len(plan.trials), len(done), work > 0, ""
         self._show()
 
+    def afterwards(self, seconds: float) -> None:
+        """Count what follows training as time left."""
+        self._meter.after = seconds
+
     def preparing(self, what: str) -> None:
         """Show what is being prepared."""
         self._status = what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,14 +42,19 @@ class PlainDisplay(Progress):
         self._meter.start(work)
         self._say(f"suite {plan.suite}: {len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {len(done)} finished before")
 
+    def afterwards(self, seconds: float) -> None:
+        """Count what follows training as time left."""
+        self._meter.after = seconds
+
     def preparing(self, what: str) -> None:
         """Print what is being prepared."""
         self._say(what)
 
     def cohort_started(self, name: str, cohort: Cohort, labels: Sequence[str], epochs: int) -> None:
         """Print which members start training."""
-        self._running.update(dict.fromkeys(cohort.trials, _Running(name, epochs)))
-        self._say(f"{name}: {counted(labels)}; {epochs} epochs")
+        networks = self._words.networks(cohort.trials)
+        self._running.update(dict.fromkeys(cohort.trials, _Running(" ".join(filter(None, (name, networks))), epochs)))
+        self._say(f"{name}: {' '.join(filter(None, (counted(labels), networks)))}; {epochs} epochs")
 
     def tick(self) -> None:
         """Raise ``KeyboardInterrupt`` if the user asked to stop and Python lost it."""
@@ -118,4 +124,4 @@ class PlainDisplay(Progress):
 
     @staticmethod
     def _say(message: str) -> None:
-        print(message, file=sys.stderr, flush=True)  # noqa: T201 (a log is what this display is)
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}", file=sys.stderr, flush=True)  # noqa: T201 (a log is what this display is)

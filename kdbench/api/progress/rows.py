@@ -14,7 +14,7 @@ MOST_ROWS = 20
 class Rows:
     """A row for each trial in training.
 
-    It shows name, epoch, loss, and the primary metric on each split.
+    It shows name, network, epoch, loss, and the primary metric on each split.
 
     Args:
         words: formats names and numbers.
@@ -26,13 +26,15 @@ class Rows:
 
     def open(self, cohort: Cohort, labels: Sequence[str]) -> None:
         """Add the members of a cohort."""
-        self._rows.update({t: [label, "0", "–", "–", "–", "–"] for t, label in zip(cohort.trials, labels, strict=True)})
+        for trial, label in zip(cohort.trials, labels, strict=True):
+            self._rows[trial] = [label, self._words.model(trial), "0", "–", "–", "–", "–"]
 
     def update(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         """Put the results of an epoch into a member's row."""
         loss = metrics.get("loss")
         self._rows[trial.id] = [
             self._words.name(trial),
+            self._words.model(trial.id),
             str(epoch),
             "–" if loss is None else f"{loss:.4f}",
             *(self._words.value(metrics, split) for split in ("train", "validation", "test")),
@@ -45,7 +47,7 @@ class Rows:
 
     def headings(self) -> list[str]:
         """Return the columns' headings."""
-        return ["member", "epoch", "loss", *map(self._words.column, ("train", "val", "test"))]
+        return ["member", "network", "epoch", "loss", *map(self._words.column, ("train", "val", "test"))]
 
     def shown(self) -> list[list[str]]:
         """Return the first rows, and a row with the number of the others."""

@@ -19,6 +19,7 @@ class Words:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self._names = plan.names() if plan is not None else {}
+        self._models = {i: t.model.model for i, t in plan.trials.items()} if plan is not None else {}
         self._task = Wording(plan.task if plan is not None else TaskInfo())
 
     @property
@@ -38,9 +39,25 @@ class Words:
         """Return the name of a trial."""
         return self._names[trial.id]
 
+    def network(self, trial: Trial) -> str:
+        """Return the name of a trial's network; empty if the name of the trial says it."""
+        model = trial.model.model
+        name = self._names.get(trial.id, "")
+        return "" if name == model or f" · {model}" in name else model
+
     def full_name(self, trial: Trial) -> str:
-        """Return the name of a trial with its seed."""
-        return f"{self._names[trial.id]} (seed {trial.seed})"
+        """Return the name of a trial with its network and seed."""
+        parts = [part for part in (self.network(trial), f"seed {trial.seed}") if part]
+        return f"{self._names[trial.id]} ({', '.join(parts)})"
+
+    def model(self, trial: str) -> str:
+        """Return the name of a trial's network, by the trial's id."""
+        return self._models.get(trial, "")
+
+    def networks(self, trials: Sequence[str]) -> str:
+        """Return the names of the networks of some trials: ``on resnet8``; empty if unknown."""
+        known = dict.fromkeys(self._models[t] for t in trials if t in self._models)
+        return f"on {', '.join(known)}" if known else ""
 
     def column(self, split: str) -> str:
         """Return the primary metric's heading: ``test %``, ``test perplexity``."""
