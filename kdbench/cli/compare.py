@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kdbench.cli.notice import notice
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -25,10 +27,11 @@ def compare(
 
     This covers results (paired by seed, with intervals), time, data, code, libraries and machine.
     """
-    from kdbench.analysis.compare import compare_runs
-    from kdbench.api.results import open_results, registry_of
-    from kdbench.report.compare import comparison_text, regressions_text
-    from kdbench.report.text import without_controls
+    with notice("loading"):
+        from kdbench.analysis.compare import compare_runs
+        from kdbench.api.results import open_results, registry_of
+        from kdbench.report.compare import comparison_text, regressions_text
+        from kdbench.report.text import without_controls
 
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)

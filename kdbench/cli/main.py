@@ -11,7 +11,7 @@ import typer
 
 from kdbench import __version__
 from kdbench.api import interrupt
-from kdbench.cli import check, compare, listing, merge, plan, profile, report, run, schema
+from kdbench.cli import check, clean, compare, listing, merge, plan, profile, report, run, schema
 from kdbench.cli.encoding import keep_printing
 from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.errors import KdbenchError
@@ -20,12 +20,12 @@ app = typer.Typer(
     name="kdbench",
     help="Fair, fast benchmarks of knowledge-distillation methods.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, plan, report, compare, merge, profile, check, listing, schema):
+for module in (run, plan, report, compare, merge, profile, check, listing, clean, schema):
     module.register(app)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,25 @@ from typing import Annotated
 
 import typer
 
+
+def complete_suite(incomplete: str) -> list[str]:
+    """Complete a suite for the shell: the name of one that comes with kdbench, or a YAML file."""
+    from kdbench.suite.load import packaged_suites
+
+    names = [name for name in packaged_suites() if name.startswith(incomplete)]
+    found = sorted(glob.glob(f"{glob.escape(incomplete)}*"))
+    return names + [
+        f"{p}{os.sep}" if os.path.isdir(p) else p for p in found if os.path.isdir(p) or p.endswith((".yaml", ".yml"))
+    ]
+
+
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A suite's file, or the name of one that comes with kdbench (digits, mnist, …).")
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite's file, or the name of one that comes with kdbench (digits, mnist, …).",
+        autocompletion=complete_suite,
+    ),
 ]
 DataRoot = Annotated[
     Path | None,

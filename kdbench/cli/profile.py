@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from tabulate import tabulate
 
 from kdbench.cli import options
+from kdbench.cli.notice import notice
 from kdbench.errors import KdbenchError, did_you_mean
 
 if TYPE_CHECKING:
@@ -56,12 +58,15 @@ def profile(
     Speed-ups are relative to the first model. The models are timed in turns, in separate processes, with
     random weights, because speed does not depend on weights.
     """
-    from kdbench.measure.latency import measure_latency
-
+    with notice("loading"):
+        import kdbench.models.factory  # noqa: F401 (timm takes seconds)
+        from kdbench.api.cleaning import free_temporary
+        from kdbench.measure.latency import measure_latency
     settings = _settings(runtime, batch_size, device, threads, min_seconds, min_rounds, blocks)
     timed, profiles = _timed_models(models, _shape(input_size), classes, stem, plugin or ())
     print(_costs(profiles))
-    with tempfile.TemporaryDirectory() as folder:
+    free_temporary()
+    with tempfile.TemporaryDirectory(prefix="kdbench-profile-", suffix=f".tmp-{os.getpid()}") as folder:
         out = Path(folder) / "data.json" if json_ is None else json_.with_suffix(".pytest-benchmark.json")
         report = measure_latency(timed, settings, out, references=[timed[0].profile], plugins=plugin or ())
     print(_latencies(report))

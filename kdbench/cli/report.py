@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.notice import notice
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +41,11 @@ def report(
     plugin: options.Plugin = None,
 ) -> None:
     """Write the report again, from the records alone."""
-    from kdbench.api.results import find_results, registry_of
-    from kdbench.errors import KdbenchError
-    from kdbench.report.formats import parse_formats
-    from kdbench.report.readme import update_readme
+    with notice("loading"):
+        from kdbench.api.results import find_results, registry_of
+        from kdbench.errors import KdbenchError
+        from kdbench.report.formats import parse_formats
+        from kdbench.report.readme import update_readme
 
     if check and readme is None:
         raise KdbenchError("--check needs --readme: it says whether a markdown file's leaderboard is up to date")
