@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
@@ -26,8 +26,8 @@ three of others.
 """
 GPU = 1e12
 """The same on a GPU: an order of magnitude only."""
-STRANGERS = 50
-"""Most records of other trials that are read to learn the machine's speed."""
+MOST = 200
+"""Most records that are read to learn the machine's speed, those of the suite's own trials first."""
 START = 6.0
 """Seconds until a process that measures latency has imported its libraries."""
 WARM_UP = 1.5
@@ -109,20 +109,20 @@ def _guess() -> float:
 def _speeds(prepared: Prepared, store: Store) -> tuple[dict[str, float], int]:
     """Return MACs per second by the name of the student, and the number of records they come from."""
     found: dict[str, list[float]] = {}
-    own = list(prepared.plan.trials)
-    others = (i for i in _folders(store) if i not in prepared.plan.trials)
-    for trial in (*own, *islice(others, STRANGERS)):
+    begun = _folders(store)
+    own = [i for i in prepared.plan.trials if i in begun]
+    for trial in [*own, *sorted(begun.difference(own))][:MOST]:
         record = store.record(trial)
         if record is not None and (speed := _speed(record, store)):
             found.setdefault(record.trial.model.model, []).append(speed)
     return {name: statistics.median(values) for name, values in found.items()}, sum(map(len, found.values()))
 
 
-def _folders(store: Store) -> list[str]:
+def _folders(store: Store) -> set[str]:
     try:
-        return sorted(name for name in os.listdir(store.root / "trials") if len(name) == 16)
-    except OSError:
-        return []
+        return {name for name in os.listdir(store.root / "trials") if re.fullmatch("[0-9a-f]{16}", name)}
+    except OSError:  # there are none yet
+        return set()
 
 
 def _speed(record: Record, store: Store) -> float | None:

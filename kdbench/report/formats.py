@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from kdbench.errors import KdbenchError, did_you_mean
 from kdbench.plugins.hookspecs import hookimpl
 from kdbench.report.text import csv_bytes, without_controls
-from kdbench.results.archive import FOLDER
 from kdbench.results.files import write_whole
 
 if TYPE_CHECKING:
@@ -141,6 +140,8 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in
 
 def _refuse_links(folder: Path) -> None:
     """Check that no folder of a report is a link; files are replaced anyway."""
+    from kdbench.results.archive import FOLDER
+
     for name in ("figures", FOLDER):
         if (folder / name).is_symlink():
             raise KdbenchError(f"{name} in the report {folder} is a symbolic link, which kdbench does not follow: remove it")

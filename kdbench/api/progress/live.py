@@ -137,7 +137,7 @@ class LiveDisplay(Progress):
 
     def _render(self) -> RenderableType:
         first, *others = self._rows.headings()
-        table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+        table = Table(box=None, padding=(0, 1, 0, 1), header_style="dim")
         table.add_column(first)
         for name in others:
             table.add_column(name, justify="right")
