@@ -15,7 +15,7 @@ def real_path(path: Path | str) -> Path:
 
 
 def user_folder(variable: str, default: str) -> Path | None:
-    """Return a folder of the user's own for kdbench; ``None`` where the user has no home.
+    """Return a folder of the user's own for kdbench; ``None`` without a home.
 
     Args:
         variable: the environment variable that names its parent, such as ``XDG_CACHE_HOME``.

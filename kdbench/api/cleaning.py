@@ -32,7 +32,7 @@ class Leftover:
 
     Args:
         kind: ``cache`` (decoded images, which the next run would decode again), ``temporary`` (left by
-            processes that were killed), or ``quarantine`` (damaged or replaced records, which were set aside).
+            processes that were killed), or ``quarantine`` (damaged or replaced records).
         folder: the folder.
         paths: the files and folders in it.
         size: their size in bytes.

@@ -1,4 +1,4 @@
-"""What a suite or an option may name, as rows of text: what each thing is and takes."""
+"""What a suite or an option may name: what each thing is and takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Listing:
     rows: tuple[tuple[str, ...], ...]
 
     def matching(self, pattern: str | None) -> Listing:
-        """Return the rows whose name contains a text, or fits a pattern with ``*``, ``?`` or ``[…]``."""
+        """Return the rows whose name contains a text, or fits a pattern."""
         if pattern is None:
             return self
         glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"

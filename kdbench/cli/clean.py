@@ -32,11 +32,12 @@ def clean(
     data_root: options.DataRoot = None,
     runs: options.Runs = Path("runs"),
 ) -> None:
-    """Show what is cached, temporary or quarantined, and free what is named. No result is lost.
+    """Show what is cached, temporary or quarantined, and free what is named.
 
-    cache: decoded images, which the next run would decode again; they are in .kdbench-cache in the data
-    root, in the user's cache where that is read-only, or in $KDBENCH_CACHE. temporary: files of commands
-    that were killed. quarantine: damaged or replaced records, which were set aside in the runs folder.
+    No result is lost. cache: decoded images, which the next run would decode again; they are in
+    .kdbench-cache in the data root, in the user's cache where that is read-only, or in $KDBENCH_CACHE.
+    temporary: files of commands that were killed. quarantine: damaged or replaced records, which were set
+    aside in the runs folder.
     """
     with notice("looking"):
         from kdbench.api.cleaning import free, leftovers

@@ -71,7 +71,10 @@ def _listing(name: str, plugin: list[Path]) -> Listing:
 
 
 def render(listing: Listing, width: int) -> str:
-    """Return a table of a given width; a list of names without headings has a name a line."""
+    """Return a table of a given width.
+
+    A list of names without headings has a name a line.
+    """
     if not listing.headings:
         return "\n".join(name for (name,) in listing.rows)
     from rich import box

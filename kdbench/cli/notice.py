@@ -1,4 +1,4 @@
-"""A line that says at once what a command is doing, while the libraries that it needs are imported."""
+"""A line that says at once what a command does, while it imports its libraries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ERASE = "\r\x1b[K"
 def notice(what: str, *, log: bool = False) -> Iterator[None]:
     """Show a line on standard error while a block runs.
 
-    On a terminal the line is erased afterwards, before the block's result is printed; the block prints nothing
-    itself.
+    On a terminal the line is erased afterwards, before the block's result is printed; the block prints
+    nothing itself.
 
     Args:
         what: what is being done, such as ``"loading suite digits"``.

@@ -13,7 +13,7 @@ import typer
 
 
 def complete_suite(incomplete: str) -> list[str]:
-    """Complete a suite for the shell: the name of one that comes with kdbench, or a YAML file."""
+    """Complete the name of a packaged suite, or a YAML file, for the shell."""
     from kdbench.suite.load import packaged_suites
 
     names = [name for name in packaged_suites() if name.startswith(incomplete)]

@@ -19,15 +19,15 @@ from kdbench.results.store import Store
 from kdbench.suite.schema import Latency
 
 CORE = 1.6e10
-"""MACs per second of training on one CPU core, with the overhead of :data:`kdbench.engine.estimate.OVERHEAD`.
+"""MACs per second of training on one CPU core.
 
-It is that of the committed reports of MNIST and CIFAR-10 (small networks on 2 cores), and within a factor of
-three of others.
+They include :data:`kdbench.engine.estimate.OVERHEAD`. It is the speed of the committed reports of MNIST and
+CIFAR-10 (small networks on 2 cores), and within a factor of three of others.
 """
 GPU = 1e12
 """The same on a GPU: an order of magnitude only."""
 MOST = 200
-"""Most records that are read to learn the machine's speed, those of the suite's own trials first."""
+"""Most records that are read to learn the machine's speed, the suite's own first."""
 START = 6.0
 """Seconds until a process that measures latency has imported its libraries."""
 WARM_UP = 1.5
@@ -107,7 +107,7 @@ def _guess() -> float:
 
 
 def _speeds(prepared: Prepared, store: Store) -> tuple[dict[str, float], int]:
-    """Return MACs per second by the name of the student, and the number of records they come from."""
+    """Return MACs per second by the student's name, and the number of records read."""
     found: dict[str, list[float]] = {}
     begun = _folders(store)
     own = [i for i in prepared.plan.trials if i in begun]
@@ -126,7 +126,7 @@ def _folders(store: Store) -> set[str]:
 
 
 def _speed(record: Record, store: Store) -> float | None:
-    """Return the MACs per second of a finished trial's training, if it was trained and its cost is known."""
+    """Return the MACs per second of a trial's training, if known."""
     if record.status != "finished" or not record.costs.samples_per_second:
         return None
     taught = [store.record(t) for t in record.trial.teachers]

@@ -94,7 +94,12 @@ def measure_plan(prepared: Prepared, store: Store, progress: Progress, *, again:
 
 
 def _left_out(report: LatencyReport, named: bool) -> list[str]:
-    """Return a sentence per absent device that the suite names, and one per other reason for a gap."""
+    """Return a sentence per absent device, and one per other reason for a gap.
+
+    Args:
+        report: the measurement.
+        named: whether the suite names its devices; otherwise absent ones are not worth a word.
+    """
     absent = {d: why for d in report.settings.devices if (why := unavailable(d))}
     found = [f"latency on {device} was not measured: {why}" for device, why in absent.items()] if named else []
     reasons: dict[str, dict[str, None]] = {}

@@ -1,4 +1,4 @@
-"""Checks of data, networks and batches that tell before anything trains what would fail hours later."""
+"""Checks before training of what would otherwise fail hours later."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def check_logits(network: nn.Module, trial: Trial, task: Task, data: TaskData) -
 
 
 def check_last_batches(plan: Plan, task: Task, data: TaskData, registry: Registry, origins: Origins) -> None:
-    """Try a training step on one sample, for trials whose epochs end with such a batch.
+    """Try a training step on one sample where epochs end with such a batch.
 
     Batch norm cannot train on one value, whether in a network or in a method's adapter.
 

@@ -47,9 +47,10 @@ class Outputs:
     def embedding(self) -> Tensor:
         """The classifier's input, M×D.
 
-        ``classifier(embedding)`` is the logits in most networks, but not where logits are the mean of two heads:
-        in distilled transformers (DeiT, PiT, LeViT), EfficientFormer, SwiftFormer and distilled RepViT it is the
-        input of the head that learns from labels, and in CrossViT that of the last branch's head.
+        ``classifier(embedding)`` is the logits in most networks, but not where logits are the mean of two
+        heads: in distilled transformers (DeiT, PiT, LeViT), EfficientFormer, SwiftFormer and distilled
+        RepViT it is the input of the head that learns from labels, and in CrossViT that of the last
+        branch's head.
         """
         return _required(self._embedding, "embedding")
 

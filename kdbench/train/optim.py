@@ -107,8 +107,8 @@ def make_optimizer(student: nn.Module, method: nn.Module, recipe: Recipe) -> Opt
 def _interpreted() -> Iterator[None]:
     """Let optimizers that compile their steps when they are created leave that out.
 
-    Those of timm's ``kron`` take minutes to compile for networks of a few thousand weights, need a C++ compiler,
-    and have other bits on every machine.
+    Those of timm's ``kron`` take minutes to compile for networks of a few thousand weights, need a C++
+    compiler, and have other bits on every machine.
     """
     compiled = torch.compile
     torch.compile = lambda function, *_, **__: function  # type: ignore[assignment]
@@ -119,7 +119,7 @@ def _interpreted() -> Iterator[None]:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Check a recipe early: train two steps of a tiny network, and store and resume in between.
+    """Check a recipe early, by two steps of a tiny network, stored in between.
 
     Raises:
         KdbenchError: timm rejects a name or an argument, or the optimizer cannot train or be stored.

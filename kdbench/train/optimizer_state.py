@@ -1,8 +1,8 @@
 """Optimizer states as tensors and JSON.
 
-``state_dict()`` of an optimizer holds tensors and numbers, and with some optimizers of timm also dtypes, lists
-of tensors, and the state of a Python generator. Tensors are stored by name; JSON holds the rest, in which a
-mapping with the key :data:`KIND` stands for a value that JSON lacks.
+``state_dict()`` of an optimizer holds tensors and numbers, and with some optimizers of timm also dtypes,
+lists of tensors, and the state of a Python generator. Tensors are stored by name; JSON holds the rest, in
+which a mapping with the key :data:`KIND` stands for a value that JSON lacks.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def unpack(optimizer: Optimizer, meta: Mapping[str, Any], tensors: Mapping[str, 
 
 
 def _alike(value: Tensor, parameter: Tensor) -> Tensor:
-    """Return a value in the memory format of its parameter, so that the same kernels run as before."""
+    """Return a value in its parameter's format, so that the same kernels run."""
     if value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -36,7 +36,10 @@ class Meter:
         return self.samples / self.seconds
 
     def left(self) -> str:
-        """Return the remaining time as text, with what follows training; ``?`` while unknown."""
+        """Return the remaining time as text; ``?`` while unknown.
+
+        It includes what follows training.
+        """
         return duration((self.total - self.done) / self.done * self.seconds + self.after) if self.done else "?"
 
 

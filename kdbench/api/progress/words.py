@@ -55,7 +55,7 @@ class Words:
         return self._models.get(trial, "")
 
     def networks(self, trials: Sequence[str]) -> str:
-        """Return the names of the networks of some trials: ``on resnet8``; empty if unknown."""
+        """Return the networks of some trials: ``on resnet8``; empty if unknown."""
         known = dict.fromkeys(self._models[t] for t in trials if t in self._models)
         return f"on {', '.join(known)}" if known else ""
 
