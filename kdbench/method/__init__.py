@@ -7,12 +7,14 @@ in :class:`Needs` what it reads; nothing else is computed for it. It never owns 
 from kdbench.method.base import Method
 from kdbench.method.context import BuildContext, Shapes
 from kdbench.method.needs import Needs, Sampler, UnitInterval
+from kdbench.method.params import AddedLater
 from kdbench.method.precision import full_precision
 from kdbench.method.stages import Stages, pick_stages
 from kdbench.method.step import Outputs, Step
 from kdbench.method.terms import checked_terms, total_of
 
 __all__ = [
+    "AddedLater",
     "BuildContext",
     "Method",
     "Needs",
