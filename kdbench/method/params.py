@@ -23,9 +23,7 @@ class AddedLater:
 def plain_data(params: BaseModel) -> dict[str, Any]:
     """Return parameters as JSON, defaults included.
 
-    Not those of :class:`AddedLater`.
-
-    A number that is not finite becomes a string (``"Infinity"``), which pydantic reads as that number. Only
+    Those of :class:`AddedLater` are left out where they have their default. A number that is not finite becomes a string (``"Infinity"``), which pydantic reads as that number. Only
     fields declared with ``Field(allow_inf_nan=True)`` accept one.
 
     Raises:
