@@ -23,8 +23,9 @@ class AddedLater:
 def plain_data(params: BaseModel) -> dict[str, Any]:
     """Return parameters as JSON, defaults included.
 
-    Those of :class:`AddedLater` are left out where they have their default. A number that is not finite becomes a string (``"Infinity"``), which pydantic reads as that number. Only
-    fields declared with ``Field(allow_inf_nan=True)`` accept one.
+    Those of :class:`AddedLater` are left out where they have their default. A number that is not finite
+    becomes a string (``"Infinity"``), which pydantic reads as that number. Only fields declared with
+    ``Field(allow_inf_nan=True)`` accept one.
 
     Raises:
         ValueError: a number is not finite and would not be read again; the text begins with its name. Or a

@@ -16,11 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from kdbench.errors import StoreError, cut
 from kdbench.plan.trial import Plan
@@ -41,6 +40,9 @@ from kdbench.results.reading import (
 )
 from kdbench.results.record import Companion, Record
 from kdbench.results.renaming import rename_trials
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DamagedRecord(Exception):
