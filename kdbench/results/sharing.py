@@ -1,4 +1,7 @@
-"""Equal parts of many records as one object: thousands of records name a handful of machines and recipes."""
+"""Equal parts of many records as one object.
+
+Thousands of records name a handful of machines, data sets and recipes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class SharedParts:
         self._known: dict[tuple[type, str], Any] = {}
 
     def of(self, record: Record) -> Record:
-        """Return a record that shares its parts with the earlier ones; it equals the one given."""
+        """Return an equal record that shares its parts with earlier ones."""
         trial, provenance = record.trial, record.provenance
         trial = trial.model_copy(
             update={"data": self._one(trial.data), "model": self._one(trial.model), "recipe": self._one(trial.recipe)}
