@@ -36,6 +36,6 @@ def named_seed(purpose: str, *parts: Any) -> int:
 
 def named_generator(purpose: str, *parts: Any) -> torch.Generator:
     """Make a CPU generator seeded with :func:`named_seed`."""
-    import torch  # which digests do without
+    import torch
 
     return torch.Generator().manual_seed(named_seed(purpose, *parts))

@@ -2,8 +2,6 @@
 
 A method is an ``nn.Module`` that turns the outputs of student and teachers into named loss terms. It says
 in :class:`Needs` what it reads; nothing else is computed for it. It never owns the student or the teachers.
-
-A name is imported when it is first used, so that plans and reports do without torch.
 """
 
 from __future__ import annotations
@@ -15,10 +13,28 @@ if TYPE_CHECKING:
     from kdbench.method.base import Method
     from kdbench.method.context import BuildContext, Shapes
     from kdbench.method.needs import Needs, Sampler, UnitInterval
+    from kdbench.method.params import AddedLater
     from kdbench.method.precision import full_precision
     from kdbench.method.stages import Stages, pick_stages
     from kdbench.method.step import Outputs, Step
     from kdbench.method.terms import checked_terms, total_of
+
+__all__ = [
+    "AddedLater",
+    "BuildContext",
+    "Method",
+    "Needs",
+    "Outputs",
+    "Sampler",
+    "Shapes",
+    "Stages",
+    "Step",
+    "UnitInterval",
+    "checked_terms",
+    "full_precision",
+    "pick_stages",
+    "total_of",
+]
 
 _HOMES = {
     "kdbench.method.base": ("Method",),
@@ -31,6 +47,7 @@ _HOMES = {
         "Sampler",
         "UnitInterval",
     ),
+    "kdbench.method.params": ("AddedLater",),
     "kdbench.method.precision": ("full_precision",),
     "kdbench.method.stages": (
         "Stages",
@@ -46,22 +63,10 @@ _HOMES = {
     ),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
+"""The module that each name comes from.
 
-__all__ = [
-    "BuildContext",
-    "Method",
-    "Needs",
-    "Outputs",
-    "Sampler",
-    "Shapes",
-    "Stages",
-    "Step",
-    "UnitInterval",
-    "checked_terms",
-    "full_precision",
-    "pick_stages",
-    "total_of",
-]
+A name is imported when it is first used: a trial needs a sampler's name, and not torch.
+"""
 
 
 def __getattr__(name: str) -> Any:
