@@ -130,6 +130,8 @@ def prepare(
         task: Task = registry.tasks[loaded.suite.task]()
     with located(loaded.locations.of("dataset")):
         data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
+    for note in data.notes:
+        progress.note(f"data: {note}")
     with located(loaded.locations.of("networks")):
         plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     _check_training(plan, task, data, origins)

@@ -154,7 +154,9 @@ def load_saved(path: Path) -> TaskData:
             splits = {s: Split(_inputs(_part(arrays, f"{s}.inputs.")), arrays[f"{s}.targets"]) for s in SPLITS}
             return TaskData(
                 name=metadata["name"],
-                **splits,
+                train=splits["train"],
+                validation=splits["validation"],
+                test=splits["test"],
                 class_names=tuple(json.loads(metadata["class_names"])),
                 fingerprint=metadata["fingerprint"],
                 statistics=_part(arrays, "statistics."),
