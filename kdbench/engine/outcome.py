@@ -13,6 +13,8 @@ from kdbench.engine.resources import Resources
 from kdbench.method.guard import LONGEST_SENTENCE, PluginFailed, name_of, text_of, trace_of
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Provenance, Record
+from kdbench.tasks.describe import describe_inputs
+from kdbench.tasks.task import InputSpec
 from kdbench.version import __version__
 
 
@@ -53,6 +55,13 @@ def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
         started=job.started,
         finished=environment.now(),
     )
+
+
+def input_facts(resources: Resources, trial: Trial, spec: InputSpec) -> dict[str, Any]:
+    """Return what a trial's network takes, and how files become that."""
+    task, data = resources.task, resources.data
+    described = describe_inputs(task, spec, trial.preprocessing, data.statistics, data.class_names, data.preparation)
+    return {"inputs": spec, "preprocessing": described}
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:

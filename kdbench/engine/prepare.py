@@ -19,6 +19,7 @@ from kdbench.method import Sampler
 from kdbench.method.guard import Guard
 from kdbench.models.factory import model_names
 from kdbench.models.limits import check_spec
+from kdbench.models.pretrained import untrained_part
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
@@ -135,6 +136,7 @@ def prepare(
     with located(loaded.locations.of("networks")):
         plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     _check_training(plan, task, data, origins)
+    _check_teachers(plan, data, registry, origins)
     profiles: dict[str, Profile] = {}
     ids: dict[str, str] = {}
     if loaded.suite.measure.cost:
@@ -173,6 +175,22 @@ def _check_training(plan: Plan, task: Task, data: TaskData, origins: Origins) ->
                 _check_recipe(recipe)
                 if recipe.epochs:
                     task.check_stream(data, _stream_settings(recipe, cohort.sampler))
+
+
+def _check_teachers(plan: Plan, data: TaskData, registry: Registry, origins: Origins) -> None:
+    """Check that no network teaches that has random weights and is not trained."""
+    teaching = {t for trial in plan.trials.values() for t in trial.teachers}
+    untrained: dict[int, str] = {}  # by identity: the trials of a plan share their models
+    for trial in (plan.trials[t] for t in plan.trials if t in teaching and not plan.trials[t].recipe.epochs):
+        model = trial.model
+        with located(origins.of_model(model)):
+            if id(model) not in untrained:
+                untrained[id(model)] = untrained_part(model, data.num_classes, registry.models)
+            if part := untrained[id(model)]:
+                raise KdbenchError(
+                    f'the network "{cut(model.model)}" would teach with {part}, for its recipe says epochs: 0: '
+                    "give it epochs of its own, or weights: a file of a network that was trained on these data"
+                )
 
 
 def _check_recipe(recipe: Recipe) -> None:

@@ -20,7 +20,7 @@ from kdbench.engine.assembly import (
 )
 from kdbench.engine.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
 from kdbench.engine.job import Job
-from kdbench.engine.outcome import data_facts, failure_of, provenance, save_failure
+from kdbench.engine.outcome import data_facts, failure_of, input_facts, provenance, save_failure
 from kdbench.engine.resources import Resources, open_resources
 from kdbench.engine.timings import Timings
 from kdbench.errors import MethodError, StoreError, cut
@@ -299,7 +299,7 @@ class _Worker:
             metrics=metrics,
             profile=profile_id(trial, interface, self.resources.registry),
             costs=self.timings[trial.id].costs(member, stream.samples_per_epoch),
-            data={**data_facts(self.resources.data), "inputs": interface.spec},
+            data={**data_facts(self.resources.data), **input_facts(self.resources, trial, interface.spec)},
             provenance=provenance(self.job, self.resources, trial),
         )
         check_state(evaluated.network, f"the network that {member.labels[0]} deploys")

@@ -87,7 +87,7 @@ def test_mean_and_deviation_are_of_the_training_split_alone() -> None:
     [
         ({"name": "digit"}, ['"digit"', 'did you mean "digits"']),
         ({"name": "xyz"}, ["known are cifar10, cifar100, digits"]),
-        ({"name": "digits", "options": {"size": 3}}, ['unknown option "size"', "it has no options"]),
+        ({"name": "digits", "options": {"width": 3}}, ['unknown option "width"', "the options are size"]),
         ({"name": "folder", "options": {"pth": "x"}}, ['unknown option "pth"', 'did you mean "path"']),
         ({"name": "folder"}, ['option "path" is missing']),
         ({"name": "folder", "options": {"path": "x", "size": "big"}}, ['option "size"', "integer", "'big'"]),

@@ -70,7 +70,7 @@ class Reading:
         Older versions went by the first image where ``channels`` is not given, did not turn images upright,
         and took other columns of parquet files for labels.
         """
-        shape = getattr(old.train.inputs, "shape", ())
+        shape: tuple[int, ...] = tuple(getattr(old.train.inputs, "shape", ()))
         targets = {name: split.targets.tolist() for name, split in old.splits().items()}
         now = {name: list(part.targets) for name, part in self.parts.items()}
         channels = self.channels or self._survey.channels

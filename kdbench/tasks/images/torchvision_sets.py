@@ -6,59 +6,22 @@ import socket
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from kdbench.data.files import reason, writable
-from kdbench.data.types import Dataset, RawData, Split
+from kdbench.data.types import RawData, Split
 from kdbench.errors import DataError, Location
-from kdbench.tasks.images.decode import SQUARE, resize_images
-from kdbench.tasks.images.settings import Side
+from kdbench.tasks.images.resizable import Resizable
 
 NETWORK_TIMEOUT = 30.0
 """Seconds without an answer after which a download is aborted."""
 
 
-class _Resizable(Dataset):
-    """A data set whose images may be resized."""
-
-    class Options(BaseModel):
-        """How the images are presented.
-
-        Args:
-            size: side of the square that images are resized to (bicubic), for networks that want more pixels
-                than there are.
-        """
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
-
-        size: Side | None = None
-
-    options: _Resizable.Options
-
-    def resized(self, data: RawData) -> RawData:
-        """Return the data with images of the size that was asked for.
-
-        Raises:
-            DataError: they do not fit into memory.
-        """
-        size = self.options.size
-        if size is None:
-            return data
-
-        def resize(split: Split) -> Split:
-            assert isinstance(split.inputs, Tensor)
-            return Split(resize_images(split.inputs, size), split.targets)
-
-        return replace(data, train=resize(data.train), test=resize(data.test), preparation=dict(SQUARE))
-
-
-class Mnist(_Resizable):
+class Mnist(Resizable):
     """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 images, 1×28×28.
 
     The idx files are in ``MNIST/raw``.
@@ -100,7 +63,7 @@ def _parse(read: Callable[[str], Tensor], path: Path) -> Tensor:
         raise DataError("is truncated or not an uncompressed idx file: copy it again", Location(path)) from error
 
 
-class _Cifar(_Resizable):
+class _Cifar(Resizable):
     source: ClassVar[str]
 
     def load(self, root: Path) -> RawData:

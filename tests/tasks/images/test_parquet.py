@@ -200,3 +200,10 @@ def test_images_that_do_not_fit_in_memory_are_an_error_before_they_are_decoded()
     with pytest.raises(DataError, match="GB of memory are free") as caught:
         decode.decode_images([png(0)] * 10_000, str, 100_000, 3)
     sentence(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_decoded_images_are_resized_as_files_are(mode: str) -> None:
+    images = decode.decode_images([png(i, size=(9, 9), mode=mode) for i in range(3)], str, None, 1 if mode == "L" else 3)
+    expected = decode.decode_images([png(i, size=(9, 9), mode=mode) for i in range(3)], str, 14, 1 if mode == "L" else 3)
+    assert torch.equal(decode.resize_images(images, 14), expected)
