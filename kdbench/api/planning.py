@@ -13,6 +13,7 @@ from kdbench.engine.latency import latency_report_id, timed_models
 from kdbench.engine.prepare import Prepared, prepare
 from kdbench.report.columns import check_report
 from kdbench.results.store import Store
+from kdbench.results.teachers import concerned, weak_teachers
 from kdbench.suite.load import LoadedSuite
 from kdbench.tasks.load import data_root as find_data_root
 
@@ -28,12 +29,14 @@ class Preview:
         states: state of each trial, by id.
         work: estimated work.
         latency: number of networks to be timed (0 for none), and whether their latency is known already.
+        warnings: what finished trials say about the plan, one sentence each.
     """
 
     prepared: Prepared
     states: Mapping[str, State]
     work: Work
     latency: tuple[int, bool] = (0, False)
+    warnings: tuple[str, ...] = ()
 
 
 def preview(
@@ -58,7 +61,9 @@ def preview(
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")
     states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
-    return Preview(prepared, states, estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)), latency)
+    work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
+    weak = weak_teachers(prepared.plan, store.records(concerned(prepared.plan) & begun))
+    return Preview(prepared, states, work, latency, tuple(w.warning for w in weak))
 
 
 def _folders(path: Path) -> set[str]:

@@ -61,14 +61,17 @@ def write_companions(
 
 
 def _about(trial: Trial, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata of a student's file: the model, how files become its inputs, and its classes."""
+    """Return the metadata of a student's file: the model, how files become its inputs, and its classes.
+
+    There is one key, because safetensors writes several in any order.
+    """
     known = {
         "trial": trial.id,
         "model": trial.model.model_dump(mode="json", include={"model", "kwargs", "stem"}),
         "preprocessing": data.get("preprocessing"),
         "classes": data.get("classes"),
     }
-    return {"format": "pt", "kdbench": json.dumps(known)}
+    return {"kdbench": json.dumps(known)}
 
 
 def read_history(root: Path, trial: str, expected: str | None) -> pd.DataFrame:
