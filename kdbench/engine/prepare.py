@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,16 @@ from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.origins import Origins, written_networks
 from kdbench.suite.resolve import plugin_files, resolve
-from kdbench.suite.schema import Recipe
+from kdbench.suite.schema import DatasetSpec, Recipe
 from kdbench.tasks.interface import Interface
 from kdbench.tasks.load import load_data
 from kdbench.tasks.stream import StreamSettings
 from kdbench.tasks.task import Task
 from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
 from kdbench.train.optim import check_recipe
+
+TOO_SMALL = "cannot be run on an input of shape"
+"""Part of the error about inputs that a network does not take."""
 
 
 @dataclass(frozen=True)
@@ -234,9 +238,25 @@ def _profiles(
                 interface = interface_of(trial, data, registry)
                 known[alike] = profile_id(trial, interface, registry)
                 if known[alike] not in found and not changes:
-                    found[known[alike]] = _profile(trial, interface, registry, known[alike], loaded.suite.measure.batch_size)
+                    with _enlarging(loaded.suite.dataset, registry):
+                        found[known[alike]] = _profile(
+                            trial, interface, registry, known[alike], loaded.suite.measure.batch_size
+                        )
         ids[trial.id] = known[alike]
     return found, ids
+
+
+@contextmanager
+def _enlarging(dataset: DatasetSpec, registry: Registry) -> Iterator[None]:
+    """Add to an error about inputs that the images can be made larger, if they can."""
+    try:
+        yield
+    except KdbenchError as error:
+        options = registry.datasets[dataset.name].Options.model_fields
+        if TOO_SMALL not in error.message or "size" not in options:
+            raise
+        hint = f"; if it needs more pixels: dataset: {{name: {dataset.name}, options: {{size: 64, …}}}}"
+        raise KdbenchError(f"{error.message}{hint}") from error
 
 
 def _profile(trial: Trial, interface: Interface, registry: Registry, key: str, batch_size: int) -> Profile:

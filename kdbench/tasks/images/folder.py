@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,7 +72,7 @@ class ImageFolder(Dataset):
                     )
             if missing := [name for name in names if name not in classes or not classes[name].files]:
                 notes.append(f"no {split} images of {counted(len(missing), 'class', 'classes')}: {cut(', '.join(missing))}")
-        inside = (f for classes in splits.values() for f in classes.values())
+        inside = (replace(f, files=[]) for classes in splits.values() for f in classes.values())
         notes += sum(inside, sum(map(_beside, folders.values()), Found())).notes("images")
         notes += [n for path in folders.values() for n in _loose(path)]
         parts = {name: _part(classes, names) for name, classes in splits.items()}

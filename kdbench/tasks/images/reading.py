@@ -82,8 +82,7 @@ class Reading:
 
     @cached_property
     def _survey(self) -> Survey:
-        places = [(part, i) for part in self.parts.values() for i in range(len(part.sources))]
-        return survey([part.sources[i] for part, i in places], lambda n: places[n][0].label(places[n][1]))
+        return sum((survey(part.sources, part.label) for part in self.parts.values()), Survey())
 
     def _noted(self, data: RawData, channels: Channels) -> RawData:
         notes = (*self.notes, *self._survey.notes(channels))

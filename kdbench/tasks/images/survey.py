@@ -33,6 +33,9 @@ class Survey:
     modes: Counter[str] = field(default_factory=Counter)
     turned: int = 0
 
+    def __add__(self, other: Survey) -> Survey:
+        return Survey(self.modes + other.modes, self.turned + other.turned)
+
     @property
     def channels(self) -> Channels:
         """1 if every image is grayscale or bilevel, else 3."""
