@@ -30,7 +30,10 @@ FOLDER = ".kdbench-cache"
 VERSION = 1
 """Version of the files' names; increasing it makes every cache build anew."""
 DECODING = "2"
-"""Version of the decoding, which files say. An older file is used if it holds what would be decoded now."""
+"""Version of the decoding, which files say.
+
+An older file is used if it holds what would be decoded now.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ def _state(source: Path, root: Path) -> tuple[str, int, int]:
 
 
 def _read(path: Path) -> tuple[RawData | None, str]:
-    """Read a cache, and the version of its decoding; ``None`` if it is not there or damaged."""
+    """Read a cache and its version; ``None`` if it is not there or damaged."""
     if not path.exists():
         return None, ""
     try:

@@ -59,7 +59,10 @@ def reason(error: BaseException) -> str:
 HIDDEN = frozenset(
     {"@eadir", "__macosx", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 )
-"""Files and folders that systems leave behind, in lower case; names that begin with a dot are hidden too."""
+"""Files and folders that systems leave behind, in lower case.
+
+Names that begin with a dot are hidden, too.
+"""
 
 
 def hidden(name: str) -> bool:
@@ -114,7 +117,9 @@ class Found:
 
 
 def walk(folder: Path, wanted: Callable[[str], bool], most: int | None = None) -> Found:
-    """Find files in a folder, at any depth; links are followed, each folder is visited once.
+    """Find files in a folder, at any depth.
+
+    Links are followed; each folder is visited once.
 
     Args:
         folder: the folder.

@@ -248,14 +248,14 @@ def _profiles(
 
 @contextmanager
 def _enlarging(dataset: DatasetSpec, registry: Registry) -> Iterator[None]:
-    """Add to an error about inputs that the images can be made larger, if they can."""
+    """Add to an error about inputs that the data set can make them larger, if it can."""
     try:
         yield
     except KdbenchError as error:
         options = registry.datasets[dataset.name].Options.model_fields
         if TOO_SMALL not in error.message or "size" not in options:
             raise
-        hint = f"; if it needs more pixels: dataset: {{name: {dataset.name}, options: {{size: 64, …}}}}"
+        hint = f"; if they are too small for it: dataset: {{name: {dataset.name}, options: {{size: 64, …}}}}"
         raise KdbenchError(f"{error.message}{hint}") from error
 
 

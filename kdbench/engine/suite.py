@@ -252,7 +252,7 @@ class _Run:
         self._warn_of_weak_teachers(job.cohort.trials)
 
     def _warn_of_weak_teachers(self, ended: Iterable[str]) -> None:
-        """Warn of teachers that turn out to be weak, each once, when trials that tell have ended."""
+        """Warn once of each teacher that turns out to be weak."""
         if self.concerned.isdisjoint(ended):
             return
         for weak in weak_teachers(self.prepared.plan, self.store.records(self.concerned)):

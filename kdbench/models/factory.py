@@ -104,7 +104,7 @@ def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
 
 
 def _from_hub(spec: ModelSpec) -> Factory:
-    """Return the factory of a model of the hub, whose config says its architecture and arguments."""
+    """Return the factory of a model of the hub."""
     known = hub_model(spec.model)
     check_spec(ModelSpec(model=known.architecture, kwargs=dict(known.kwargs)))
     config = dict(known.config)

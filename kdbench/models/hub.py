@@ -1,7 +1,7 @@
-"""Models of the Hugging Face hub: ``hf-hub:OWNER/NAME``, or ``hf-hub:OWNER/NAME@REVISION``.
+"""Models of the Hugging Face hub: ``hf-hub:OWNER/NAME``, or with ``@REVISION``.
 
-Of a repository only ``config.json`` and ``model.safetensors`` are read, neither of which can run anything; what
-the first says is checked like the kwargs of a suite.
+Only ``config.json`` and ``model.safetensors`` of a repository are read, neither of which can run anything;
+what the first says is checked like the kwargs of a suite.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(
     r"hf-hub:(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[A-Za-z0-9][\w.-]{0,95}))?"
 )
 LARGEST_CONFIG = 10_000_000
-"""Most bytes of a ``config.json``; those with names of many classes have hundreds of kB."""
+"""Most bytes of a ``config.json``, which may name thousands of classes."""
 
 CONFIG_KEYS = (
     *("num_classes", "input_size", "fixed_input_size", "pool_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"),

@@ -1,4 +1,4 @@
-"""What is known about the weights that a network starts with, without loading them."""
+"""Facts about the weights that a network starts with, without loading them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kdbench.suite.schema import ModelSpec
 
 
 def pretrained_config(spec: ModelSpec) -> Mapping[str, Any]:
-    """Return ``pretrained_cfg`` of a model by timm or by the hub; empty if it is not known.
+    """Return a model's ``pretrained_cfg``; empty if it is not known.
 
     Raises:
         KdbenchError: the model is one of the hub, which is not available.
@@ -29,7 +29,7 @@ def pretrained_config(spec: ModelSpec) -> Mapping[str, Any]:
 def untrained_part(
     spec: ModelSpec, num_classes: int, factories: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({})
 ) -> str:
-    """Name what is random in a network that has not been trained yet; empty if nothing is.
+    """Name what is random in a network before training; empty if nothing is.
 
     Args:
         spec: the network.
@@ -48,7 +48,7 @@ def untrained_part(
 
 
 def _stem_is_replaced(spec: ModelSpec) -> bool:
-    """Whether ``stem: small`` draws a new convolution, rather than changing the stride of the old one."""
+    """Whether ``stem: small`` draws a new convolution, not only another stride."""
     import timm
     import torch
 

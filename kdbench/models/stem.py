@@ -17,7 +17,7 @@ def has_stem(model: nn.Module) -> bool:
 
 
 def replaces_convolution(model: nn.Module) -> bool:
-    """Whether :func:`use_small_stem` draws a new convolution, which pretrained weights do not have."""
+    """Whether :func:`use_small_stem` draws a new first convolution."""
     return isinstance(model, ResNet) and not isinstance(model.conv1, nn.Sequential)
 
 

@@ -1,4 +1,4 @@
-"""A note below each table: what it could have found, and which of its teachers are weak."""
+"""A note below each table: weak teachers, and what it could have found."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ASSUMED = (0.003, 0.006)
 
 
 def power_note(table: pd.DataFrame, words: Wording) -> str:
-    """Say which teachers are weak, what a pair's table could have found, and how many seeds find more.
+    """Say which teachers of a pair are weak, and what its table could have found.
 
-    It is "" without either.
+    It also says how many seeds find more. It is "" without either.
 
     Args:
         table: the pair's rows of the standings.

@@ -61,9 +61,10 @@ def write_companions(
 
 
 def _about(trial: Trial, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata of a student's file: the model, how files become its inputs, and its classes.
+    """Return the metadata of a student's file.
 
-    There is one key, because safetensors writes several in any order.
+    They are the model, how files become its inputs, and its classes. There is one key, because safetensors
+    writes several in any order.
     """
     known = {
         "trial": trial.id,

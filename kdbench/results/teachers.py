@@ -1,4 +1,4 @@
-"""Teachers that know too little to teach: found from the records, for the plan, the log and the report."""
+"""Teachers that know too little to teach, found from the records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdbench.results.record import Record
 ALONE = "supervised"
 HELPERS = ("teacher", "assistant")
 NEAR_CHANCE = 0.05
-"""Share of the way from guessing to no error at all, below which a network is near chance."""
+"""Share of the way from guessing to no error; below it a network is near chance."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ def concerned(plan: Plan) -> frozenset[str]:
 
 
 def weak_teachers(plan: Plan, records: Mapping[str, Record]) -> list[WeakTeacher]:
-    """Find teachers and assistants that are near chance, or below the student trained alone.
+    """Find teachers that are near chance, or worse than the student trained alone.
 
-    Both are means over the finished trials of a row, of the primary metric on the test set.
+    Assistants are teachers, too. Numbers are means over the finished trials of a row, of the primary metric
+    on the test set.
 
     Args:
         plan: the plan.

@@ -21,10 +21,11 @@ def describe_inputs(
     class_names: Sequence[str],
     preparation: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what turns a file into an input of a trained network, in the keys of timm's ``pretrained_cfg``.
+    """Return what turns a file into an input of a trained network.
 
-    For images these are ``input_size`` (channels, height, width), ``mean``, ``std``, ``interpolation``,
-    ``crop_mode`` and ``crop_pct``. Names of classes are left out.
+    The keys are those of timm's ``pretrained_cfg``. For images these are ``input_size`` (channels, height,
+    width), ``mean``, ``std``, ``interpolation``, ``crop_mode`` and ``crop_pct``. Names of classes are left
+    out.
 
     Args:
         task: the task.

@@ -48,8 +48,8 @@ def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Da
 def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]], task: Task) -> TaskData:
     """Read a data set, take the suite's subsets, and split off the validation set.
 
-    The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split. A data
-    set's own validation samples are the validation split, and nothing is split off the training set.
+    The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split. A
+    data set's own validation samples are the validation split, and nothing is split off the training set.
 
     Args:
         spec: the data set in the suite.

@@ -132,7 +132,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 def test_a_network_that_wants_more_pixels_is_told_where_they_come_from(tmp_path: Path) -> None:
     pairs = [{"name": "pair", "student": {"model": "test_convnext2", "kwargs": {"patch_size": 16}}}]
     path = small.write_suite(tmp_path, pairs=pairs, methods=["supervised"])
-    with pytest.raises(KdbenchError, match=r"if it needs more pixels: dataset: {name: digits, options: {size: 64, …}}"):
+    with pytest.raises(KdbenchError, match=r"if they are too small for it: dataset: {name: digits, options: {size: 64, …}}"):
         small.prepared(path)
     data = {"name": "digits", "limit": 160, "options": {"size": 64}}
     assert small.prepared(small.write_suite(tmp_path, pairs=pairs, methods=["supervised"], dataset=data)).data.train

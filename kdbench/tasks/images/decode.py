@@ -204,7 +204,7 @@ def open_image(source: Source, place: str, use: Callable[[Image.Image], T]) -> T
 
 
 def turned(image: Image.Image) -> bool:
-    """Whether EXIF data say that an image is not upright; what cannot be read says nothing."""
+    """Whether EXIF data say that an image is not upright, as far as they are legible."""
     if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the whole image to look further
         return False
     try:

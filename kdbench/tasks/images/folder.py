@@ -85,7 +85,9 @@ class ImageFolder(Dataset):
 
 
 def _splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Find the folders of the splits, the training set first, then test and validation; and say what is unusual.
+    """Find the folders of the splits, and say what is unusual.
+
+    The training set comes first, then test and validation.
 
     Raises:
         DataError: it is not a folder, or has a test set but no training set.

@@ -30,8 +30,8 @@ Tables = Mapping[str, Sequence["Table"]]
 class ImageParquet(Dataset):
     """Images in parquet files, as Hugging Face stores them.
 
-    Class names come from the schema's metadata if it has them, or from labels that are text; otherwise classes
-    are named by their numbers.
+    Class names come from the schema's metadata if it has them, or from labels that are text; otherwise
+    classes are named by their numbers.
     """
 
     name: ClassVar[str] = "parquet"

@@ -68,7 +68,7 @@ def files_in(path: str, root: Path) -> tuple[Files, list[str]]:
 
 
 def _split_of(file: Path) -> tuple[str | None, str]:
-    """Return the split of a file, ``None`` if its name does not say, and its configuration."""
+    """Return a file's split, ``None`` if its name does not say, and configuration."""
     folders = list(file.parent.parts)
     split = next((split for start, split in STARTS.items() if file.name.startswith(start)), None)
     for place in reversed(range(len(folders))):

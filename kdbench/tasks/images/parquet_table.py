@@ -16,7 +16,10 @@ from kdbench.errors import DataError, Location, cut, did_you_mean
 Label = int | str
 
 LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "class_label", "target", "targets", "category", "y"})
-"""Names of columns that are labels, in lower case; names that end in ``_label`` are, too."""
+"""Names of columns that are labels, in lower case.
+
+Names that end in ``_label`` are, too.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def read_table(file: Path, image: str | None, label: str | None) -> Table:
 
 
 def _texts(column: Any) -> list[Any]:
-    """Return texts, of which every repetition is the same object: a small file may repeat a long one."""
+    """Return texts; a small file may repeat a long one, which is in memory once."""
     encoded = column.combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # which it stays without rows
         encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], column.type)
@@ -147,9 +150,10 @@ def _image_column(file: Path, schema: Any, given: str | None) -> str:
 
 
 def _label_column(file: Path, schema: Any, given: str | None) -> str:
-    """Return the label column: the one that was chosen, or that is called ``label``, or the only one named so.
+    """Return the label column.
 
-    No other column is taken, however well its type fits: it may hold anything.
+    It is the one that was chosen, or that is called ``label``, or the only one that is named like one. No
+    other column is taken, however well its type fits: it may hold anything.
     """
     what = "a column of integers, text, booleans or whole numbers"
     fitting = [str(field.name) for field in schema if _kind(field.type) is not None]
@@ -185,7 +189,7 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:
-    """Return what Hugging Face's metadata say about the columns; empty if they were not written by it."""
+    """Return what Hugging Face's metadata say about columns; empty without them."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {str(name): about for name, about in features.items() if isinstance(about, dict)}

@@ -1,4 +1,4 @@
-"""From files of images to a data set: what ``folder`` and ``parquet`` have in common."""
+"""From image files to a data set, as ``folder`` and ``parquet`` have in common."""
 
 from __future__ import annotations
 
@@ -65,10 +65,11 @@ class Reading:
         return self._noted(RawData(splits["train"], splits["test"], self.class_names, splits.get("validation")), channels)
 
     def renew(self, old: RawData) -> RawData | None:
-        """Return what an older version decoded, with notes; ``None`` if it is decoded differently now.
+        """Return what an older version decoded, with notes.
 
-        Older versions went by the first image where ``channels`` is not given, did not turn images upright,
-        and took other columns of parquet files for labels.
+        It is ``None`` if it is decoded differently now. Older versions went by the first image where
+        ``channels`` is not given, did not turn images upright, and took other columns of parquet files for
+        labels.
         """
         shape: tuple[int, ...] = tuple(getattr(old.train.inputs, "shape", ()))
         targets = {name: split.targets.tolist() for name, split in old.splits().items()}

@@ -1,4 +1,4 @@
-"""The headers of images: which channels they have, and which of them are converted."""
+"""The headers of images: their channels, and which of them are converted."""
 
 from __future__ import annotations
 
