@@ -24,6 +24,7 @@ from kdbench.analysis.task import (
     units,
 )
 from kdbench.plan.trial import TaskInfo
+from kdbench.results.teachers import weak_teachers
 
 BASELINE = "supervised"
 CLASSIC = "kd"
@@ -58,7 +59,8 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     ``wall_seconds`` and ``method_parameters`` are as in :class:`kdbench.results.record.Costs`,
     ``step_ratio`` is the time of the row's own training steps over that of ``supervised``;
     ``size_mb`` is in MB of 10^6 bytes; ``efficiency`` is the primary metric (a share in percent)
-    over (MB × ms), where higher is better. ``trials`` are the ids of the records behind the row.
+    over (MB × ms), where higher is better. ``trials`` are the ids of the records behind the row,
+    ``fault`` says that a teacher is near chance, or worse than the student trained alone.
     Trials of different data (by fingerprint) never share a row, and are never compared.
 
     Args:
@@ -80,6 +82,9 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
         found += sorted(lines, key=lambda line: _order(line, frame.task))
     table = pd.DataFrame(found).reindex(columns=_columns(found, frame.task))
     counts = {name: table[name].astype(float).round() for name in COUNTS}  # means of trials that may differ in them
+    weak = {(w.pair, w.fingerprint, w.role, w.label): w.fault for w in weak_teachers(frame.plan, frame.records)}
+    rows = zip(*(table[name] for name in ("pair", "fingerprint", "role", "label")), strict=True)
+    table["fault"] = [weak.get(row, "") for row in rows]
     return table.assign(significant=table["significant"].eq(True), **counts).astype(dict.fromkeys(COUNTS, "Int64"))
 
 

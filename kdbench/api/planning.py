@@ -15,6 +15,7 @@ from kdbench.engine.prepare import Prepared, prepare
 from kdbench.engine.progress import Progress
 from kdbench.report.columns import check_report
 from kdbench.results.store import Store
+from kdbench.results.teachers import concerned, weak_teachers
 from kdbench.suite.load import LoadedSuite
 from kdbench.tasks.load import data_root as find_data_root
 
@@ -31,6 +32,7 @@ class Preview:
         work: estimated work.
         forecast: how long a run takes.
         latency: number of networks to be timed (0 for none), and whether their latency is known already.
+        warnings: what finished trials say about the plan, one sentence each.
     """
 
     prepared: Prepared
@@ -38,6 +40,7 @@ class Preview:
     work: Work
     forecast: Forecast
     latency: tuple[int, bool] = (0, False)
+    warnings: tuple[str, ...] = ()
 
 
 def preview(
@@ -69,13 +72,9 @@ def preview(
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")
     states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
-    return Preview(
-        prepared,
-        states,
-        estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)),
-        forecast(prepared, store),
-        latency,
-    )
+    work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
+    weak = weak_teachers(prepared.plan, store.records(concerned(prepared.plan) & begun))
+    return Preview(prepared, states, work, forecast(prepared, store), latency, tuple(w.warning for w in weak))
 
 
 def _folders(path: Path) -> set[str]:

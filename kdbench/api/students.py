@@ -104,6 +104,11 @@ def restored(record: Record, trials: Mapping[str, Trial], store: Store, registry
         statistics = {name: torch.tensor(values) for name, values in record.data["statistics"].items()}
         known = interface(own)
         config = known.task.network_config(known.spec, own.preprocessing, statistics, classes)
+        recorded = record.data.get("preprocessing")  # missing in older records
+        if isinstance(recorded, dict):
+            config |= {
+                key: tuple(value) if isinstance(value, list) else value for key, value in recorded.items() if key in config
+            }
         network.pretrained_cfg = network.default_cfg = config  # type: ignore[assignment]
     return network.eval()
 

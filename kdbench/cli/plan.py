@@ -61,6 +61,10 @@ def plan(
         f"\n{len(plan.trials)} trials in {len(plan.cohorts)} cohorts, {list(found.states.values()).count('finished')} finished; "
         f"{data.name} ({len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test samples)"
     )
+    for note in data.notes:
+        print(f"data: {note}")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
     if found.prepared.profiles:
         work = found.work
         print(

@@ -29,12 +29,24 @@ STALE = 86_400.0
 """Seconds after which an unfinished file is that of a process that was killed."""
 FOLDER = ".kdbench-cache"
 VERSION = 1
-"""Version of the decoding; increasing it invalidates old caches."""
+"""Version of the files' names; increasing it makes every cache build anew."""
+DECODING = "2"
+"""Version of the decoding, which files say.
+
+An older file is used if it holds what would be decoded now.
+"""
 
 log = logging.getLogger(__name__)
 
 
-def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], RawData]) -> RawData:
+def cached(
+    root: Path,
+    name: str,
+    options: Mapping[str, Any],
+    sources: Sequence[Path],
+    build: Callable[[], RawData],
+    renew: Callable[[RawData], RawData | None] = lambda old: None,
+) -> RawData:
     """Return what ``build`` returns, from the cache if it is there.
 
     A damaged cache is rebuilt, and one that cannot be written is not used; both are logged.
@@ -45,13 +57,19 @@ def cached(root: Path, name: str, options: Mapping[str, Any], sources: Sequence[
         options: everything that decides how the files are decoded, as JSON.
         sources: the files that are read, identified by name, size and modification time.
         build: reads and decodes the files.
+        renew: receives what an older version decoded, and returns it with what that version did not know
+            (notes), or ``None`` if the files are decoded differently now.
     """
     folder = cache_folder(root)
     if folder is None:
         log.warning("the decoded data are not cached: neither the data root nor a home can be written; set KDBENCH_CACHE")
         return build()
     path = folder / f"{name}-{digest([VERSION, name, options, [_state(s, root) for s in sources]])}.safetensors"
-    data = _read(path)
+    data, decoding = _read(path)
+    if data is not None and decoding != DECODING:
+        data = renew(data)
+        if data is not None:
+            _write(path, data)
     if data is None:
         data = build()
         _write(path, data)
@@ -77,32 +95,46 @@ def _state(source: Path, root: Path) -> tuple[str, int, int]:
     return name.as_posix(), found.st_size, found.st_mtime_ns
 
 
-def _read(path: Path) -> RawData | None:
+def _read(path: Path) -> tuple[RawData | None, str]:
+    """Read a cache and its version; ``None`` if it is not there or damaged."""
     if not path.exists():
-        return None
+        return None, ""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            train, test = (
+            present = {key.partition(".")[0] for key in file.keys()}  # noqa: SIM118 (no iterator there)
+            train, test, validation = (
                 Split(file.get_tensor(f"{s}.inputs").clone(), file.get_tensor(f"{s}.targets").clone())
-                for s in ("train", "test")
+                if s in present or s != "validation"
+                else None
+                for s in ("train", "test", "validation")
             )
-        data = RawData(train, test, tuple(json.loads(metadata["class_names"])))
+        assert train is not None
+        assert test is not None
+        notes, preparation = (json.loads(metadata.get(key, "null")) for key in ("notes", "preparation"))
+        names = tuple(json.loads(metadata["class_names"]))
+        data = RawData(train, test, names, validation, tuple(notes or ()), dict(preparation or {}))
         if _digest(data) == metadata["digest"]:
-            return data
+            return data, metadata.get("decoding", "")
         log.warning("the cache %s is damaged and will be rebuilt", path)
     except Exception as error:  # whoever gave the data may have given the cache
         log.warning("the cache %s cannot be read and will be rebuilt: %s", path, reason(error))
-    return None
+    return None, ""
 
 
 def _write(path: Path, data: RawData) -> None:
     tensors = {
         f"{name}.{part}": getattr(split, part).contiguous()
-        for name, split in (("train", data.train), ("test", data.test))
+        for name, split in data.splits().items()
         for part in ("inputs", "targets")
     }
-    metadata = {"class_names": json.dumps(data.class_names), "digest": _digest(data)}
+    metadata = {
+        "class_names": json.dumps(data.class_names),
+        "digest": _digest(data),
+        "decoding": DECODING,
+        "notes": json.dumps(data.notes),
+        "preparation": json.dumps(dict(data.preparation)),
+    }
     folder = path.with_suffix(f".{uuid.uuid4().hex}.part")  # of its own: safetensors has temporary files
     try:
         folder.mkdir(parents=True)
@@ -124,4 +156,4 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _digest(data: RawData) -> str:
-    return fingerprint({"train": data.train, "test": data.test}, data.class_names)
+    return fingerprint(data.splits(), data.class_names)

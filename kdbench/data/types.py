@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -42,13 +42,29 @@ class RawData:
 
     Args:
         train: training samples.
-        test: test samples.
+        test: test samples; empty if a suite has to hold some out (``dataset.test``).
         class_names: one name per class.
+        validation: the data set's own validation samples; ``None`` if the suite's are split off ``train``.
+        notes: what a user should know about how the files were read, one sentence each.
+        preparation: how files became samples, for users of a trained network, in the keys of timm's
+            ``pretrained_cfg``: ``interpolation``, ``crop_mode``; empty if samples are as they are stored.
     """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
+    validation: Split | None = None
+    notes: tuple[str, ...] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+
+    def splits(self) -> dict[str, Split]:
+        """Return the splits by name, without a validation split that is not there."""
+        own = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **own}
+
+    def with_notes(self, notes: Iterable[str]) -> RawData:
+        """Return the same with further notes, which come first."""
+        return replace(self, notes=(*notes, *self.notes))
 
 
 class Dataset(ABC):
@@ -95,6 +111,8 @@ class TaskData:
         fingerprint: digest of the content of all splits and of the class names.
         statistics: what the task computed from the training split, float32: for images, ``mean`` and ``std``
             of each channel.
+        notes: what a user should know about how the data were read, one sentence each.
+        preparation: as :class:`RawData` has it.
     """
 
     name: str
@@ -104,6 +122,8 @@ class TaskData:
     class_names: tuple[str, ...]
     fingerprint: str
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

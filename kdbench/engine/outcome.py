@@ -18,7 +18,9 @@ from kdbench.errors import MethodError
 from kdbench.method.guard import LONGEST_SENTENCE, Guard, PluginFailed, name_of, text_of, trace_of
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Provenance, Record, SplitName
+from kdbench.tasks.describe import describe_inputs
 from kdbench.tasks.stream import unit_targets
+from kdbench.tasks.task import InputSpec
 from kdbench.train.member import Member
 from kdbench.train.networks import interface_of, profile_id
 from kdbench.train.state import check_state
@@ -82,7 +84,7 @@ def save_finished(
         metrics=_metrics(resources, member, logits, guard),
         profile=profile_id(trial, interface, resources.registry),
         costs=timings.costs(member, samples_per_epoch),
-        data={**data_facts(resources.data), "inputs": interface.spec},
+        data={**data_facts(resources.data), **input_facts(resources, trial, interface.spec)},
         provenance=provenance(job, resources, trial),
     )
     targets = unit_targets(resources.data.test)
@@ -127,6 +129,13 @@ def provenance(job: Job, resources: Resources, trial: Trial) -> Provenance:
         started=job.started,
         finished=environment.now(),
     )
+
+
+def input_facts(resources: Resources, trial: Trial, spec: InputSpec) -> dict[str, Any]:
+    """Return what a trial's network takes, and how files become that."""
+    task, data = resources.task, resources.data
+    described = describe_inputs(task, spec, trial.preprocessing, data.statistics, data.class_names, data.preparation)
+    return {"inputs": spec, "preprocessing": described}
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:

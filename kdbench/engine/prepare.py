@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kdbench.method import Sampler
 from kdbench.method.guard import Guard
 from kdbench.models.factory import model_names
 from kdbench.models.limits import check_spec
+from kdbench.models.pretrained import untrained_part
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
@@ -29,13 +31,16 @@ from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.origins import Origins, written_networks
 from kdbench.suite.resolve import plugin_files, resolve
-from kdbench.suite.schema import Recipe
+from kdbench.suite.schema import DatasetSpec, Recipe
 from kdbench.tasks.interface import Interface
 from kdbench.tasks.load import load_data
 from kdbench.tasks.stream import StreamSettings
 from kdbench.tasks.task import Task
 from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
 from kdbench.train.optim import check_recipe
+
+TOO_SMALL = "cannot be run on an input of shape"
+"""Part of the error about inputs that a network does not take."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +146,13 @@ def prepare(
     with located(loaded.locations.of("dataset")):
         data = load_data(loaded.suite.dataset, data_root, registry.datasets, task)
         check_classes(data)
+    for note in data.notes:
+        progress.note(f"data: {note}")
     with located(loaded.locations.of("networks")):
         plan = make_plan(loaded.suite, registry, data.fingerprint, cohorts=cohorts, folder=loaded.folder)
     check_choices(loaded, data)
     _check_training(plan, task, data, origins)
+    _check_teachers(plan, data, registry, origins)
     progress.preparing("counting parameters and MACs" if loaded.suite.measure.cost else "checking networks")
     profiles, ids = _profiles(loaded, plan, task, data, registry, origins)
     check_last_batches(plan, task, data, registry, origins)
@@ -195,6 +203,22 @@ def _check_training(plan: Plan, task: Task, data: TaskData, origins: Origins) ->
                     task.check_stream(data, _stream_settings(recipe, cohort.sampler))
 
 
+def _check_teachers(plan: Plan, data: TaskData, registry: Registry, origins: Origins) -> None:
+    """Check that no network teaches that has random weights and is not trained."""
+    teaching = {t for trial in plan.trials.values() for t in trial.teachers}
+    untrained: dict[int, str] = {}  # by identity: the trials of a plan share their models
+    for trial in (plan.trials[t] for t in plan.trials if t in teaching and not plan.trials[t].recipe.epochs):
+        model = trial.model
+        with located(origins.of_model(model)):
+            if id(model) not in untrained:
+                untrained[id(model)] = untrained_part(model, data.num_classes, registry.models)
+            if part := untrained[id(model)]:
+                raise KdbenchError(
+                    f'the network "{cut(model.model)}" would teach with {part}, for its recipe says epochs: 0: '
+                    "give it epochs of its own, or weights: a file of a network that was trained on these data"
+                )
+
+
 def _check_recipe(recipe: Recipe) -> None:
     try:
         check_recipe(recipe)
@@ -239,12 +263,26 @@ def _profiles(
                 known[alike] = profile_id(trial, interface, registry)
                 if known[alike] not in made and not changes:
                     made.add(known[alike])
-                    network = initial_student(trial, interface, registry)
-                    check_logits(network, trial, task, data)
-                    if measure.cost:
-                        found[known[alike]] = _profile(network, trial, interface, known[alike], measure.batch_size)
+                    with _enlarging(loaded.suite.dataset, registry):
+                        network = initial_student(trial, interface, registry)
+                        check_logits(network, trial, task, data)
+                        if measure.cost:
+                            found[known[alike]] = _profile(network, trial, interface, known[alike], measure.batch_size)
         ids[trial.id] = known[alike]
     return found, ids
+
+
+@contextmanager
+def _enlarging(dataset: DatasetSpec, registry: Registry) -> Iterator[None]:
+    """Add to an error about inputs that the data set can make them larger, if it can."""
+    try:
+        yield
+    except KdbenchError as error:
+        options = registry.datasets[dataset.name].Options.model_fields
+        if TOO_SMALL not in error.message or "size" not in options:
+            raise
+        hint = f"; if they are too small for it: dataset: {{name: {dataset.name}, options: {{size: 64, …}}}}"
+        raise KdbenchError(f"{error.message}{hint}") from error
 
 
 def _profile(network: nn.Module, trial: Trial, interface: Interface, key: str, batch_size: int) -> Profile:

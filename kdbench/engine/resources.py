@@ -132,7 +132,12 @@ def save_data(data: TaskData, path: Path) -> None:
         split: Split = getattr(data, name)
         arrays |= {f"{name}.inputs.{key}": t.contiguous() for key, t in tensors(split.inputs).items()}
         arrays[f"{name}.targets"] = split.targets.contiguous()
-    metadata = {"name": data.name, "class_names": json.dumps(data.class_names), "fingerprint": data.fingerprint}
+    metadata = {
+        "name": data.name,
+        "class_names": json.dumps(data.class_names),
+        "fingerprint": data.fingerprint,
+        "preparation": json.dumps(dict(data.preparation)),
+    }
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -154,10 +159,13 @@ def load_saved(path: Path) -> TaskData:
             splits = {s: Split(_inputs(_part(arrays, f"{s}.inputs.")), arrays[f"{s}.targets"]) for s in SPLITS}
             return TaskData(
                 name=metadata["name"],
-                **splits,
+                train=splits["train"],
+                validation=splits["validation"],
+                test=splits["test"],
                 class_names=tuple(json.loads(metadata["class_names"])),
                 fingerprint=metadata["fingerprint"],
                 statistics=_part(arrays, "statistics."),
+                preparation=json.loads(metadata["preparation"]),
             )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(f"the decoded data in {path} cannot be read: {error}") from error

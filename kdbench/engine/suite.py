@@ -5,7 +5,7 @@ The steps are: schedule, train, profile, measure latency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +36,7 @@ from kdbench.plugins.manager import Registry
 from kdbench.results.files import remove, tidy_safetensors
 from kdbench.results.record import Failure, Record
 from kdbench.results.store import Store
+from kdbench.results.teachers import concerned, weak_teachers
 from kdbench.train.networks import changes_student, interfaces_of, trained_network
 
 
@@ -132,6 +133,8 @@ class _Run:
         self.started = now()
         self.resources = Resources(prepared.registry, prepared.task, prepared.data, store, prepared.objects)
         self.names = prepared.plan.names()
+        self.concerned = concerned(prepared.plan)
+        self.warned: set[str] = set()
 
     def begin(self) -> tuple[str, ...]:
         """Store what is known before training; return the ids of finished trials."""
@@ -154,6 +157,7 @@ class _Run:
     def train(self, done: tuple[str, ...]) -> None:
         """Run the plan's trials and plan again, until there are no new trials."""
         plan = self.prepared.plan
+        self._warn_of_weak_teachers(done)
         tried: set[str] = set(done)
         if tried.issuperset(plan.trials):
             self.progress.suite_started(plan, done, 0.0)
@@ -248,6 +252,16 @@ class _Run:
         elif error is not None:
             raise error
         self.progress.cohort_finished(job.cohort)
+        self._warn_of_weak_teachers(job.cohort.trials)
+
+    def _warn_of_weak_teachers(self, ended: Iterable[str]) -> None:
+        """Warn once of each teacher that turns out to be weak."""
+        if self.concerned.isdisjoint(ended):
+            return
+        for weak in weak_teachers(self.prepared.plan, self.store.records(self.concerned)):
+            if weak.warning not in self.warned:
+                self.warned.add(weak.warning)
+                self.progress.warn(weak.warning)
 
     def _finished(self, plan: Plan) -> tuple[str, ...]:
         return tuple(i for i, r in self.store.records(plan.trials).items() if r.status == "finished")

@@ -15,6 +15,7 @@ from torch import nn
 
 from kdbench.errors import KdbenchError, cut, did_you_mean
 from kdbench.method.guard import Guard, described, name_of, text_of
+from kdbench.models.hub import hub_model, hub_weights, is_hub_name
 from kdbench.models.limits import RESERVED, bounded, check_spec
 from kdbench.models.stem import use_small_stem
 from kdbench.models.weights import load_weights, require_pretrained
@@ -89,6 +90,8 @@ def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
         if pretrained:
             raise KdbenchError(f'there are no pretrained weights for "{name}"; give weights: the path of a safetensors file')
         return factories[name]
+    if is_hub_name(name):
+        return _from_hub(spec)
     if not timm.is_model(name):
         raise KdbenchError(f'unknown model "{name}"{did_you_mean(name.lower(), model_names(factories))}')
     if pretrained:
@@ -100,13 +103,33 @@ def _factory(spec: ModelSpec, factories: Mapping[str, Factory]) -> Factory:
     return from_timm
 
 
+def _from_hub(spec: ModelSpec) -> Factory:
+    """Return the factory of a model of the hub."""
+    known = hub_model(spec.model)
+    check_spec(ModelSpec(model=known.architecture, kwargs=dict(known.kwargs)))
+    config = dict(known.config)
+    if spec.weights == "pretrained":
+        config["file"] = str(hub_weights(spec.model))
+
+    def create(img_size: Any = None, **kwargs: Any) -> nn.Module:
+        return timm.create_model(  # type: ignore[no-any-return]
+            known.architecture,
+            pretrained="file" in config,
+            pretrained_cfg=config,
+            img_size=img_size,
+            **{**known.kwargs, **kwargs},
+        )
+
+    return create
+
+
 def _make_for_size(make: Factory, spec: ModelSpec, factory: Factory, size: tuple[int, int] | None) -> nn.Module:
     if size is None or "img_size" in spec.kwargs:
         return make()
     try:
         model = make(img_size=size) if "img_size" in inspect.signature(factory).parameters else make()
     except TypeError as error:
-        if _unexpected(error) != "img_size":
+        if "img_size" not in _unexpected(error):
             raise
         model = make()
     patch = _patch_size(model)
@@ -139,14 +162,15 @@ def _drawn_from(seed: int | None) -> Iterator[None]:
         yield
 
 
-def _unexpected(error: Exception) -> str | None:
-    found = re.search(r"unexpected keyword argument '(\w+)'", text_of(error))
-    return found[1] if found else None
+def _unexpected(error: Exception) -> list[str]:
+    """Return the arguments that a TypeError of Python's or of timm's calls unexpected."""
+    found = re.search(r"unexpected keyword argument(?:\(s\))?:? \[?((?:'\w+'(?:, )?)+)", text_of(error))
+    return re.findall(r"'(\w+)'", found[1]) if found and isinstance(error, TypeError) else []
 
 
 def _explained(error: Exception, spec: ModelSpec, factory: Factory, arguments: Mapping[str, Any]) -> KdbenchError:
     """Explain in one sentence why a network could not be created."""
-    unexpected = _unexpected(error) if isinstance(error, TypeError) else None
+    unexpected = next(iter(_unexpected(error)), None)
     wanted = [name for name in arguments if name != "img_size"]
     if unexpected in wanted:
         return KdbenchError(f'the factory of model "{spec.model}" must accept {" and ".join(wanted)}, but rejects {unexpected}')

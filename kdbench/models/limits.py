@@ -15,6 +15,7 @@ from torch.nn.modules.module import (
 )
 
 from kdbench.errors import KdbenchError, cut
+from kdbench.models.hub import is_hub_name
 from kdbench.suite.schema import ModelSpec
 
 RESERVED = MappingProxyType(
@@ -65,10 +66,10 @@ def check_spec(
         KdbenchError: the name is that of a place to load from, an argument is reserved, or a number among the
             arguments is too large for a network.
     """
-    if spec.model not in factories and any(c in spec.model for c in ":/\\"):
+    if spec.model not in factories and not is_hub_name(spec.model) and any(c in spec.model for c in ":/\\"):
         raise KdbenchError(
-            f'"{cut(spec.model)}" is not the name of a model: for weights from elsewhere, name the model, and give weights: the path'
-            " of a safetensors file"
+            f'"{cut(spec.model)}" is not the name of a model: for weights from elsewhere, write hf-hub:OWNER/NAME, or name the model,'
+            " and give weights: the path of a safetensors file"
         )
     reserved = {**dict.fromkeys(arguments, "it comes from the data"), **RESERVED}
     if spec.model not in factories:

@@ -16,6 +16,11 @@ def has_stem(model: nn.Module) -> bool:
     return isinstance(model, ResNet | RegNet)
 
 
+def replaces_convolution(model: nn.Module) -> bool:
+    """Whether :func:`use_small_stem` draws a new first convolution."""
+    return isinstance(model, ResNet) and not isinstance(model.conv1, nn.Sequential)
+
+
 def use_small_stem(model: nn.Module, name: str) -> None:
     """Replace a network's stem by 3×3, stride 1, without pooling, in place.
 

@@ -1,4 +1,4 @@
-"""A note below each table: what it could have found."""
+"""A note below each table: weak teachers, and what it could have found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from kdbench.analysis.power import MOST_SEEDS, seeds_for
-from kdbench.report.text import code
+from kdbench.report.text import code, escape
 from kdbench.report.wording import Wording
 
 ASSUMED = (0.003, 0.006)
@@ -15,14 +15,20 @@ ASSUMED = (0.003, 0.006)
 
 
 def power_note(table: pd.DataFrame, words: Wording) -> str:
-    """Say what a pair's table could have found, and how many seeds find more.
+    """Say which teachers of a pair are weak, and what its table could have found.
 
-    It is "" without comparisons.
+    It also says how many seeds find more. It is "" without either.
 
     Args:
         table: the pair's rows of the standings.
         words: words of the task.
     """
+    faults = zip(table["role"], table["label"], table["fault"], strict=True)
+    weak = [f"Warning: the {role} {code(str(label))} {escape(fault)}." for role, label, fault in faults if fault]
+    return " ".join([*weak, text] if (text := _power(table, words)) else weak)
+
+
+def _power(table: pd.DataFrame, words: Wording) -> str:
     students = table[(table["role"] == "student") & (table["finished"] > 0)]
     known = students[students["detectable"].notna()]
     if len(students) < 2:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ MOST_HEADER = 32 * MB
 def write_companions(
     folder: Path,
     trial: Trial,
+    data: Mapping[str, Any],
     *,
     history: Sequence[Mapping[str, float]],
     predictions: Mapping[str, np.ndarray] | None,
@@ -40,7 +41,8 @@ def write_companions(
 ) -> None:
     """Write a record's companions into an empty folder.
 
-    See :meth:`kdbench.results.store.Store.save`.
+    ``data`` is what the record says about the data; the student's file says it, too, so that it can be used
+    alone. See :meth:`kdbench.results.store.Store.save`.
     """
     content = {"version": VERSIONS["trial"], **trial.model_dump(mode="json")}
     (folder / "trial.json").write_bytes(json.dumps(content, indent=2).encode())
@@ -55,9 +57,24 @@ def write_companions(
         from safetensors.torch import save
 
         own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in student.items()}
-        (folder / "student.safetensors").write_bytes(save(own))
+        (folder / "student.safetensors").write_bytes(save(own, _about(trial, data)))
     if source is not None:
         (folder / "method.py").write_bytes(source.encode())
+
+
+def _about(trial: Trial, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of a student's file.
+
+    They are the model, how files become its inputs, and its classes. There is one key, because safetensors
+    writes several in any order.
+    """
+    known = {
+        "trial": trial.id,
+        "model": trial.model.model_dump(mode="json", include={"model", "kwargs", "stem"}),
+        "preprocessing": data.get("preprocessing"),
+        "classes": data.get("classes"),
+    }
+    return {"kdbench": json.dumps(known)}
 
 
 def read_history(root: Path, trial: str, expected: str | None) -> pd.DataFrame:

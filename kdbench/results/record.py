@@ -129,7 +129,8 @@ class Record(Frozen):
         profile: id of the profile of the deployed network.
         costs: time and memory that it took.
         data: name, fingerprint, classes, statistics and sizes of the data; ``inputs`` is what the network
-            takes, as its task describes it (records of older versions have it only in the profile).
+            takes, as its task describes it (records of older versions have it only in the profile);
+            ``preprocessing`` is how files become that, in the keys of timm's ``pretrained_cfg``.
         provenance: where the numbers come from.
         files: companion file → SHA-256, for those of the following that exist: ``trial.json``,
             ``history.csv``, ``predictions.npz``, ``student.safetensors`` and ``method.py`` (the source of a

@@ -148,7 +148,9 @@ class Store(Measurements):
             try:
                 remove(folder)
                 folder.mkdir(parents=True)
-                write_companions(folder, record.trial, history=history, predictions=predictions, student=student, source=source)
+                write_companions(
+                    folder, record.trial, record.data, history=history, predictions=predictions, student=student, source=source
+                )
                 record = record.model_copy(update={"files": {p.name: sha256(p) for p in sorted(folder.iterdir())}})
                 (folder / "record.json").write_bytes(sealed_json(record))
                 for path in (*folder.iterdir(), folder):

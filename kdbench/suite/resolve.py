@@ -192,7 +192,8 @@ class _Resolver:
 
     def _network(self, network: Network, *path: str | int) -> None:
         base = network.model.partition(".")[0]  # timm's names may have a pretrained tag
-        if network.model not in self.models and base not in self.models:
+        elsewhere = network.model.startswith("hf-hub:")
+        if network.model not in self.models and base not in self.models and not elsewhere:
             hint = did_you_mean(network.model, self.models) or "; kdbench list models shows all"
             raise SuiteError(f'unknown model "{cut(network.model)}"{hint}', self.at(*path, "model"))
         self._weights(network, *path)

@@ -81,9 +81,10 @@ class DatasetSpec(Frozen):
         limit: keep at most this many training samples and this many test samples, stratified, drawn with
             ``split_seed``.
         validation: fraction of the training set held out for validation, stratified, drawn with
-            ``split_seed``; every selection is made on it.
+            ``split_seed``; every selection is made on it. A data set that has validation samples of its own
+            (a folder ``val`` beside ``train`` and ``test``) uses those, and nothing is held out.
         test: if given, the training and test sets are pooled, and this fraction is held out as the test set
-            in the same way.
+            in the same way. A data set without a test set needs it.
         split_seed: seed of all the splits above, the same for every trial of the suite, so that no teacher
             has seen a student's validation set.
     """
@@ -160,7 +161,8 @@ class ModelSpec(Frozen):
     """An architecture and where its weights come from.
 
     Args:
-        model: a name that ``timm.create_model`` knows, or that of a plugin's model.
+        model: a name that ``timm.create_model`` knows, that of a plugin's model, or ``hf-hub:OWNER/NAME`` for
+            a model of timm on the Hugging Face hub.
         kwargs: further arguments of the model.
         stem: ``small`` replaces the stem of a ResNet-like model by a 3×3 convolution of stride 1 without
             pooling (for images of 28 to 32 pixels).

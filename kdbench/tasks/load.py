@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -47,7 +48,8 @@ def make_dataset(spec: DatasetSpec, datasets: Mapping[str, type[Dataset]]) -> Da
 def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset]], task: Task) -> TaskData:
     """Read a data set, take the suite's subsets, and split off the validation set.
 
-    The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split.
+    The order is: classes, pooled hold-out, limit, validation. Samples keep their order within each split. A
+    data set's own validation samples are the validation split, and nothing is split off the training set.
 
     Args:
         spec: the data set in the suite.
@@ -72,12 +74,21 @@ def _cut_out(spec: DatasetSpec, raw: RawData, task: Task) -> TaskData:
     """The subsets that a suite asks for, as :func:`load_data` describes them."""
     if spec.classes is not None:
         raw = _keep_classes(spec.name, raw, spec.classes)
-    train, test = raw.train, raw.test
+    train, test, validation, notes = raw.train, raw.test, raw.validation, list(raw.notes)
     if spec.test is not None:
         test, train = _cut(_pool(train, test), spec.test, "test", spec.split_seed)
+    elif not len(test):
+        raise DataError(
+            f'data set "{spec.name}" has no test samples: add some, or hold a fifth out: '
+            f"dataset: {{name: {spec.name}, test: 0.2, …}}"
+        )
     if spec.limit is not None:
         train, test = (_limit(s, spec.limit, p, spec.split_seed) for s, p in ((train, "limit-train"), (test, "limit-test")))
-    validation, train = _cut(train, spec.validation, "validation", spec.split_seed)
+    if validation is None:
+        validation, train = _cut(train, spec.validation, "validation", spec.split_seed)
+    else:
+        notes.append(f"the data set's own {len(validation):,} validation samples are used; none are split off the training set")
+        validation = validation if spec.limit is None else _limit(validation, spec.limit, "limit-validation", spec.split_seed)
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise DataError(f'data set "{spec.name}": no {name} samples are left after the splits that the suite requests')
@@ -89,6 +100,8 @@ def _cut_out(spec: DatasetSpec, raw: RawData, task: Task) -> TaskData:
         class_names=raw.class_names,
         fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, raw.class_names),
         statistics=_statistics(task, train),
+        notes=tuple(notes),
+        preparation=dict(raw.preparation),
     )
 
 
@@ -150,7 +163,13 @@ def _keep_classes(name: str, raw: RawData, classes: tuple[int, ...]) -> RawData:
         kept = torch.nonzero(targets >= 0)[:, 0]
         return Split(select(split.inputs, kept), targets[kept])
 
-    return RawData(keep(raw.train), keep(raw.test), tuple(raw.class_names[c] for c in classes))
+    return replace(
+        raw,
+        train=keep(raw.train),
+        test=keep(raw.test),
+        validation=None if raw.validation is None else keep(raw.validation),
+        class_names=tuple(raw.class_names[c] for c in classes),
+    )
 
 
 def _pool(a: Split, b: Split) -> Split:

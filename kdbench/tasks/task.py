@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,9 @@ For example the shape of an image, or the length and vocabulary of a text.
 Preprocess = Callable[[Inputs], Inputs]
 """Turns the stream's inputs into those of one network, changing nothing in place."""
 
+
+SPLIT_NAMES = MappingProxyType({"train": "training", "validation": "validation", "test": "test"})
+"""The splits of :class:`RawData` in messages."""
 
 FEW_CLASSES = 1000
 """Number of classes that any data set may have, however small."""
@@ -71,8 +75,8 @@ class Task(ABC):
             DataError: they do not.
         """
         check_classes(f'data set "{name}"', len(raw.class_names), raw.train.targets.numel())
-        for which, split in (("training", raw.train), ("test", raw.test)):
-            check_targets(f'data set "{name}": the {which}', split.targets, len(raw.class_names))
+        for which, split in raw.splits().items():
+            check_targets(f'data set "{name}": the {SPLIT_NAMES[which]}', split.targets, len(raw.class_names))
 
     def statistics(self, train: Split) -> dict[str, Tensor]:
         """Compute what :meth:`preprocess` needs from the training split, float32."""

@@ -11,6 +11,8 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 import kdbench
@@ -88,6 +90,42 @@ def test_images_are_resized_as_in_training(results: Results) -> None:
     shown = transform(Image.fromarray(np.zeros((8, 8), np.uint8)))
     assert shown.shape == (1, 12, 10)
     assert torch.allclose(shown, torch.tensor(-2.0))
+
+
+def test_the_file_of_a_student_is_enough_to_use_it_elsewhere(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 24), ("test", 8)):
+        for c, cls in enumerate(("cat", "dog")):
+            (folder := tmp_path / "pets" / part / cls).mkdir(parents=True)
+            for i in range(count):
+                pixels = draw.integers(0, 256, (12, 24, 3), dtype=np.uint8)
+                pixels[:, 6:18, c] //= 4  # where the center crop is
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    data = {"name": "folder", "options": {"path": "pets", "size": 12}}
+    suite = made.suite(tmp_path, methods=["kd"], dataset=data)
+    found = kdbench.run(suite, runs=tmp_path / "runs", data_root=tmp_path, progress=False)
+    (trial,) = (e.trial for e in found.plan.entries if e.label == "kd")
+    file = tmp_path / "runs" / "trials" / trial / "student.safetensors"
+    with safe_open(file, framework="pt") as opened:  # from here on nothing of kdbench but the network's code
+        about = json.loads(opened.metadata()["kdbench"])
+    network = timm.create_model(
+        about["model"]["model"], **about["model"]["kwargs"], num_classes=len(about["classes"]), in_chans=3
+    )
+    network.load_state_dict(load_file(file))
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=about["preprocessing"]))
+    shown = [(transform(Image.open(f)), f.parent.name) for f in sorted((tmp_path / "pets" / "test").rglob("*.png"))]
+    with torch.inference_mode():
+        logits = network.eval()(torch.stack([image for image, _ in shown]))
+    assert about["classes"] == ["cat", "dog"]
+    kept = Store(tmp_path / "runs").predictions(trial)["logits"]
+    assert torch.allclose(logits, torch.from_numpy(kept), atol=1e-5)
+    with torch.inference_mode():
+        loaded = found.student(method="kd")
+    assert timm.data.create_transform(**timm.data.resolve_model_data_config(loaded))(Image.new("RGB", (30, 14))).shape == (
+        3,
+        12,
+        12,
+    )
 
 
 def test_without_a_selection_it_is_the_one_behind_the_first_row(results: Results) -> None:

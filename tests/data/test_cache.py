@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from kdbench.data import cache
 from kdbench.data.cache import cache_folder, cached
@@ -131,3 +133,47 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(
         assert len(ask(source, Builder()).train) == 6
     assert "No space left" in caplog.text
     assert files(source.parent / cache.FOLDER) == []
+
+
+def of_an_older_version(source: Path, build: Builder) -> Path:
+    """Write a cache as version 1 did: without its version, notes and validation split."""
+    ask(source, build)
+    (path,) = files(source.parent / cache.FOLDER)
+    with safe_open(path, framework="pt") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = {key: file.metadata()[key] for key in ("class_names", "digest")}
+    save_file(arrays, path, metadata)
+    return path
+
+
+def test_an_older_cache_that_holds_what_is_read_now_is_used_and_brought_up_to_date(source: Path) -> None:
+    build = Builder()
+    of_an_older_version(source, build)
+    asked: list[RawData] = []
+
+    def renew(old: RawData) -> RawData:
+        asked.append(old)
+        return old.with_notes(["new"])
+
+    for _ in range(2):
+        assert cached(source.parent, "mine", {}, [source], build, renew).notes == ("new",)
+    assert (build.calls, len(asked)) == (1, 1)
+
+
+def test_an_older_cache_that_was_read_wrongly_is_rebuilt(source: Path) -> None:
+    build = Builder()
+    of_an_older_version(source, build)
+    cached(source.parent, "mine", {}, [source], build, lambda old: None)
+    assert build.calls == 2
+
+
+def test_notes_preparation_and_validation_are_kept(source: Path) -> None:
+    data = task(6)
+    whole = RawData(
+        data.train, task(5, seed=2).test, data.class_names, task(4, seed=1).test, ("a note",), {"crop_mode": "center"}
+    )
+    for build in (lambda: whole, Builder()):
+        found = cached(source.parent, "mine", {}, [source], build)
+        assert (found.notes, found.preparation) == (("a note",), {"crop_mode": "center"})
+        assert found.validation is not None
+        assert torch.equal(found.validation.inputs, task(4, seed=1).test.inputs)

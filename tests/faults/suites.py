@@ -587,7 +587,7 @@ def _timm(r: random.Random) -> Attempt:
 def _models(r: random.Random) -> Attempt:
     name = r.choice(
         [
-            *("hf-hub:timm/resnet18", "hf_hub:timm/resnet18", "local-dir:@FOLDER@/here/model", "local-dir:model", "./model", "timm/resnet18"),
+            *("hf-hub:resnet18", "hf-hub:../resnet18", "hf_hub:timm/resnet18", "local-dir:@FOLDER@/here/model", "local-dir:model", "./model", "timm/resnet18"),
             *("resnet18.x:model", "resnet18.local-dir:model", "resnet18./../model", "resnet18.nothing", "http://x/y", "resnet18\\x", "os.system"),
         ]
     )  # fmt: skip

@@ -48,7 +48,8 @@ def test_a_plugin_s_model_may_have_arguments_that_timm_s_may_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hf-hub:timm/resnet18", "local-dir:model", "./model", "timm/resnet18", "resnet18.x:y", "a\\b"]
+    "name",
+    ["hf-hub:resnet18", "hf-hub:../x", "hf_hub:timm/x", "local-dir:model", "./model", "timm/resnet18", "resnet18.x:y", "a\\b"],
 )
 def test_a_model_is_a_name_and_not_a_place(name: str) -> None:
     for weights in ("scratch", "pretrained"):

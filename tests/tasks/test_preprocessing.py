@@ -12,13 +12,17 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from kdbench.engine import prepare
+from kdbench.engine.progress import Progress
 from kdbench.errors import KdbenchError, SuiteError
 from kdbench.models import factory
 from kdbench.models import small as own_models
 from kdbench.models.factory import create_model
 from kdbench.results.store import Store
+from kdbench.suite.load import load_suite
 from kdbench.suite.schema import ModelSpec
 from tests.support import small
+from tests.tasks.images.samples import write_folder
 
 ARGUMENTS = {"num_classes": 10, "in_chans": 1, "img_size": (16, 16)}
 
@@ -86,6 +90,7 @@ def test_pretrained_networks_keep_the_mean_and_deviation_of_timm(tmp_path: Path,
     made = timm.create_model
     monkeypatch.setattr(factory, "require_pretrained", lambda name: None)  # weights cannot be downloaded here
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained=False, **more: made(name, **more))
+    monkeypatch.setattr(prepare, "untrained_part", lambda *_: "")  # a classifier of 1,000 classes does not fit these data
     teacher = {"model": "resnet10t", "weights": "pretrained", "recipe": {"epochs": 0}}
     pairs = [{"name": "pair", "student": {"model": "tiny_cnn"}, "teacher": "imagenet"}]
     path = small.write_suite(tmp_path, networks={"imagenet": teacher}, pairs=pairs)
@@ -122,3 +127,27 @@ def test_what_cannot_be_is_refused_in_one_sentence(
         small.prepared(suite(tmp_path, preprocessing))
     assert "\n" not in str(caught.value)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_network_that_wants_more_pixels_is_told_where_they_come_from(tmp_path: Path) -> None:
+    pairs = [{"name": "pair", "student": {"model": "test_convnext2", "kwargs": {"patch_size": 16}}}]
+    path = small.write_suite(tmp_path, pairs=pairs, methods=["supervised"])
+    with pytest.raises(KdbenchError, match=r"if they are too small for it: dataset: {name: digits, options: {size: 64, …}}"):
+        small.prepared(path)
+    data = {"name": "digits", "limit": 160, "options": {"size": 64}}
+    assert small.prepared(small.write_suite(tmp_path, pairs=pairs, methods=["supervised"], dataset=data)).data.train
+
+
+def test_what_is_odd_about_the_data_is_told_before_anything_trains(tmp_path: Path) -> None:
+    class Log(Progress):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, message: str) -> None:
+            self.notes.append(message)
+
+    write_folder(tmp_path / "set", test="val", each=20)
+    (tmp_path / "set" / "train" / "ant" / "._1.png").write_bytes(b"x")
+    path = small.write_suite(tmp_path, dataset={"name": "folder", "options": {"path": "set"}})
+    prepare.prepare(load_suite(path), tmp_path, progress=(log := Log()))
+    assert log.notes == ["data: val/ is the test set, for there is no test/", "data: left out: 1 hidden file"]

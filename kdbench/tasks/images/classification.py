@@ -18,7 +18,7 @@ from kdbench.tasks.images.preprocess import image_shape, mean_and_std, normalize
 from kdbench.tasks.images.resident import ResidentImages
 from kdbench.tasks.images.statistics import channel_statistics
 from kdbench.tasks.stream import StreamSettings
-from kdbench.tasks.task import InputSpec, Preprocess, Task
+from kdbench.tasks.task import SPLIT_NAMES, InputSpec, Preprocess, Task
 
 
 class ImageClassification(Task):
@@ -40,10 +40,10 @@ class ImageClassification(Task):
             DataError: they are not.
         """
         shape = getattr(raw.train.inputs, "shape", torch.Size())[1:]
-        for which, split in (("training", raw.train), ("test", raw.test)):
+        for which, split in raw.splits().items():
             wrong = _wrong(split, shape)
             if wrong:
-                raise DataError(f'data set "{name}": the {which} {wrong}')
+                raise DataError(f'data set "{name}": the {SPLIT_NAMES[which]} {wrong}')
         super().check(name, raw)
 
     def statistics(self, train: Split) -> dict[str, Tensor]:

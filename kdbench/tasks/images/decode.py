@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from kdbench.data.files import reason
@@ -45,9 +46,21 @@ LARGE = 4_000_000
 CHUNK = 256
 """Number of images that a thread decodes at a time."""
 
+MANY = 100
+"""Faulty images after which no others are looked for."""
+
+SHOWN = 3
+"""Faulty images that a message names, after the first one."""
+
+ORIENTATION = 0x0112
+"""EXIF's tag of how an image is to be turned; 1 is as it is stored."""
+
+SQUARE = MappingProxyType({"interpolation": "bicubic", "crop_mode": "center", "crop_pct": 1.0})
+"""What ``size`` does to images, in the keys of timm's ``pretrained_cfg``."""
+
 
 def decode_images(sources: Sequence[Source], label: Callable[[int], str], size: int | None, channels: Channels) -> Tensor:
-    """Decode images, several at a time.
+    """Decode images, several at a time, upright as their EXIF data say.
 
     Args:
         sources: encoded images, or paths of files; at least one.
@@ -60,51 +73,123 @@ def decode_images(sources: Sequence[Source], label: Callable[[int], str], size: 
         uint8, N×C×H×W.
 
     Raises:
-        DataError: an image cannot be decoded, its size differs from the first one's, or all together do not
+        DataError: images cannot be decoded, their size differs from the first one's, or all together do not
             fit into memory.
     """
-    wanted = (channels, size, size) if size is not None else _decode(sources[0], label(0), None, channels).shape
-    _check_memory(math.prod(wanted), len(sources))
+    wanted = (channels, size, size) if size is not None else _first_shape(sources, label, channels)
+    check_memory(math.prod(wanted), len(sources))
     out = np.empty((len(sources), *wanted), dtype=np.uint8)
 
-    def decode(start: int) -> None:
-        for i in range(start, min(start + CHUNK, len(sources))):
-            pixels = _decode(sources[i], label(i), size, channels)
-            if pixels.shape != wanted:
-                has, first = (f"{s[2]}×{s[1]}" for s in (pixels.shape, wanted))
-                raise DataError(f"{label(i)} has {has} pixels and the first has {first}: set the option size to resize all")
-            out[i] = pixels
+    def decode(i: int) -> None:
+        pixels = _decode(sources[i], label(i), size, channels)
+        if pixels.shape != wanted:
+            has, first = (f"{s[2]}×{s[1]}" for s in (pixels.shape, wanted))
+            raise DataError(f"{label(i)} has {has} pixels and the first has {first}: set the option size to resize all")
+        out[i] = pixels
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow's decoders release the interpreter's lock
-        try:
-            for _ in pool.map(decode, range(0, len(sources), CHUNK)):
-                pass
-        except DataError:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for_each(len(sources), decode, label)
     return torch.from_numpy(out)
 
 
-def guess_channels(source: Source, label: str) -> Channels:
-    """Guess the number of channels: 1 if an image is grayscale or bilevel, else 3."""
-    return 1 if _open(source, label, lambda image: image.mode) in ("1", "L", "LA") else 3
+def _first_shape(sources: Sequence[Source], label: Callable[[int], str], channels: Channels) -> tuple[int, ...]:
+    """Return the shape of the first image that is not damaged."""
+    damage: DataError | None = None
+    for i, source in enumerate(sources[:MANY]):
+        try:
+            return _decode(source, label(i), None, channels).shape
+        except DataError as error:
+            damage = damage or error
+    assert damage is not None
+    raise damage
+
+
+def for_each(count: int, look: Callable[[int], None], label: Callable[[int], str]) -> None:
+    """Look at every image, several at a time.
+
+    Args:
+        count: number of images.
+        look: looks at the image at a position, and raises a DataError if it is faulty.
+        label: names the image at a position.
+
+    Raises:
+        DataError: images are faulty; it tells the first one's fault, and how many others there are.
+    """
+    faults: dict[int, DataError] = {}
+
+    def chunk(start: int) -> None:
+        for i in range(start, min(start + CHUNK, count)):
+            if len(faults) >= MANY:
+                return
+            try:
+                look(i)
+            except DataError as error:
+                faults[i] = error
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow's decoders release the interpreter's lock
+        list(pool.map(chunk, range(0, count, CHUNK)))
+    if faults:
+        first, *others = sorted(faults)
+        if not others:
+            raise faults[first]
+        named = ", ".join(cut(label(i)) for i in others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
+        least = "at least " if len(faults) >= MANY else ""
+        more = f"{least}{len(others)} other{'s' * (len(others) != 1)} cannot be used either ({named})"
+        raise DataError(f"{faults[first].message}; {more}")
 
 
 def _decode(source: Source, place: str, size: int | None, channels: Channels) -> Pixels:
     def pixels(image: Image.Image) -> Pixels:
-        if image.mode.startswith(("I", "F")):
-            raise DataError(f"{place} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
-        converted = image.convert("L" if channels == 1 else "RGB")
+        check_mode(image, place)
+        upright = ImageOps.exif_transpose(image) if turned(image) else image
+        converted = upright.convert("L" if channels == 1 else "RGB")
         array = np.asarray(converted if size is None else _square(converted, size, place))
         return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
-    return _open(source, place, pixels)
+    return open_image(source, place, pixels)
+
+
+def resize_images(images: Tensor, size: int) -> Tensor:
+    """Resize decoded images as ``size`` resizes files.
+
+    Args:
+        images: uint8, N×C×H×W, with 1 or 3 channels.
+        size: side of the square.
+
+    Returns:
+        uint8, N×C×size×size.
+
+    Raises:
+        DataError: they do not fit into memory.
+    """
+    if images.shape[2:] == (size, size):
+        return images
+    channels = images.shape[1]
+    check_memory(channels * size * size, len(images))
+    out = np.empty((len(images), channels, size, size), dtype=np.uint8)
+
+    def resize(i: int) -> None:
+        pixels = images[i, 0].numpy() if channels == 1 else np.ascontiguousarray(images[i].permute(1, 2, 0).numpy())
+        array = np.asarray(_square(Image.fromarray(pixels), size, f"image {i}"))
+        out[i] = array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+    for_each(len(images), resize, lambda i: f"image {i}")
+    return torch.from_numpy(out)
 
 
 _one_at_a_time = threading.Lock()
 
 
-def _open(source: Source, place: str, use: Callable[[Image.Image], T]) -> T:
+def open_image(source: Source, place: str, use: Callable[[Image.Image], T]) -> T:
+    """Open an image, and return what ``use`` makes of it.
+
+    Args:
+        source: an encoded image, or the path of a file.
+        place: names it in messages.
+        use: receives the open image, whose pixels have not been read.
+
+    Raises:
+        DataError: it is not an image, or is damaged.
+    """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             _check_size(image.size, place)
@@ -116,6 +201,26 @@ def _open(source: Source, place: str, use: Callable[[Image.Image], T]) -> T:
         raise DataError(f"{place} is not an image of a known format ({', '.join(FORMATS)}): mend or remove it") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise DataError(f"{place} cannot be decoded ({cut(reason(error))}): mend or remove it") from error
+
+
+def turned(image: Image.Image) -> bool:
+    """Whether EXIF data say that an image is not upright, as far as they are legible."""
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the whole image to look further
+        return False
+    try:
+        return image.getexif().get(ORIENTATION, 1) in range(2, 9)
+    except Exception:  # any kind, from damaged EXIF data
+        return False
+
+
+def check_mode(image: Image.Image, place: str) -> None:
+    """Check that an image has 8 bits a pixel.
+
+    Raises:
+        DataError: it has more, which would be clipped.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"{place} has pixels of more than 8 bits (mode {image.mode}): convert it to 8 bits")
 
 
 def _check_size(size: tuple[int, int], place: str) -> None:
@@ -139,7 +244,16 @@ def _square(image: Image.Image, size: int, place: str) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _check_memory(image: int, count: int) -> None:
+def check_memory(image: int, count: int) -> None:
+    """Check that decoded images fit into memory.
+
+    Args:
+        image: bytes of one image.
+        count: number of images.
+
+    Raises:
+        DataError: they do not.
+    """
     needed = image * count
     available = psutil.virtual_memory().available
     if needed > available:

@@ -8,13 +8,14 @@ from typing import ClassVar
 import torch
 
 from kdbench.data.split import stratified_cut
-from kdbench.data.types import Dataset, RawData, Split
+from kdbench.data.types import RawData, Split
+from kdbench.tasks.images.resizable import Resizable
 
 TEST_SHARE = 0.2
 """The data set has no official split; this one is kdbench's own and never changes."""
 
 
-class Digits(Dataset):
+class Digits(Resizable):
     """scikit-learn's handwritten digits: 1797 images, 1×8×8, a fixed fifth held out."""
 
     name: ClassVar[str] = "digits"
@@ -29,6 +30,5 @@ class Digits(Dataset):
         inputs = ((levels * 255 + 8) // 16).to(torch.uint8)
         targets = torch.from_numpy(found.target).to(torch.int64)
         test, train = stratified_cut(targets, round(len(targets) * TEST_SHARE), "digits", 0)
-        return RawData(
-            Split(inputs[train], targets[train]), Split(inputs[test], targets[test]), tuple(str(n) for n in found.target_names)
-        )
+        names = tuple(str(n) for n in found.target_names)
+        return self.resized(RawData(Split(inputs[train], targets[train]), Split(inputs[test], targets[test]), names))

@@ -1,39 +1,37 @@
 """Image parquet files, as Hugging Face stores them.
 
-They have a struct column with encoded images and a column with integer labels.
+They have a struct column with encoded images and a column with labels.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kdbench.data.cache import cached
-from kdbench.data.files import find
-from kdbench.data.types import Dataset, RawData, Split
+from kdbench.data.types import Dataset, RawData
 from kdbench.errors import DataError, Location, located
-from kdbench.tasks.images.decode import Channels, decode_images, guess_channels
+from kdbench.tasks.images.decode import Channels
+from kdbench.tasks.images.parquet_files import Paths, files_in, named_files
+from kdbench.tasks.images.reading import Part, Reading
 from kdbench.tasks.images.settings import Side
 from kdbench.tasks.task import check_classes
 
 if TYPE_CHECKING:
     from kdbench.tasks.images.parquet_table import Table
 
-Paths = str | tuple[str, ...]
-
-MAX_ENTRIES = 100_000
-"""Most files in a folder that is searched for parquet files."""
+Tables = Mapping[str, Sequence["Table"]]
+"""The content of the files of each split."""
 
 
 class ImageParquet(Dataset):
     """Images in parquet files, as Hugging Face stores them.
 
-    Class names come from the schema's metadata if it has them; otherwise classes are named by their numbers.
+    Class names come from the schema's metadata if it has them, or from labels that are text; otherwise
+    classes are named by their numbers.
     """
 
     name: ClassVar[str] = "parquet"
@@ -45,15 +43,18 @@ class ImageParquet(Dataset):
         Relative paths are relative to the data root, or else to the current folder.
 
         Args:
-            path: a folder with ``train*.parquet`` and ``test*.parquet`` (or ``validation*``, ``val*``), at
-                any depth.
-            train: file or files of the training set, instead of ``path``.
-            test: file or files of the test set, instead of ``path``.
+            path: a folder with files ``train*.parquet`` and ``test*.parquet``, or with folders ``train`` and
+                ``test`` of parquet files, at any depth; ``validation`` or ``val`` is the validation split, or
+                the test set if there is no other.
+            train: file or files of the training set, instead of ``path``; ``*`` matches any name.
+            test: file or files of the test set, likewise.
+            validation: file or files of the validation split, likewise.
             image_column: struct column with ``bytes``; the only such column by default.
-            label_column: integer column; by default the one called ``label``, or the only one.
+            label_column: column of integers, text, booleans or whole numbers; by default the one called
+                ``label``, or the only one that is a class label by the schema's metadata or its name.
             size: side of the square that images are resized to (shorter side resized, then center crop);
                 ``None`` requires them all to have one size.
-            channels: 1 or 3; that of the first image by default.
+            channels: 1 or 3; by default 1 if every image is grey, else 3.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class ImageParquet(Dataset):
         path: str | None = None
         train: Paths | None = None
         test: Paths | None = None
+        validation: Paths | None = None
         image_column: str | None = None
         label_column: str | None = None
         size: Side | None = None
@@ -68,99 +70,118 @@ class ImageParquet(Dataset):
 
         @model_validator(mode="after")
         def _one_way(self) -> ImageParquet.Options:
-            given = [name for name in ("path", "train", "test") if getattr(self, name) is not None]
-            if given not in (["path"], ["train", "test"]):
-                raise ValueError("give either the option path, or both train and test")
+            given = [name for name in ("path", "train", "test", "validation") if getattr(self, name) is not None]
+            if given != ["path"] and (not given or given[0] != "train"):
+                raise ValueError("give either the option path, or the option train (and test and validation beside it)")
             return self
 
     options: ImageParquet.Options
 
     def load(self, root: Path) -> RawData:
         """Read and decode the files, or read the cache."""
-        train, test = self._files(root)
-        options = self.options.model_dump(mode="json", exclude={"path", "train", "test"}) | {"train_files": len(train)}
-        return cached(root, self.name, options, [*train, *test], lambda: self._decode(train, test))
+        files, notes = self._files(root)
+        options = self.options.model_dump(mode="json", include={"image_column", "label_column", "size", "channels"})
+        options |= {"train_files": len(files["train"])}
+        if "validation" in files:
+            options |= {"test_files": len(files["test"])}
+        sources = [f for part in files.values() for f in part]
+        data = cached(
+            root,
+            self.name,
+            options,
+            sources,
+            lambda: self._reading(files).decode(),
+            lambda old: self._reading(files).renew(old),
+        )
+        return data.with_notes(notes)
 
-    def _files(self, root: Path) -> tuple[list[Path], list[Path]]:
+    def _files(self, root: Path) -> tuple[dict[str, list[Path]], list[str]]:
         o = self.options
-        if o.path is None:
-            return _named(o.train or (), root), _named(o.test or (), root)
-        folder = find(Path(o.path), root, "the folder of parquet files")
-        files = _parquet_files(folder)
-        train = [f for f in files if f.name.startswith("train")]
-        test = next((t for p in ("test", "val") if (t := [f for f in files if f.name.startswith(p)])), [])
-        for found, wanted in ((train, "train*.parquet"), (test, "test*.parquet or validation*.parquet")):
-            if not found:
-                raise DataError(
-                    f"contains no {wanted}: add it, or name files with the options train and test", Location(folder)
-                )
-        return train, test
+        if o.path is not None:
+            return files_in(o.path, root)
+        files = {"train": named_files(o.train or (), root), "test": named_files(o.test or (), root)}
+        return files | ({} if o.validation is None else {"validation": named_files(o.validation, root)}), []
 
-    def _decode(self, train: Sequence[Path], test: Sequence[Path]) -> RawData:
+    def _reading(self, files: Mapping[str, Sequence[Path]]) -> Reading:
         from kdbench.tasks.images.parquet_table import read_table  # pyarrow takes a while to import
 
         o = self.options
-        tables = [[read_table(f, o.image_column, o.label_column) for f in files] for files in (train, test)]
-        for part, files in zip(tables, (train, test), strict=True):
-            if not any(t.images for t in part):
-                raise DataError("has no rows: copy it again", Location(files[0]))
-        first = next(t for t in tables[0] if t.images)
-        channels = o.channels or guess_channels(first.images[0], first.label_of(0))
-        names = first.class_names or _numbers(tables)
-        splits = [_split(ts, len(names), o.size, channels) for ts in tables]
-        return RawData(splits[0], splits[1], names)
+        tables = {name: [read_table(f, o.image_column, o.label_column) for f in part] for name, part in files.items()}
+        for name, part in tables.items():
+            if part and not any(t.images for t in part):
+                raise DataError("has no rows: copy it again", Location(files[name][0]))
+        names = _class_names(tables)
+        numbers = {name: n for n, name in enumerate(names)}
+        columns = {t.label_column: t.kind for part in tables.values() for t in part}
+        notes = [f"labels are the column {c} ({kind}, {len(names):,} classes)" for c, kind in columns.items() if c != "label"]
+        return Reading({n: _part(ts, numbers, len(names)) for n, ts in tables.items()}, names, o.size, o.channels, notes)
 
 
-def _parquet_files(folder: Path) -> list[Path]:
-    """Find the parquet files in a folder, at any depth.
+def _class_names(tables: Tables) -> tuple[str, ...]:
+    """Return the names of the classes, which all files agree on.
 
     Raises:
-        DataError: it holds so much that it is not a folder of parquet files.
+        DataError: files contradict each other, or the largest number is far beyond the number of rows.
     """
-    found: list[Path] = []
-    entries = 0
-    for root, folders, files in os.walk(folder):
-        entries += len(folders) + len(files)
-        if entries > MAX_ENTRIES:
+    every = [t for part in tables.values() for t in part if t.images]
+    first = every[0]
+    for table in every[1:]:
+        if table.is_text != first.is_text:
             raise DataError(
-                f"holds more than {MAX_ENTRIES:,} files: name one that holds the parquet files and little else",
-                Location(folder),
+                f"has labels of the kind {table.kind}, and {first.file} of the kind {first.kind}: they do not belong together",
+                Location(table.file),
             )
-        found += [path for name in files if name.endswith(".parquet") and (path := Path(root, name)).is_file()]
-    return sorted(found)
+    if first.is_text:
+        return tuple(sorted({str(label) for t in tables["train"] for label in t.labels}))
+    named = [t for t in every if t.class_names]
+    for table in named[1:]:
+        if table.class_names != named[0].class_names:
+            at = next(
+                (n for n, (a, b) in enumerate(zip(table.class_names, named[0].class_names, strict=False)) if a != b), None
+            )
+            how = (
+                f"{len(table.class_names)} classes, and {named[0].file} has {len(named[0].class_names)}"
+                if at is None
+                else f'"{table.class_names[at]}" for class {at}, and {named[0].file} has "{named[0].class_names[at]}"'
+            )
+            raise DataError(f"has {how}: name files that belong together with the options train and test", Location(table.file))
+    return named[0].class_names if named else _numbers(tables)
 
 
-def _numbers(tables: Sequence[Sequence[Table]]) -> tuple[str, ...]:
+def _numbers(tables: Tables) -> tuple[str, ...]:
     """Name classes by their numbers, from 0 to the largest label.
 
     Raises:
         DataError: the largest is far beyond the number of rows.
     """
-    rows = sum(len(t.labels) for t in tables[0])
-    for table in (t for part in tables for t in part):
-        largest = max(table.labels, default=0)
+    rows = sum(len(t.labels) for t in tables["train"])
+    every = [(t, [label for label in t.labels if isinstance(label, int)]) for part in tables.values() for t in part]
+    for table, labels in every:
+        largest = max(labels, default=0)
         with located(Location(table.file)):
-            check_classes(
-                f"row {table.labels.index(largest) if table.labels else 0} has the label {largest}, so it", largest + 1, rows
-            )
-    return tuple(map(str, range(1 + max(max(t.labels, default=0) for part in tables for t in part))))
+            check_classes(f"row {labels.index(largest) if labels else 0} has the label {largest}, so it", largest + 1, rows)
+    return tuple(map(str, range(1 + max(max(labels, default=0) for _, labels in every))))
 
 
-def _named(paths: Paths, root: Path) -> list[Path]:
-    found = [find(Path(p), root, "the parquet file") for p in ([paths] if isinstance(paths, str) else paths)]
-    for path in found:
-        if not path.is_file():
-            raise DataError("is not a regular file", Location(path))
-    return found
+def _part(tables: Sequence[Table], numbers: Mapping[str, int], classes: int) -> Part:
+    """Return the images of one split, with classes as numbers.
 
-
-def _split(tables: Sequence[Table], classes: int, size: int | None, channels: Channels) -> Split:
+    Raises:
+        DataError: a label is not one of the classes.
+    """
+    targets: list[int] = []
     for table in tables:
         for row, label in enumerate(table.labels):
-            if not 0 <= label < classes:
-                message = f"row {row} has the label {label}, which is not one of the {classes} classes: fix or remove it"
-                raise DataError(message, Location(table.file))
+            number = numbers.get(label, -1) if isinstance(label, str) else label
+            if not 0 <= number < classes:
+                shown = f'"{label}"' if isinstance(label, str) else label
+                hint = " (-1 stands for an unknown label: name files that have labels with the options train and test)"
+                raise DataError(
+                    f"row {row} has the label {shown}, which is not one of the {classes} classes"
+                    f"{hint if label == -1 else ''}: fix or remove it",
+                    Location(table.file),
+                )
+            targets.append(number)
     images = [i for t in tables for i in t.images]
     rows = [(t, row) for t in tables for row in range(len(t.images))]
-    inputs = decode_images(images, lambda i: rows[i][0].label_of(rows[i][1]), size, channels)
-    return Split(inputs, torch.tensor([label for t in tables for label in t.labels], dtype=torch.int64))
+    return Part(images, targets, lambda i: rows[i][0].label_of(rows[i][1]))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from kdbench.data.types import TaskData
 from kdbench.errors import DataError
+from kdbench.models.pretrained import pretrained_config
 from kdbench.suite.schema import ModelSpec
 from kdbench.tasks.images.settings import Preprocessing
 
@@ -96,13 +97,11 @@ def mean_and_std(statistics: Mapping[str, Tensor], wanted: Mapping[str, Any] | N
 
 
 def pretrained_statistics(spec: ModelSpec) -> dict[str, Any]:
-    """Return the ``mean`` and ``std`` of timm's pretrained weights; empty if unknown."""
-    import timm  # takes seconds; nothing else here needs it
-
-    config = timm.get_pretrained_cfg(spec.model, allow_unregistered=True) if ":" not in spec.model else None
-    if config is None or config.mean is None or config.std is None:
+    """Return the ``mean`` and ``std`` of pretrained weights; empty if unknown."""
+    config = pretrained_config(spec)
+    if config.get("mean") is None or config.get("std") is None:
         return {}
-    return {"mean": list(config.mean), "std": list(config.std)}
+    return {"mean": list(config["mean"]), "std": list(config["std"])}
 
 
 def image_shape(data: TaskData) -> tuple[int, int, int]:

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from kdbench.data.files import reason, writable
-from kdbench.data.types import Dataset, RawData, Split
+from kdbench.data.types import RawData, Split
 from kdbench.errors import DataError, Location
+from kdbench.tasks.images.resizable import Resizable
 
 NETWORK_TIMEOUT = 30.0
 """Seconds without an answer after which a download is aborted."""
 
 
-class Mnist(Dataset):
+class Mnist(Resizable):
     """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 images, 1×28×28.
 
     The idx files are in ``MNIST/raw``.
@@ -37,7 +38,7 @@ class Mnist(Dataset):
         names = [name.removesuffix(".gz") for name, _ in MNIST.resources]
         if not all((folder / name).is_file() for name in names):
             _download(self.title, folder, names, root, lambda: MNIST(str(root), download=True))
-        return RawData(_read_idx(folder, "train"), _read_idx(folder, "t10k"), tuple("0123456789"))
+        return self.resized(RawData(_read_idx(folder, "train"), _read_idx(folder, "t10k"), tuple("0123456789")))
 
 
 def _read_idx(folder: Path, prefix: str) -> Split:
@@ -62,7 +63,7 @@ def _parse(read: Callable[[str], Tensor], path: Path) -> Tensor:
         raise DataError("is truncated or not an uncompressed idx file: copy it again", Location(path)) from error
 
 
-class _Cifar(Dataset):
+class _Cifar(Resizable):
     source: ClassVar[str]
 
     def load(self, root: Path) -> RawData:
@@ -77,7 +78,7 @@ class _Cifar(Dataset):
         _check_sums(folder, sums)
         # The files are pickles, which run code when read; the sums prove that they are the published ones.
         train, test = source(str(root), train=True), source(str(root), train=False)
-        return RawData(_from_arrays(train), _from_arrays(test), tuple(train.classes))
+        return self.resized(RawData(_from_arrays(train), _from_arrays(test), tuple(train.classes)))
 
 
 class Cifar10(_Cifar):

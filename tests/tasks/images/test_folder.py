@@ -53,7 +53,7 @@ def test_the_fingerprint_does_not_depend_on_where_the_folder_lies(tmp_path: Path
 def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "x")
     first = load("folder", tmp_path, options={"path": "x"})
-    monkeypatch.setattr("kdbench.tasks.images.folder.decode_images", None)
+    monkeypatch.setattr("kdbench.tasks.images.reading.decode_images", None)
     assert load("folder", tmp_path, options={"path": "x"}).fingerprint == first.fingerprint
 
 
@@ -70,9 +70,6 @@ def damage(root: Path, how: str) -> Path:
         case "no train":
             (root / "train").rename(root / "training")
             return root / "train"
-        case "no test":
-            (root / "test").rename(root / "testing")
-            return root / "test"
         case "empty class":
             (root / "train" / "wasp").mkdir()
             return root / "train" / "wasp"
@@ -93,7 +90,6 @@ def damage(root: Path, how: str) -> Path:
         ("no image", "is not an image"),
         ("another size", "6×5 pixels and the first has 5×5: set the option size"),
         ("no train", "does not exist"),
-        ("no test", "does not exist"),
         ("empty class", "contains no images"),
         ("no classes", "contains no folders"),
         ("unknown class", '"beee" has no folder'),

@@ -78,7 +78,7 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
         write_parquet(
             tmp_path / "set" / f"{part}.parquet", [png(1), png(2)], [0, 1], columns=("picture", "fine"), extra=numbers
         )
-    with pytest.raises(DataError, match=r"several \(fine, id, coarse\): set the option label_column"):
+    with pytest.raises(DataError, match="called label is needed, but there is none .*fine: int64.*set the option label_column"):
         load("parquet", tmp_path, options=options())
     data = load("parquet", tmp_path, options=options(label_column="fine", image_column="picture"), validation=0.0)
     assert data.train.targets.tolist() == [0, 1]
@@ -106,7 +106,7 @@ def test_size_cuts_the_centre_of_the_longer_side_out(tmp_path: Path) -> None:
 def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_both(tmp_path)
     first = load("parquet", tmp_path, options=options())
-    monkeypatch.setattr("kdbench.tasks.images.parquet.decode_images", None)
+    monkeypatch.setattr("kdbench.tasks.images.reading.decode_images", None)
     again = load("parquet", tmp_path, options=options())
     assert again.fingerprint == first.fingerprint
 
@@ -132,8 +132,8 @@ def damage(root: Path, how: str) -> Path:
         case "no parquet":
             test.write_bytes(b"hello")
             return test
-        case "missing test":
-            test.unlink()
+        case "missing train":
+            train.unlink()
             return folder
         case "missing folder":
             return Path("sett")
@@ -163,7 +163,7 @@ def damage(root: Path, how: str) -> Path:
     [
         ("truncated file", "truncated"),
         ("no parquet", "not a parquet file"),
-        ("missing test", "test*.parquet or validation*.parquet"),
+        ("missing train", "contains no train*.parquet"),
         ("missing folder", 'did you mean "set"'),
         ("no image", "row 1 (column img) is not an image"),
         ("truncated image", "row 1 (column img) cannot be decoded"),
@@ -171,7 +171,7 @@ def damage(root: Path, how: str) -> Path:
         ("null label", "row 1 has no label (column label)"),
         ("negative label", "row 1 has the label -1"),
         ("label beyond the names", "row 1 has the label 5, which is not one of the 2 classes"),
-        ("no image column", "columns are label, text"),
+        ("no image column", "columns are label: int64, text: string"),
         ("empty", "has no rows"),
     ],
 )
@@ -200,3 +200,10 @@ def test_images_that_do_not_fit_in_memory_are_an_error_before_they_are_decoded()
     with pytest.raises(DataError, match="GB of memory are free") as caught:
         decode.decode_images([png(0)] * 10_000, str, 100_000, 3)
     sentence(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_decoded_images_are_resized_as_files_are(mode: str) -> None:
+    images = decode.decode_images([png(i, size=(9, 9), mode=mode) for i in range(3)], str, None, 1 if mode == "L" else 3)
+    expected = decode.decode_images([png(i, size=(9, 9), mode=mode) for i in range(3)], str, 14, 1 if mode == "L" else 3)
+    assert torch.equal(decode.resize_images(images, 14), expected)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
+from PIL import Image
 from torchvision.datasets import cifar, mnist
 
 from kdbench.errors import DataError
@@ -35,6 +36,16 @@ def test_mnist_is_read_from_its_idx_files(tmp_path: Path) -> None:
     assert data.class_names == tuple("0123456789")
     expected = np.random.default_rng(20).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     assert torch.equal(data.test.inputs[:, 0], torch.from_numpy(expected))
+
+
+def test_mnist_is_resized_as_files_are(tmp_path: Path) -> None:
+    write_mnist(tmp_path, train=20, test=10)
+    data = load("mnist", tmp_path, options={"size": 40}, validation=0.0)
+    assert shape_of(data) == (1, 40, 40)
+    first = Image.fromarray(np.random.default_rng(10).integers(0, 256, (10, 28, 28), dtype=np.uint8)[0])
+    expected = np.asarray(first.resize((40, 40), Image.Resampling.BICUBIC))
+    assert torch.equal(data.test.inputs[0, 0], torch.from_numpy(expected.copy()))
+    assert load("mnist", tmp_path, options={"size": 28}).fingerprint == load("mnist", tmp_path).fingerprint
 
 
 def test_nothing_is_written_where_the_data_are(tmp_path: Path) -> None:
