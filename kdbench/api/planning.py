@@ -51,14 +51,24 @@ def preview(
     Raises:
         KdbenchError: something is wrong with the suite, a plugin or the data.
     """
-    check_report(loaded.suite.report, loaded.locations.of)
     prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts)
+    check_view(prepared)
     store = Store(runs)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")
     states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
     return Preview(prepared, states, estimate(prepared.plan, prepared.profile_of, len(prepared.data.train)), latency)
+
+
+def check_view(prepared: Prepared) -> None:
+    """Check a suite's settings for its report, with the metrics of its task and plugins.
+
+    Raises:
+        KdbenchError: a column or a latency setting is unknown.
+    """
+    suite, place = prepared.loaded.suite, prepared.loaded.locations.of
+    check_report(suite.report, place, prepared.plan.task, suite.measure.latency, prepared.registry.metrics)
 
 
 def _folders(path: Path) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +102,24 @@ class Results:
         """
         return self.analysis.standings.copy()
 
+    def shown_with(self, columns: Sequence[str] = (), sort: str | None = None, latency: str | None = None) -> Results:
+        """Return the same results, shown otherwise than the suite says.
+
+        Args:
+            columns: names of the leaderboard's columns, in order. ``kdbench list columns`` lists them;
+                beside them there is one for each latency setting and each metric of a plugin.
+            sort: name of the column that students are sorted by; a leading ``-`` reverses the order.
+            latency: the setting whose latency stands in tables and figures: ``onnxruntime@1``.
+
+        Raises:
+            KdbenchError: a column or a setting is unknown.
+        """
+        from kdbench.report.sections import with_view
+
+        shown = replace(self)
+        shown.__dict__["analysis"] = with_view(self.analysis, columns, sort, latency)  # where cached_property keeps it
+        return shown
+
     def leaderboard(self, columns: Sequence[str] = (), sort: str | None = None) -> str:
         """Return the leaderboard in markdown, with one table per pair.
 
@@ -113,7 +131,8 @@ class Results:
         Raises:
             KdbenchError: a column is unknown.
         """
-        from kdbench.report.leaderboard import leaderboard_tables, with_view
+        from kdbench.report.leaderboard import leaderboard_tables
+        from kdbench.report.sections import with_view
 
         return leaderboard_tables(with_view(self.analysis, columns, sort))
 
@@ -173,7 +192,7 @@ class Results:
             KdbenchError: a format or a column is unknown, or the folder cannot be written.
         """
         from kdbench.report.formats import parse_formats, write_report
-        from kdbench.report.leaderboard import with_view
+        from kdbench.report.sections import with_view
 
         listed = formats if isinstance(formats, str) else ",".join(formats)
         wanted = parse_formats(listed, self.registry.reporters, "in formats: ")
