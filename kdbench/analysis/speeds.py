@@ -40,7 +40,7 @@ class Setting(NamedTuple):
 
     @property
     def column(self) -> str:
-        """Its column in the standings: milliseconds of one sample, or samples per second of a batch."""
+        """Its column in the standings: ms of one sample, or samples per second."""
         kind = "latency_ms" if self.batch_size == 1 else "throughput"
         return f"{kind}_{self.device}_{self.runtime}_{self.batch_size}"
 
@@ -50,7 +50,7 @@ class Setting(NamedTuple):
 
 
 def measured_settings(frame: SuiteFrame) -> list[Setting]:
-    """Return the settings that gave a number for a network of the suite, in the suite's order."""
+    """Return the settings in which the suite's networks were timed, in its order."""
     results = (r for report in _by_fit(frame) for r in report.results if r.profile in frame.profiles)
     return list(dict.fromkeys(Setting.of(r) for r in results if r.median_ms is not None))
 
@@ -63,9 +63,9 @@ def find_setting(settings: Iterable[Setting], name: str) -> Setting | None:
 def speed(frame: SuiteFrame, profile: str, reference: str, samples: int, choice: str | None = None) -> dict[str, Any]:
     """Return the latency columns of a network's row.
 
-    ``latency_ms`` is of the chosen setting; by default of the first that gave a number, with devices, runtimes
-    and batch sizes in the suite's order. ``throughput`` (samples per second) and ``test_set_seconds`` are of
-    the largest batch on the same device and runtime. Then each setting has its own columns. An ``_iqr``
+    ``latency_ms`` is of the chosen setting; by default of the first that gave a number, with devices,
+    runtimes and batch sizes in the suite's order. ``throughput`` (samples per second) and
+    ``test_set_seconds`` are of the largest batch on the same device and runtime. Then each setting has its own columns. An ``_iqr``
     (interquartile range, in the unit of the number) and a ``_note`` stand beside each number; a note that
     starts with ``unstable`` says that it is only approximate. Of several measurements of a setting, the one
     with the most of the suite's networks counts; of these, the latest.
@@ -94,7 +94,7 @@ def speed(frame: SuiteFrame, profile: str, reference: str, samples: int, choice:
 
 
 def latency_table(frame: SuiteFrame) -> pd.DataFrame:
-    """Return a row for each network and setting: all that was measured, with the reason for gaps.
+    """Return a row for each network and setting, with the reasons for gaps.
 
     ``ratio``, ``low`` and ``high`` are the speed-up over ``reference`` (a model's name) and its interval.
     """

@@ -70,9 +70,10 @@ def tradeoff(rows: pd.DataFrame, cost: str, task: TaskInfo) -> Tradeoff:
 
 
 def costs(rows: pd.DataFrame) -> list[str]:
-    """Return the costs by which the students of standings differ, without those that show the same picture.
+    """Return the costs by which the students of standings differ.
 
-    With one student there are none. The size of the weights is left out where it follows from the parameters.
+    With one student there are none. Costs that would show the same picture are left out: the size of the
+    weights, where it follows from the parameters.
     """
     students = rows[rows["role"] == "student"]
     found = [cost for cost in COSTS if column(students, cost).dropna().nunique() > 1]

@@ -62,7 +62,7 @@ def preview(
 
 
 def check_view(prepared: Prepared) -> None:
-    """Check a suite's settings for its report, with the metrics of its task and plugins.
+    """Check a suite's settings for its report.
 
     Raises:
         KdbenchError: a column or a latency setting is unknown.

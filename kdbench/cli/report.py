@@ -47,8 +47,8 @@ def report(
 ) -> None:
     """Write the report again, from the records alone, and print its table.
 
-    Whatever the folder already holds (index.html, figures) is written again too. --columns, --sort and --latency
-    are for this once; those of the suite stay in its records.
+    Whatever the folder already holds (index.html, figures) is written again too. --columns, --sort and
+    --latency are for this once; those of the suite stay in its records.
     """
     from kdbench.api.results import find_results, registry_of
     from kdbench.errors import KdbenchError
@@ -78,7 +78,7 @@ def report(
 
 
 def _tables(results: Results, folder: Path, readme: Path) -> str:
-    """Return the tables for a markdown file; with figures, if it can link to the report's."""
+    """Return the tables for a markdown file, with figures if it can link to them."""
     from kdbench.report.beside import figures_in
     from kdbench.report.leaderboard import leaderboard_tables
 
@@ -89,7 +89,7 @@ def _tables(results: Results, folder: Path, readme: Path) -> str:
 
 
 def files_text(written: Sequence[Path], folder: Path) -> str:
-    """Say in a line what a report consists of: its first page, and how many more files there are."""
+    """Say in a line what was written: the first page, and the number of other files."""
     first = next((p for name in ("index.html", "leaderboard.md") for p in written if p.name == name), written[0])
     more = len(written) - 1
     return f"report: {first}" + (f", and {more} more file{'s' * (more > 1)} in {folder}" if more else "")

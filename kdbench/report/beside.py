@@ -17,7 +17,10 @@ Figures = Callable[[Key], str]
 
 
 def score_stems(boards: Sequence[Board]) -> dict[Key, str]:
-    """Return the names, without ending, of the figures of methods by metric; one for each board with students."""
+    """Return the names of the figures of methods by metric, without their ending.
+
+    There is one for each board with several finished methods.
+    """
     found: dict[Key, str] = {}
     for board in boards:
         if (board.students()["finished"] > 0).sum() > 1:

@@ -65,7 +65,7 @@ def family(line: Line) -> str:
 
 
 def primary(words: Wording, *, brief: bool = False) -> Text:
-    """Return a function that formats the primary metric, with its deviation or interval.
+    """Return a function that formats the primary metric, with its spread.
 
     Args:
         words: words of the task.
@@ -124,9 +124,9 @@ def delta(key: str, words: Wording) -> Text:
 
 
 def reading(key: str, text: Callable[[float], str]) -> Text:
-    """Return a function that formats what was timed; an unstable number with its spread.
+    """Return a function that formats what was timed.
 
-    The spread is half of the interquartile range.
+    An unstable number is shown with its spread, which is half of the interquartile range.
     """
 
     def cell(line: Line) -> str:

@@ -60,7 +60,7 @@ def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
 
 
 def columns_of(task: TaskInfo) -> dict[str, Column]:
-    """Return the columns of every suite of a task by name; those of metrics are named after them."""
+    """Return a task's columns by name; those of metrics are named after them."""
     words = Wording(task)
     lower = not task.metrics[task.primary].higher_is_better
     return {
@@ -133,7 +133,7 @@ def plugin_metrics(analysis: Analysis) -> list[str]:
 
 
 def _of_setting(setting: Setting, task: TaskInfo) -> Column:
-    """Return the column of a latency setting: ms of one sample, or samples per second of a batch."""
+    """Return a setting's column: ms of one sample, or samples per second."""
     where = f"{setting.device} {setting.runtime}"
     if setting.batch_size == 1:
         return Column(f"{where}, ms", setting.column, cells.reading(setting.column, milliseconds), lower_is_better=True)

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 
 def write_markdown(report: Report, folder: Path) -> list[Path]:
-    """Write ``leaderboard.md`` with its figures, ``epochs.md``, and (for few classes) ``classes.md``."""
+    """Write ``leaderboard.md`` with its figures, ``epochs.md`` and ``classes.md``.
+
+    The last is for few classes only.
+    """
     from kdbench.report.details import classes_markdown, epochs_markdown
     from kdbench.report.leaderboard import leaderboard_markdown
 

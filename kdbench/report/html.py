@@ -102,7 +102,10 @@ def page(report: Report) -> str:
 
 
 def _choices(found: Sequence[Table]) -> list[Heading]:
-    """Return the columns that a reader can choose: all but the first; shown at first if a table shows them."""
+    """Return the columns that a reader can choose: all but the first.
+
+    Those that one of the tables shows at first are not extra.
+    """
     headings = zip(*(table.headings for table in found), strict=True)
     return [replace(same[0], extra=all(heading.extra for heading in same)) for same in headings][1:]
 

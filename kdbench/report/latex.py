@@ -43,8 +43,8 @@ GREEK = re.compile(
 def latex(text: str) -> str:
     """Replace what pdflatex cannot typeset; other LaTeX commands are left as they are.
 
-    Signs become commands, compatible letters are simplified, and characters of other scripts become their code
-    point: ``(U+4E2D)``.
+    Signs become commands, compatible letters are simplified, and characters of other scripts become their
+    code point: ``(U+4E2D)``.
     """
     typeset = "".join(c if c.isascii() else _typeset(c) for c in text)
     return OPTION.sub(r"\1{}\2", typeset)

@@ -1,4 +1,4 @@
-"""Which columns a table shows where there is little room, and what its caption says instead."""
+"""Columns of a table with little room, and what its caption says instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdbench.report.columns import Column, plugin_metrics
 from kdbench.report.text import code, short
 
 PAGE = 116
-"""Characters of a row of a markdown table that GitHub shows without scrolling (838 px)."""
+"""Characters of a table's row that GitHub shows without scrolling (838 px)."""
 PADDING = 4
 """Width of a column's padding on GitHub (27 px), in characters."""
 SHORTEST = 16
@@ -53,7 +53,7 @@ def overview(
 
 
 def cut_to_fit(lines: Sequence[Line], columns: Mapping[str, Column], task: TaskInfo, room: int) -> Column:
-    """Return the column of methods with names short enough for place, metric and difference beside them."""
+    """Return the column of methods, cut so that metric and difference fit beside it."""
     method = columns["method"]
     others = [name for name in ("place", task.primary, "delta") if _filled(lines, columns[name])]
     most = max(SHORTEST, room - 2 - _width(others, lines, columns, wraps=False))
@@ -95,7 +95,7 @@ def themes(analysis: Analysis, columns: Mapping[str, Column]) -> dict[str, tuple
 
 
 def caption(analysis: Analysis, lines: Sequence[Line], columns: Mapping[str, Column], shown: Sequence[str]) -> list[str]:
-    """Return what is not in a table's columns because it is the same for all its students.
+    """Return what is not in a table because it is the same for all its students.
 
     It is a sentence for each network (the student's, then those of teachers and assistants), and one on how
     latency was measured.
@@ -150,7 +150,7 @@ def _cost(name: str, text: str, columns: Mapping[str, Column]) -> str:
 
 
 def _settings(lines: Sequence[Line]) -> str:
-    """Say how latency and throughput were measured: ``Latency: cpu, eager, batch 1; throughput: batch 64``."""
+    """Say in which settings latency and throughput were measured."""
     found = {}
     for name in ("latency", "throughput"):
         known = dict.fromkeys(str(line[f"{name}_name"]) for line in lines if line[f"{name}_name"])
@@ -181,5 +181,5 @@ def _width(names: Sequence[str], lines: Sequence[Line], columns: Mapping[str, Co
 
 def _widest(column: Column, lines: Sequence[Line], *, wraps: bool) -> int:
     heading = column.heading
-    words = heading.split() if wraps else [heading]
-    return max([*(len(word) for word in words), *(len(column.cell(line)) for line in lines)])
+    words = [len(word) for word in heading.split()] if wraps else [len(heading) + 2]  # as tabulate pads it
+    return max([*words, *(len(column.cell(line)) for line in lines)])

@@ -53,7 +53,7 @@ def leaderboard_tables(analysis: Analysis, figures: Figures = no_figures) -> str
 
 
 def leaderboard_markdown(analysis: Analysis) -> str:
-    """Return the whole page: tables with figures, all columns, grids, legend and provenance."""
+    """Return the whole page: tables, all columns, grids, legend and provenance."""
     plan, table = analysis.plan, analysis.standings
     parts = [f"# {escape(plan.title or plan.suite)}"]
     if plan.description:

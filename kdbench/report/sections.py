@@ -39,7 +39,7 @@ class Section:
 
 
 def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None = None, latency: str | None = None) -> Analysis:
-    """Return the analysis with columns, order and latency setting other than the suite's.
+    """Return the analysis with another view than the suite's.
 
     The plan, which reports keep, stays as it is.
 
@@ -70,7 +70,8 @@ def sections(analysis: Analysis, room: int | None = None) -> list[Section]:
 
     Args:
         analysis: the tables.
-        room: characters of a row, if cells do not wrap: names are cut to fit; by default those of a page of GitHub.
+        room: characters of a row, if cells do not wrap: names are cut to fit; by default those of a page of
+            GitHub.
     """
     columns, view, task = {k: c.narrow() for k, c in columns_for(analysis).items()}, analysis.view, analysis.task
     asked = check_columns(view.columns, "in the suite's report: ", known=columns)

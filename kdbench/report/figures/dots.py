@@ -1,4 +1,4 @@
-"""Dot plots: a line for each method, with a mark, an interval and an arrow where it is cut."""
+"""Dot plots: a mark and an interval for each method, an arrow where it is cut."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def dot_plot(dots: Sequence[Dot], looks: Mapping[str, Look], xlabel: str, lines:
         dots: the lines.
         looks: family → colour and mark.
         xlabel: name of the axis.
-        lines: values that all are compared with, and their names; "" for none. They are upright lines, or, if far
-            from all others, only named, with an arrow.
+        lines: values that all are compared with, and their names; "" for none. They are upright lines, or,
+            if far from all others, only named, with an arrow.
     """
     names = [short(dot.label, LABEL) for dot in dots]
     families = list(dict.fromkeys(dot.family for dot in dots))
@@ -107,7 +107,7 @@ def _sample(axes: Axes, look: Look, family: str) -> PathCollection:
 
 
 def _window(dots: Sequence[Dot], lines: Sequence[float]) -> tuple[float, float]:
-    """Return a range with all means and ``lines``, and seeds and intervals unless they flatten the rest."""
+    """Return a range with all means; with intervals unless they flatten the rest."""
     values = np.array([*(dot.value for dot in dots), *lines], dtype=float)
     span = max(float(np.ptp(values)), 0.2)
     ends = np.array([end for dot in dots for end in (dot.low, dot.high, *dot.seeds) if not np.isnan(end)], dtype=float)

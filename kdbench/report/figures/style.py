@@ -28,7 +28,7 @@ INK = "#1b1f24"
 MUTED = "#7f868e"
 """Grids, leader lines and baselines; legible on white and black."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933")
-"""Okabe, Ito 2008, "Color Universal Design", without black, and with Tol's olive instead of yellow."""
+"""Okabe, Ito 2008, "Color Universal Design"; without black, olive for yellow."""
 MARKERS = "osD^vPX<>ph"
 MAP = "cividis"
 """Colour map of shares; looks the same with and without red-green blindness."""
@@ -197,7 +197,7 @@ def _svg(figure: Figure, metadata: dict[str, str], **options: Any) -> str:
 
 
 def layout(figure: Figure) -> None:
-    """Lay a figure out once: matplotlib would otherwise draw everything twice, each time."""
+    """Lay a figure out once; matplotlib would otherwise do so at every drawing."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -215,14 +215,14 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, Any], **options: Any) 
 
 
 def colours(families: Iterable[str]) -> dict[str, Look]:
-    """Return colour and mark of each family; the baseline is in ink, teachers are grey."""
+    """Return colour and mark of each family: ink for the baseline, grey for teachers."""
     fixed = {"baseline": Look(INK, "o"), "teacher": Look(MUTED, "*"), "assistant": Look(MUTED, "d")}
     others = sorted({f for f in families if f not in fixed})
     return fixed | {f: Look(PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)]) for i, f in enumerate(others)}
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return two to ``most`` round numbers between two positive ones, for a logarithmic axis.
+    """Return up to ``most`` round numbers between two others, for a logarithmic axis.
 
     They are of the finest of the usual steps that fit (1, 1.5, 2, 3, 5, 7; 1, 2, 5; 1, 3; decades), or evenly
     spaced where the range is too short for these.

@@ -41,8 +41,8 @@ def axis_label(of: Tradeoff) -> str:
 def tradeoff_figure(of: Tradeoff, looks: Mapping[str, Look], words: Wording) -> Figure:
     """Draw the metric against cost.
 
-    Labels are in columns at the sides, so that those of coinciding networks can be read. An unstable latency has
-    a bar of its interquartile range.
+    Labels are in columns at the sides, so that those of coinciding networks can be read. An unstable
+    latency has a bar of its interquartile range.
 
     Args:
         of: the networks.

@@ -157,7 +157,7 @@ def anchor(board: int, label: str, role: str) -> str:
 
 
 def _shown(analysis: Analysis, columns: Mapping[str, Column], found: Sequence[Section]) -> list[str]:
-    """Return the suite's columns, or all that are not empty; names first, then those shown at first."""
+    """Return the suite's columns, or all that are not empty; the usual ones first."""
     lines = [line for section in found for line in section.lines]
     usual = [name for section in found for name in section.names]
     every = () if analysis.view.columns else filled([name for name in columns if name != "note"], lines, columns)
