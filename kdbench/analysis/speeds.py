@@ -65,10 +65,10 @@ def speed(frame: SuiteFrame, profile: str, reference: str, samples: int, choice:
 
     ``latency_ms`` is of the chosen setting; by default of the first that gave a number, with devices,
     runtimes and batch sizes in the suite's order. ``throughput`` (samples per second) and
-    ``test_set_seconds`` are of the largest batch on the same device and runtime. Then each setting has its own columns. An ``_iqr``
-    (interquartile range, in the unit of the number) and a ``_note`` stand beside each number; a note that
-    starts with ``unstable`` says that it is only approximate. Of several measurements of a setting, the one
-    with the most of the suite's networks counts; of these, the latest.
+    ``test_set_seconds`` are of the largest batch on the same device and runtime. Then each setting has its
+    own columns. An ``_iqr`` (interquartile range, in the unit of the number) and a ``_note`` stand beside
+    each number; a note that starts with ``unstable`` says that it is only approximate. Of several
+    measurements of a setting, the one with the most of the suite's networks counts; of these, the latest.
 
     Args:
         frame: the records.

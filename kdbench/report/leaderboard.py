@@ -20,7 +20,7 @@ from kdbench.report.columns import Column, columns_for
 from kdbench.report.environment import provenance_lines
 from kdbench.report.latex import latex
 from kdbench.report.layout import caption, filled, notes, split, themes
-from kdbench.report.legend import GRID, key, legend
+from kdbench.report.legend import GRID, UNSTABLE, key, legend, unstable
 from kdbench.report.sections import Section, lines_of, sections
 from kdbench.report.text import HARD_SPACE, escape
 from kdbench.report.wording import Wording
@@ -95,6 +95,8 @@ def leaderboard_text(analysis: Analysis, width: int = SCREEN) -> str:
         found += [f"{label}: {note}" for label, note in notes(section.lines, section.columns) if "note" not in section.names]
         text += [_wrapped(line.replace("`", ""), width) for line in found]
         parts.append("\n".join(text))
+    if unstable(analysis.standings):
+        parts.append(_wrapped(f"{UNSTABLE}.".replace("`", ""), width))
     return "\n\n".join(parts)
 
 
