@@ -55,7 +55,8 @@ def child() -> None:
     from bench_cohort import STEPS, cohort, noise
 
     from kdbench.plugins.manager import load_registry
-    from kdbench.train.cohort import EpochEnd, train_cohort
+    from kdbench.train.cohort import train_cohort
+    from kdbench.train.events import EpochEnd
 
     torch.set_num_threads(1)
     made, teachers, stream = cohort(members, noise(), load_registry(), teacher="resnet20", epochs=3)

@@ -20,7 +20,8 @@ from kdbench.plugins.manager import Registry, load_registry
 from kdbench.suite.schema import DatasetSpec, ModelSpec, Recipe
 from kdbench.tasks.images.classification import ImageClassification
 from kdbench.tasks.stream import StreamSettings, TrainStream
-from kdbench.train.cohort import Left, train_cohort
+from kdbench.train.cohort import train_cohort
+from kdbench.train.events import Left
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, make_method
 from kdbench.train.presentation import Presentation

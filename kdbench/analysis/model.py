@@ -6,9 +6,7 @@ same settings, of variance σ² (per row); ``items`` is the choice of the test s
 over S seeds has the variance (σ₁² + σ₂²) / S + κ, where κ is that of the items.
 
 - σ² is moderated (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3:3): a row
-  shares the variance pooled over all rows, seeds being blocks, until its own stands out. The pool is
-  winsorised (Phipson et al. 2016, Annals of Applied Statistics 10:946), so that one wild row does not
-  widen everybody's intervals.
+  shares the variance pooled over all rows until its own stands out; see :mod:`kdbench.analysis.variance`.
 - κ comes from products of what two *different* runs got right, which contain no chance of training.
 - Critical values are quantiles of the same statistic in suites drawn from the fitted model, so they
   allow for few seeds, for the shared baseline (Dunnett 1955) and for the number of comparisons.
@@ -24,7 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+
+from kdbench.analysis.variance import degrees_of_freedom, moderate
 
 LEVEL = 0.95
 """Confidence level of every interval."""
@@ -34,8 +33,6 @@ MOST_CELLS = 6_000_000
 """Most results drawn at once; a suite with very many rows gets fewer draws."""
 LEAST_FREEDOM = 2
 """Least degrees of freedom of the pooled variance for which there are intervals."""
-WINSOR = 0.999
-"""Quantile of a row's variance above which it is cut for the pool."""
 WILD = 10.0
 """Places hold even if one row has this many times the variance of the others."""
 NAN = float("nan")
@@ -69,7 +66,7 @@ class Model:
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the pooled variance."""
-        return _freedom(self.known, self.shared)
+        return degrees_of_freedom(self.known, self.shared)
 
     @property
     def means(self) -> np.ndarray:
@@ -119,7 +116,7 @@ def fit(values: np.ndarray, items: np.ndarray | None = None, apart: int = 0, dra
     """
     values = np.asarray(values, dtype=float)
     known, shared = ~np.isnan(values), np.arange(len(values)) < len(values) - apart
-    if _freedom(known, shared) < LEAST_FREEDOM:
+    if degrees_of_freedom(known, shared) < LEAST_FREEDOM:
         return None
     moderated, pooled = moderate(values[None], shared)
     scale = float(np.nanmax(np.abs(values)))
@@ -277,79 +274,6 @@ def row_covariance(model: Model, row: int, alone: int, teacher: int, seeds: int)
     above = (own[row] + own[alone]) / seeds + _of_pairs(k, np.array(row), np.array(alone))
     below = taught + own[alone] / seeds + _of_pairs(k, np.array(teacher), np.array(alone))
     return float(above), float(covariance), float(below)
-
-
-@lru_cache(maxsize=16)
-def _limits(freedom: int) -> tuple[float, float, float, float]:
-    """Return how far a row's own variance may exceed the pooled one.
-
-    Args:
-        freedom: degrees of freedom of the row's own variance.
-
-    Returns:
-        The ratio up to which a row counts as like the others; by how much the excess counts (a t
-        quantile with so few degrees of freedom over the normal one, squared); the ratio at which the
-        pool winsorises; and the mean of a ratio that is winsorised there.
-    """
-    at = float(stats.chi2.ppf(WINSOR, freedom)) / freedom
-    mean = at * float(stats.chi2.sf(at * freedom, freedom)) + float(stats.chi2.cdf(at * freedom, freedom + 2))
-    slope = float(stats.t.isf(0.025, freedom) / stats.norm.isf(0.025)) ** 2
-    # Both limits are chosen by benchmarks/simulate_suites.py: a later kink or a flatter slope marks unstable
-    # methods too often, an earlier kink loses the power of a pooled variance. The slope of two seeds, 42,
-    # would give an unstable method an interval that nobody reads, and marks hardly fewer by chance.
-    return 2 - 0.5 / freedom, min(slope, 10.0), at, mean
-
-
-def _freedom(known: np.ndarray, shared: np.ndarray) -> int:
-    counts = known[shared].sum(1)
-    whole = _whole(known, shared)
-    return int(np.maximum(counts - 1, 0).sum()) - (known.shape[1] - 1 if whole.sum() > 1 else 0)
-
-
-def _whole(known: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """Return which rows show what a seed does to all: those with all seeds."""
-    whole = shared & known.all(1)
-    return whole if whole.sum() > 1 else np.zeros_like(whole)
-
-
-def moderate(values: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the moderated variances of rows' runs, and the pooled one.
-
-    Args:
-        values: R suites, R×M×S; NaN where runs are missing, in all suites alike.
-        shared: which rows enter the pool, M, bool.
-
-    Returns:
-        Moderated, R×M, and pooled, R.
-    """
-    known = ~np.isnan(values[0])
-    counts, whole = known.sum(1), _whole(known, shared)
-    freedom = np.maximum(counts - 1, 0)
-    kink, slope, most, mean = np.array([_limits(int(max(f, 1))) for f in freedom]).T
-    centred = np.where(known, values - (np.nansum(values, 2) / np.maximum(counts, 1))[:, :, None], 0.0)
-
-    def own(weights: np.ndarray) -> np.ndarray:
-        seeds = np.einsum("rm,rms->rs", weights, centred)
-        away = seeds[:, None, :] - (seeds @ known.T / np.maximum(counts, 1))[:, :, None]
-        residuals = np.where(known, centred - away, 0.0)
-        bias = np.maximum(1 - 2 * weights + (weights**2).sum(1, keepdims=True), 0.1)
-        return np.asarray((residuals**2).sum(2) / np.maximum(freedom, 1) / bias)
-
-    def pool(found: np.ndarray) -> np.ndarray:
-        share = shared * freedom / (shared * freedom * mean).sum()
-        level = found @ (share * mean)
-        for _ in range(10):
-            level = np.minimum(found, level[:, None] * most) @ share
-        return np.asarray(level)
-
-    equal = np.broadcast_to(whole / max(whole.sum(), 1), values.shape[:2])
-    found = own(equal)
-    excess = found / np.maximum(pool(found), 1e-300)[:, None]
-    weights = whole / np.maximum(1.0, excess / most)
-    found = own(weights / np.maximum(weights.sum(1, keepdims=True), 1e-300))
-    pooled = pool(found)
-    excess = np.where(freedom > 0, found / np.maximum(pooled, 1e-300)[:, None] - kink, 0)
-    return pooled[:, None] * (1 + slope * np.maximum(excess, 0)), pooled
 
 
 @lru_cache(maxsize=4)

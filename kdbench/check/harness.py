@@ -24,7 +24,8 @@ from kdbench.plugins.manager import Registry
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import DatasetSpec, Recipe
 from kdbench.tasks.stream import StreamSettings, TrainStream
-from kdbench.train.cohort import EpochEnd, Left, train_cohort
+from kdbench.train.cohort import train_cohort
+from kdbench.train.events import EpochEnd, Left
 from kdbench.train.member import Member
 from kdbench.train.networks import build_context, initial_student, interface_of, interfaces_of, make_method, teacher_shapes
 from kdbench.train.presentation import Presentation

@@ -34,7 +34,7 @@ from kdbench.plan.trial import Cohort, Plan
 from kdbench.plugins.manager import Registry
 from kdbench.results.files import remove, tidy_safetensors
 from kdbench.results.record import Failure, Record
-from kdbench.results.store import Store, tidy_all
+from kdbench.results.store import Store
 from kdbench.train.networks import changes_student, interfaces_of, trained_network
 
 
@@ -255,7 +255,7 @@ class _Run:
 def _tidy(store: Store) -> None:
     """Remove the unfinished files of dead workers."""
     with suppress(OSError):  # the next run tries again
-        tidy_all(store, own=False)
+        store.tidy(own=False)
 
 
 def _samples(plan: Plan, size: int) -> dict[str, int]:

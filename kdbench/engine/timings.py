@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kdbench.results.record import Costs
-from kdbench.train.cohort import EpochSeconds
+from kdbench.train.events import EpochSeconds
 from kdbench.train.member import Member
 
 

@@ -12,7 +12,6 @@ from kdbench.engine.activity import Activity
 from kdbench.engine.assembly import (
     Evaluated,
     evaluate,
-    extra_metrics,
     load_teachers,
     make_member,
     make_stream,
@@ -20,19 +19,18 @@ from kdbench.engine.assembly import (
 )
 from kdbench.engine.events import BatchTrained, EpochFinished, Event, Report, TrialEnded, TrialStarted, Warned
 from kdbench.engine.job import Job
-from kdbench.engine.outcome import data_facts, failure_of, provenance, save_failure
+from kdbench.engine.outcome import failure_of, save_failure, save_finished
 from kdbench.engine.resources import Resources, open_resources
 from kdbench.engine.timings import Timings
 from kdbench.errors import MethodError, StoreError, cut
-from kdbench.method.guard import Guard, text_of
+from kdbench.method.guard import Guard
 from kdbench.plan.trial import Trial
 from kdbench.results.record import Failure, Record, SplitName
-from kdbench.tasks.stream import TrainStream, unit_targets
+from kdbench.tasks.stream import TrainStream
 from kdbench.train.checkpoint import CheckpointUnreadable, load_checkpoint, save_checkpoint
-from kdbench.train.cohort import BatchDone, EpochEnd, Left, Void, train_cohort
+from kdbench.train.cohort import train_cohort
+from kdbench.train.events import BatchDone, EpochEnd, Left, Void
 from kdbench.train.member import Member
-from kdbench.train.networks import interface_of, profile_id
-from kdbench.train.state import check_state
 
 MOST_REPETITIONS = 10
 """Epochs of a job that are repeated at most, beyond one for each member."""
@@ -272,44 +270,12 @@ class _Worker:
         trial = member.trial
         self._mend_targets()
         with self._costs_only(member, "its record"):
-            record = self._save(member, evaluated, stream)
+            record = save_finished(
+                self.job, self.resources, member, evaluated, self.timings[trial.id], stream.samples_per_epoch, self.guard
+            )
         if trial.id not in self.failed:
             self.store.checkpoint_path(trial.id).unlink(missing_ok=True)
             self._announce(record)
-
-    def _save(self, member: Member, evaluated: Evaluated, stream: TrainStream) -> Record:
-        trial, logits = member.trial, evaluated.logits
-        last = member.history[-1] if member.history else {}
-        task, test = self.resources.task, unit_targets(self.resources.data.test)
-        if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
-            raise MethodError(f"the network that {member.labels[0]} deploys gives logits that are not finite")
-        trained = {name: last[f"train_{name}"] for name in task.metrics if f"train_{name}" in last}
-        metrics = {"train": trained, **split_scores(self.resources, logits, self.guard)}
-        own = metrics["test"]
-        interface = interface_of(trial, self.resources.data, self.resources.registry)
-
-        def failed(name: str, error: Exception) -> None:
-            self._warn(f'metric "{name}" failed on trial {trial.id}: {text_of(error)}')
-
-        for name, value in extra_metrics(self.resources, logits["test"], failed, self.guard).items():
-            own[name if name not in own else f"metric_{name}"] = value
-        record = Record(
-            trial=trial,
-            status="finished",
-            metrics=metrics,
-            profile=profile_id(trial, interface, self.resources.registry),
-            costs=self.timings[trial.id].costs(member, stream.samples_per_epoch),
-            data={**data_facts(self.resources.data), "inputs": interface.spec},
-            provenance=provenance(self.job, self.resources, trial),
-        )
-        check_state(evaluated.network, f"the network that {member.labels[0]} deploys")
-        return self.store.save(
-            record,
-            history=member.history,
-            predictions=task.predictions(logits["test"].clone(), test.clone()),
-            student=evaluated.network.state_dict(),
-            source=None if member.method.is_installed() else member.method.source(),
-        )
 
     @contextmanager
     def _costs_only(self, member: Member, what: str) -> Iterator[None]:

@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from kdbench.errors import StoreError, cut
 from kdbench.plan.trial import Plan
 from kdbench.results.companions import read_history, read_predictions, read_student, write_companions
-from kdbench.results.files import disk_errors, flush, remove, replace_folder, sha256, temporary, tidy, write_whole
-from kdbench.results.json_files import JsonFiles, sealed_json
-from kdbench.results.migrations import NewerFormat
+from kdbench.results.files import disk_errors, flush, remove, replace_folder, sha256, temporary
+from kdbench.results.json_files import sealed_json
+from kdbench.results.measurements import Measurements
 from kdbench.results.plan_check import plan_of
 from kdbench.results.plans import with_earlier_rows
 from kdbench.results.reading import (
@@ -36,23 +35,19 @@ from kdbench.results.reading import (
     Unreadable,
     is_id,
     is_plain_name,
-    names_in,
     open_file,
     refuse_links,
     validated,
 )
-from kdbench.results.record import Companion, LatencyReport, Profile, Record
+from kdbench.results.record import Companion, Record
 from kdbench.results.renaming import rename_trials
-
-N = TypeVar("N", Profile, LatencyReport)
-PARTS = ("trials", "checkpoints", "profiles", "latency", "suites")
 
 
 class DamagedRecord(Exception):
     """A stored record differs from what was written."""
 
 
-class Store(JsonFiles):
+class Store(Measurements):
     """Records, checkpoints, profiles and plans in one folder.
 
     Args:
@@ -66,58 +61,9 @@ class Store(JsonFiles):
         """Trials whose records were left out → why."""
         self._checked: dict[str, tuple[int, Record]] = {}
 
-    def open(self) -> None:
-        """Create the folders, check that they are writable, and tidy them.
-
-        Temporary files that dead processes left behind are removed.
-
-        Raises:
-            StoreError: the folder cannot be created or written, or the disk is full.
-        """
-        with disk_errors(self.root):
-            self._refuse_links()
-            for part in PARTS:
-                (self.root / part).mkdir(parents=True, exist_ok=True)
-            probe = self.root / ".probe"
-            write_whole(probe, b"\0" * 4096)
-            probe.unlink(missing_ok=True)
-            # Not while another process works here: it may be on another machine, whose process ids mean
-            # nothing here.
-            with suppress(Timeout, NotImplementedError), FileLock(self.root / ".lock", timeout=0):
-                tidy_all(self)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the folder against other runs; a killed process holds no lock.
-
-        Raises:
-            StoreError: another run holds the lock, or the folder cannot be written.
-        """
-        lock = FileLock(self.root / ".lock")
-        holder = self.root / ".lock-holder"
-        with disk_errors(self.root):
-            self._refuse_links()
-            self.root.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise StoreError(
-                    f"another kdbench run works in {self.root}{_process(holder)}; wait for it, or give --runs another folder"
-                ) from None
-            except NotImplementedError:
-                self.warn(
-                    f"the file system of {self.root} does not support locks: make sure that only one kdbench run works there"
-                )
-            holder.write_text(str(os.getpid()))
-        self.owned = True
-        self._checked.clear()  # who holds the lock checks the weights too
-        try:
-            yield
-        finally:
-            self.owned = False
-            with suppress(OSError):
-                holder.unlink(missing_ok=True)
-            lock.release()
+    def checks_anew(self) -> None:
+        """Check every record again; who holds the lock checks the weights too."""
+        self._checked.clear()
 
     def bring_up_to_date(self, ids: Iterable[str]) -> None:
         """Give version 1 trials their present ids; the caller must hold the lock.
@@ -165,7 +111,7 @@ class Store(JsonFiles):
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
         """Return records by trial id: all, or those of ``ids`` that exist."""
         if ids is None:
-            ids = sorted({self.renamed.get(name, name) for name in self._listed("trials") if is_id(name)})
+            ids = sorted({self.renamed.get(name, name) for name in self.listed("trials") if is_id(name)})
         return {i: r for i in ids if (r := self.record(i)) is not None}
 
     def save(
@@ -239,54 +185,6 @@ class Store(JsonFiles):
         """Return the path of a trial's checkpoint."""
         return self.root / "checkpoints" / f"{trial_id}.safetensors"
 
-    def save_profile(self, profile: Profile) -> None:
-        """Write a profile."""
-        self.save_json("profile", profile, "profiles", f"{profile.id}.json")
-
-    def profile(self, profile_id: str) -> Profile | None:
-        """A profile; ``None`` if it is missing, or damaged and so left out."""
-        if not is_id(profile_id):
-            return None
-        make = partial(_named, Profile, profile_id)
-        return self.load_json("profile", make, f"the profile {profile_id}", "profiles", f"{profile_id}.json")
-
-    def save_latency(self, report: LatencyReport) -> None:
-        """Write what latencies were measured; not the raw data."""
-        self.save_json("latency", report, "latency", f"{report.id}.json")
-
-    def latency(self, report_id: str) -> LatencyReport | None:
-        """A report of latencies; ``None`` if it is missing, or damaged and so left out."""
-        if not is_id(report_id):
-            return None
-        make = partial(_named, LatencyReport, report_id)
-        return self.load_json("latency", make, f"the latency report {report_id}", "latency", f"{report_id}.json")
-
-    def latencies(self) -> list[LatencyReport]:
-        """All latency reports, oldest first.
-
-        Those that a newer version of kdbench wrote are left out, with a warning.
-        """
-        found = []
-        for name in self.ids_in("latency"):
-            try:
-                report = self.latency(name)
-            except NewerFormat as error:  # perhaps of another suite's networks
-                self.warn(str(error))
-            else:
-                found += [] if report is None else [report]
-        return sorted(found, key=lambda r: r.started)
-
-    def ids_in(self, part: str) -> list[str]:
-        """Ids of the profiles or latency reports that there are files of."""
-        return [n.removesuffix(".json") for n in self._listed(part) if n.endswith(".json") and is_id(n.removesuffix(".json"))]
-
-    def latency_data_path(self, report_id: str) -> Path:
-        """Return the path of a latency report's raw data.
-
-        The file has pytest-benchmark's format, so ``pytest-benchmark compare`` can read it.
-        """
-        return self.root / "latency" / f"{report_id}.pytest-benchmark.json"
-
     def save_plan(self, plan: Plan, keep: Collection[str] | None = None) -> int:
         """Write a suite's plan: the rows that its report shows.
 
@@ -329,7 +227,7 @@ class Store(JsonFiles):
 
     def plans(self) -> list[str]:
         """Names of the suites that were run here."""
-        names = (n.removesuffix(".json") for n in self._listed("suites") if n.endswith(".json"))
+        names = (n.removesuffix(".json") for n in self.listed("suites") if n.endswith(".json"))
         return [name for name in names if is_plain_name(name)]
 
     def folder(self, trial_id: str) -> Path:
@@ -394,53 +292,9 @@ class Store(JsonFiles):
             raise StoreError(f"the {name} of trial {trial_id} in {self.root} cannot be read: there is no whole record")
         return record.files.get(name)
 
-    def _listed(self, part: str) -> list[str]:
-        """Names of what is in one of the folder's parts."""
-        with disk_errors(self.root, "read"):
-            try:
-                return names_in(self.root, part)
-            except Unreadable as error:
-                self.set_apart(f"the folder {part}", f"it {error}", part)
-            except PermissionError as error:
-                self.unreadable(f"the folder {part}", error, part)
-            return []
-
-    def _refuse_links(self) -> None:
-        """Refuse to write in a folder whose parts lie elsewhere.
-
-        Raises:
-            StoreError: a part is a symbolic link.
-        """
-        for name in (*PARTS, "quarantine", "reports", ".lock", ".lock-holder", ".probe"):
-            if (self.root / name).is_symlink():
-                raise StoreError(
-                    f"{name} in the runs folder {self.root} is a symbolic link, which kdbench does not follow: "
-                    "make the runs folder itself the link"
-                )
-
-
-def _named(model: type[N], expected: str, content: dict[str, Any]) -> N:
-    found = validated(model, content)
-    if found.id != expected:
-        raise Unreadable(f"describes {found.id}")
-    return found
-
 
 def _plan_of_suite(suite: str, content: dict[str, Any]) -> Plan:
     plan = plan_of(content)
     if plan.suite != suite:
         raise Unreadable(f"is the plan of the suite {plan.suite}")
     return plan
-
-
-def tidy_all(store: Store, *, own: bool = True) -> None:
-    """Remove unfinished files of dead processes from a runs folder."""
-    for folder in (store.root, *(store.root / part for part in PARTS)):
-        tidy(folder, own=own)
-
-
-def _process(holder: Path) -> str:
-    try:
-        return f" (process {int(holder.read_text()[:20])})"
-    except (OSError, ValueError):
-        return ""

@@ -63,6 +63,7 @@ def load_data(spec: DatasetSpec, root: Path, datasets: Mapping[str, type[Dataset
     with Guard().calling(f'data set "{spec.name}"', "the check of its data"):
         if not isinstance(raw, RawData):
             raise DataError(f'data set "{spec.name}": load(root) must return a kdbench.RawData, not {described(raw)}')
+        _check_names(spec.name, raw.class_names)
         task.check(spec.name, raw)
         return _cut_out(spec, raw, task)
 
@@ -87,8 +88,32 @@ def _cut_out(spec: DatasetSpec, raw: RawData, task: Task) -> TaskData:
         test=test,
         class_names=raw.class_names,
         fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, raw.class_names),
-        statistics=task.statistics(train),
+        statistics=_statistics(task, train),
     )
+
+
+def _check_names(name: str, class_names: object) -> None:
+    """Check the names of the classes, which stand in records and reports."""
+    if not isinstance(class_names, tuple | list) or not all(isinstance(n, str) for n in class_names):
+        odd = (
+            next((n for n in class_names if not isinstance(n, str)), None)
+            if isinstance(class_names, tuple | list)
+            else class_names
+        )
+        raise DataError(f'data set "{name}": class_names must be a tuple of strings, one a class, not of {described(odd)}')
+
+
+def _statistics(task: Task, train: Split) -> dict[str, Tensor]:
+    """What a task computes from the training split, which stands in records."""
+    found = dict(task.statistics(train))
+    for name, values in found.items():
+        if not (
+            isinstance(values, Tensor) and values.is_floating_point() and values.dim() == 1 and bool(values.isfinite().all())
+        ):
+            raise DataError(
+                f'task "{task.name}": statistics() must give finite one-dimensional float tensors, not {described(values)} as "{name}"'
+            )
+    return found
 
 
 def _explain(error: ValidationError, known: list[str]) -> str:

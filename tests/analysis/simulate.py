@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from kdbench.analysis.model import DRAWS, LEVEL, Model, contrasts, fit, item_covariance, moderate, rank_sets
+from kdbench.analysis.model import DRAWS, LEVEL, Model, contrasts, fit, item_covariance, rank_sets
+from kdbench.analysis.variance import moderate
 
 DIFFICULTY = 3.0
 """Standard deviation of difficulties, in those of a run's chance on one unit."""

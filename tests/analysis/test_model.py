@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdbench.analysis.model import Model, contrasts, fieller, first_probabilities, fit, item_covariance, moderate, rank_sets
+from kdbench.analysis.model import Model, contrasts, fieller, first_probabilities, fit, item_covariance, rank_sets
 from kdbench.analysis.power import power_columns, seeds_for
+from kdbench.analysis.variance import moderate
 from tests.analysis.simulate import Suite, all_pairs, baseline_pairs, correct, model_of, rates
 
 SUITES = 2000

@@ -9,6 +9,7 @@ import torch
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError
 from kdbench.suite.schema import DatasetSpec
+from kdbench.tasks.images.embedded import Digits
 from kdbench.tasks.load import data_root, load_data
 from tests.support.images import TASK
 from tests.tasks.images.samples import load, sentence, shape_of
@@ -144,6 +145,27 @@ def test_a_plugin_s_data_are_held_to_the_contract(train: Split, test: Split, wor
         from_plugin(train, test)
     assert words in sentence(caught.value)
     assert '"mine"' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [(None, "not of None"), ((3, 4), "not of int"), (("a", b"b"), "not of bytes"), ("ab", "not of str")]
+)
+def test_names_of_classes_are_strings(names: Any, words: str) -> None:
+    with pytest.raises(DataError, match="class_names must be a tuple of strings") as caught:
+        from_plugin(good(), good(), names)
+    assert words in sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.5], torch.tensor(0.5), torch.tensor([1]), torch.tensor([float("nan")]), torch.ones(2, 2)]
+)
+def test_a_task_s_statistics_are_finite_and_flat(values: Any) -> None:
+    class Odd(type(TASK)):  # type: ignore[misc]
+        def statistics(self, train: Split) -> Any:
+            return {"mean": values}
+
+    with pytest.raises(DataError, match="finite one-dimensional float tensors"):
+        load_data(DatasetSpec(name="digits"), ROOT, {"digits": Digits}, Odd())
 
 
 def test_the_data_root_is_given_or_from_the_environment_or_beside(monkeypatch: pytest.MonkeyPatch) -> None:

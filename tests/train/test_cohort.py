@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from kdbench.data.types import Batch
-from kdbench.train.cohort import BatchDone, EpochEnd, Event, Left, train_cohort
+from kdbench.train.cohort import train_cohort
+from kdbench.train.events import BatchDone, EpochEnd, Event, Left
 from kdbench.train.member import Member
 from tests.train.test_checkpoint import C, N, make_member, state
 
