@@ -136,14 +136,14 @@ class Results:
 
         return leaderboard_tables(with_view(self.analysis, columns, sort))
 
-    def plot(self, kind: str = "tradeoff", pair: str | None = None) -> Figure:
+    def plot(self, kind: str = "scores", pair: str | None = None) -> Figure:
         """Draw a figure.
 
         Every call draws a new one, which you may change freely.
 
         Args:
-            kind: ``tradeoff``, ``ranking``, ``difference``, ``curves``, ``grid``, ``confusion`` or
-                ``reliability``; or the name of one figure of a report, such as ``"curves-loss-digits"``.
+            kind: ``scores``, ``tradeoff`` (where students differ in cost), ``ranking``, ``difference``,
+                ``curves``, ``grid``, ``confusion`` or ``reliability``; or the name of one figure of a report, such as ``"curves-loss-digits"``.
             pair: name of the pair, if each pair has its own figure; the first by default.
 
         Raises:

@@ -235,7 +235,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
         _remove_old_figures(folder, found)
     except OSError as error:
         raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
-    return found
+    return list(dict.fromkeys(found))  # two formats may write the same figure
 
 
 def _remove_old_figures(folder: Path, written: Sequence[Path]) -> None:

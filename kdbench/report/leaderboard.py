@@ -79,17 +79,20 @@ def leaderboard_html(analysis: Analysis) -> str:
 def leaderboard_text(analysis: Analysis, width: int = SCREEN) -> str:
     """Return the tables for a terminal, no wider than it is.
 
-    Columns that were asked for are all shown, in several tables where they do not fit.
+    Columns of the command are all shown, in several tables where they do not fit; of those of the suite, as
+    many as fit.
 
     Args:
         analysis: the tables.
         width: columns of the terminal.
     """
     suite = flat(analysis.plan.suite)
+    commanded = analysis.view.columns != analysis.plan.report.columns
     parts = []
     for section in sections(analysis, width):
         text = [_wrapped(f"{suite}: {flat(section.name)}" if section.name else suite, width)]
         tables = split(section.names, section.lines, section.columns, width, wraps=False)
+        tables = tables if commanded else tables[:1]
         text += [_table(section, part, "simple", analysis.task) for part in tables]
         found = [f"{line}." for line in caption(analysis, section.lines, section.columns, section.names)]
         found += [f"{label}: {note}" for label, note in notes(section.lines, section.columns) if "note" not in section.names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -539,7 +540,11 @@ def test_the_terminal_s_table_fits_80_columns_with_long_names_too() -> None:
     for width in (80, 100):
         assert max(map(len, leaderboard_text(of, width).splitlines())) <= width
     asked = leaderboard_text(with_view(of, ["method", "accuracy", "delta", "delta_kd", "nll", "time", "parameters", "macs"]))
-    assert "MACs" in asked
+    assert "MACs\n" in asked
+    suite = FULL.plan.report.model_copy(update={"columns": ("method", "accuracy", "delta", "delta_kd", "nll", "time", "macs")})
+    own = Analysis(replace(FULL.frame, plan=FULL.plan.model_copy(update={"report": suite})))
+    assert leaderboard_text(own).count("accuracy %") == 1
+    assert "MACs\n" not in leaderboard_text(own)
 
 
 def test_a_metric_of_a_plugin_never_takes_a_column_s_place() -> None:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from kdbench.analysis.analysis import Analysis
 from kdbench.report.cells import Line, number
 from kdbench.report.columns import Column, columns_for
-from kdbench.report.layout import caption, filled, notes
+from kdbench.report.layout import caption, filled, notes, split
 from kdbench.report.legend import legend
 from kdbench.report.sections import Section, sections
 from kdbench.report.text import HARD_SPACE, slug
+
+DESK = 146
+"""Characters of a row that the page shows without scrolling at 1400 px."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def tables(analysis: Analysis) -> list[Table]:
         Table(
             board.name,
             f"table-{i}",
-            [_heading(name, columns[name], section, task.primary) for name in names],
+            [_heading(name, columns[name], _usual(section, columns), task.primary) for name in names],
             _rows(i, section.lines, {name: columns[name] for name in names}, task.primary),
             [text.replace("`", "") for text in caption(analysis, section.lines, columns, section.names)],
             notes(section.lines, columns),
@@ -157,20 +160,25 @@ def anchor(board: int, label: str, role: str) -> str:
 
 
 def _shown(analysis: Analysis, columns: Mapping[str, Column], found: Sequence[Section]) -> list[str]:
-    """Return the suite's columns, or all that are not empty; the usual ones first."""
+    """Return all columns that are not empty; methods and the section's own first."""
     lines = [line for section in found for line in section.lines]
     usual = [name for section in found for name in section.names]
-    every = () if analysis.view.columns else filled([name for name in columns if name != "note"], lines, columns)
+    every = filled([name for name in columns if name != "note"], lines, columns)
     return list(dict.fromkeys(["method", *usual, *every])) if found else []
 
 
-def _heading(name: str, column: Column, section: Section, primary: str) -> Heading:
+def _usual(section: Section, columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the section's columns, as far as they fit a desk's screen."""
+    return split(section.names, section.lines, columns, DESK, wraps=False)[0] if section.names else ()
+
+
+def _heading(name: str, column: Column, usual: Sequence[str], primary: str) -> Heading:
     return Heading(
         name=name,
         text=column.heading,
         number=not column.untrusted,
         lower_is_better=column.lower_is_better,
-        extra=name not in section.names,
+        extra=name not in usual,
         first=name in ("method", primary, "delta"),
     )
 
