@@ -143,7 +143,8 @@ class Results:
 
         Args:
             kind: ``scores``, ``tradeoff`` (where students differ in cost), ``ranking``, ``difference``,
-                ``curves``, ``grid``, ``confusion`` or ``reliability``; or the name of one figure of a report, such as ``"curves-loss-digits"``.
+                ``curves``, ``grid``, ``confusion`` or ``reliability``; or the name of one figure of a
+                report, such as ``"curves-loss-digits"``.
             pair: name of the pair, if each pair has its own figure; the first by default.
 
         Raises:
