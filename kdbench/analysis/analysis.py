@@ -14,9 +14,11 @@ from kdbench.analysis.classes import classes_table
 from kdbench.analysis.epochs import epochs_table
 from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.grids import Grid, grid_slices, grid_table
+from kdbench.analysis.speeds import latency_table
 from kdbench.analysis.standings import standings
 from kdbench.plan.trial import Plan, TaskInfo
 from kdbench.results.record import Record
+from kdbench.suite.schema import ReportSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +29,16 @@ class Analysis:
 
     Args:
         frame: the records.
+        asked: how tables are shown, if not as the suite says.
     """
 
     frame: SuiteFrame
+    asked: ReportSpec | None = None
+
+    @property
+    def view(self) -> ReportSpec:
+        """How tables are shown. It never changes the plan that reports keep."""
+        return self.asked or self.plan.report
 
     @property
     def plan(self) -> Plan:
@@ -64,7 +73,12 @@ class Analysis:
     @cached_property
     def standings(self) -> pd.DataFrame:
         """A row for each pair and method, best first (``standings.py``)."""
-        return standings(self.frame, self.chosen)
+        return standings(self.frame, self.chosen, self.view.latency)
+
+    @cached_property
+    def latencies(self) -> pd.DataFrame:
+        """A row for each network and setting (``speeds.py``)."""
+        return latency_table(self.frame)
 
     @cached_property
     def grids(self) -> pd.DataFrame:

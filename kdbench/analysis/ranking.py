@@ -36,6 +36,22 @@ def differences(board: Board) -> pd.DataFrame:
     return table.loc[merit.sort_values(ascending=False, kind="stable").index]
 
 
+def scores(board: Board) -> pd.DataFrame:
+    """Return the primary metric of the students on the test set, best first.
+
+    These are the standings' rows with ``value`` (mean), ``low`` and ``high`` (of its interval by itself) and
+    ``seeds`` (a tuple).
+    """
+    frame, key = board.frame, metric_column(board.frame.task)
+    values = dict(zip(frame.rows["trial"], frame.rows[key], strict=True))
+    students = board.students()
+    seeds = [tuple(v for t in str(trials).split() if not np.isnan(v := values[t])) for trials in students["trials"]]
+    ends = {name: column(students, f"{key}{end}") for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))}
+    table = students.assign(**ends, seeds=pd.Series(seeds, students.index, dtype=object))
+    table = table[table["value"].notna()]
+    return table.loc[(direction(frame.task) * table["value"]).sort_values(ascending=False, kind="stable").index]
+
+
 def common_scores(boards: Sequence[Board]) -> pd.DataFrame:
     """Return mean primary metrics on the test set, by pair (row) and method (column).
 

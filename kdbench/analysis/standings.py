@@ -12,7 +12,7 @@ from kdbench.analysis.contrasts import Key, Rows, rows_of_pair, trained_networks
 from kdbench.analysis.frame import PROFILE, SuiteFrame, cost_columns
 from kdbench.analysis.model import first_probabilities, rank_sets
 from kdbench.analysis.power import power_columns
-from kdbench.analysis.speeds import speed, whole_set
+from kdbench.analysis.speeds import speed
 from kdbench.analysis.statistics import estimate, wilson
 from kdbench.analysis.task import (
     counts_correct,
@@ -24,6 +24,7 @@ from kdbench.analysis.task import (
     units,
 )
 from kdbench.plan.trial import TaskInfo
+from kdbench.results.evidence import SCORES
 from kdbench.results.teachers import weak_teachers
 
 BASELINE = "supervised"
@@ -36,7 +37,7 @@ LEAST_RANKED = 2
 NAN = float("nan")
 
 
-def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+def standings(frame: SuiteFrame, chosen: pd.DataFrame, latency: str | None = None) -> pd.DataFrame:
     """Return a row for each pair and method, best first, after those of its helpers.
 
     Helpers are the teachers, assistants and earlier generations. The task's metrics are means over
@@ -67,6 +68,7 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
         frame: the records.
         chosen: its rows without grid points that were not chosen
             (:func:`kdbench.analysis.choice.chosen_rows`).
+        latency: name of the setting of ``latency_ms`` and what follows from it.
     """
     found: list[dict[str, Any]] = []
     for _, group in chosen.groupby(["pair", "fingerprint"], sort=False):
@@ -78,7 +80,7 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame) -> pd.DataFrame:
         }
         compared = _comparisons(frame, parts, baseline_label(frame, group))
         teachers = group[group["role"] == "teacher"]
-        lines = [_line(frame, part, baseline, teachers) | compared.get(key, {}) for key, part in parts.items()]
+        lines = [_line(frame, part, baseline, teachers, latency) | compared.get(key, {}) for key, part in parts.items()]
         found += sorted(lines, key=lambda line: _order(line, frame.task))
     table = pd.DataFrame(found).reindex(columns=_columns(found, frame.task))
     counts = {name: table[name].astype(float).round() for name in COUNTS}  # means of trials that may differ in them
@@ -203,12 +205,15 @@ def _baseline(frame: SuiteFrame, group: pd.DataFrame) -> pd.DataFrame:
     return group[(group["role"] == "student") & (group["label"] == label) & (group["status"] == "finished")]
 
 
-def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teachers: pd.DataFrame) -> dict[str, Any]:
+def _line(
+    frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teachers: pd.DataFrame, latency: str | None
+) -> dict[str, Any]:
     first, task = group.iloc[0], frame.task
     finished = group[group["status"] == "finished"]
     means = finished.select_dtypes("number").mean()
     parameters, big = means["parameters"], teachers["parameters"].dropna()
-    speeds = speed(frame, _profile(frame, finished), _profile(frame, teachers) if first["role"] != "teacher" else "")
+    profile, reference = _profile(frame, finished), _profile(frame, teachers) if first["role"] != "teacher" else ""
+    speeds = speed(frame, profile, reference, _test_samples(frame, finished), latency)
     others = {name: means[name] for name in _others(frame) if name in means}
     primary = _primary(frame, finished)
     own = {
@@ -224,16 +229,24 @@ def _line(frame: SuiteFrame, group: pd.DataFrame, baseline: pd.DataFrame, teache
         "uncounted": next(iter(finished["uncounted"]), ""),
         "compression": big.iloc[0] / parameters if first["role"] != "teacher" and len(big) and parameters else NAN,
         **speeds,
-        **whole_set(frame, _profile(frame, finished), _test_samples(frame, finished)),
         "efficiency": _efficiency(task, means, speeds["latency_ms"]),
         "wall_seconds": means["wall_seconds"],
         "step_ratio": _step_ratio(finished, baseline) if first["role"] == "student" else NAN,
         "method_parameters": means["method_parameters"],
         "error": "; ".join(dict.fromkeys(e for e in group["error"] if e)),
         "trials": " ".join(group["trial"]),
+        "profile": profile,
     }
     taken = {*own, *comparison_columns(task)}  # a plugin's metric may have any name, even "place"
     return own | {f"metric_{name}" if name in taken else name: value for name, value in others.items()}
+
+
+def plugin_columns(frame: SuiteFrame) -> list[str]:
+    """Return the columns of metrics that are neither the task's nor kdbench's own.
+
+    A metric whose name is that of another column is called ``metric_NAME``.
+    """
+    return [name for other in _others(frame) if other not in SCORES for name in (other, f"metric_{other}")]
 
 
 def _others(frame: SuiteFrame) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdbench.analysis.boards import column
+from kdbench.analysis.speeds import UNSTABLE
 from kdbench.analysis.task import direction, metric_column
 from kdbench.plan.trial import TaskInfo
 
@@ -24,12 +25,14 @@ class Point:
         family: family of its method; the role, for teachers and assistants.
         cost: its cost, > 0.
         value: mean primary metric on the test set.
+        spread: half of the interquartile range of a latency that is unstable; 0 for other costs.
     """
 
     label: str
     family: str
     cost: float
     value: float
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,32 @@ def tradeoff(rows: pd.DataFrame, cost: str, task: TaskInfo) -> Tradeoff:
             setting = str(settings.mode().iloc[0])
             table = table[table["latency_setting"].astype(str) == setting]
     families = table["family"].where(table["role"] == "student", table["role"])
-    values = zip(table["label"], families, column(table, cost), column(table, metric_column(task)), strict=True)
-    every = [Point(str(label), str(family), float(c), float(v)) for label, family, c, v in values]
+    values = zip(
+        table["label"], families, column(table, cost), column(table, metric_column(task)), _spread(table, cost), strict=True
+    )
+    every = [Point(str(label), str(family), float(c), float(v), s) for label, family, c, v, s in values]
     points = [p for p in every if p.cost > 0 and not math.isnan(p.value)]
     return Tradeoff(cost, setting, points, pareto(points, direction(task)))
+
+
+def costs(rows: pd.DataFrame) -> list[str]:
+    """Return the costs by which the students of standings differ.
+
+    With one student there are none. Costs that would show the same picture are left out: the size of the
+    weights, where it follows from the parameters.
+    """
+    students = rows[rows["role"] == "student"]
+    found = [cost for cost in COSTS if column(students, cost).dropna().nunique() > 1]
+    ratio = (column(rows, "size_mb") / column(rows, "parameters")).dropna()
+    same = "parameters" in found and len(ratio) and ratio.max() <= 1.05 * ratio.min()
+    return [cost for cost in found if cost != "size_mb" or not same]
+
+
+def _spread(table: pd.DataFrame, cost: str) -> list[float]:
+    if f"{cost}_note" not in table:
+        return [0.0] * len(table)
+    unstable = table[f"{cost}_note"].astype(str).str.startswith(UNSTABLE)
+    return [float(v) for v in (column(table, f"{cost}_iqr") / 2).where(unstable, 0.0).fillna(0.0)]
 
 
 def pareto(found: Sequence[Point], sign: int = 1) -> list[Point]:

@@ -65,8 +65,8 @@ def preview(
     Raises:
         KdbenchError: something is wrong with the suite, a plugin or the data.
     """
-    check_report(loaded.suite.report, loaded.locations.of)
     prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts, progress=progress)
+    check_view(prepared)
     store = Store(runs)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
@@ -75,6 +75,16 @@ def preview(
     work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
     weak = weak_teachers(prepared.plan, store.records(concerned(prepared.plan) & begun))
     return Preview(prepared, states, work, forecast(prepared, store), latency, tuple(w.warning for w in weak))
+
+
+def check_view(prepared: Prepared) -> None:
+    """Check a suite's settings for its report.
+
+    Raises:
+        KdbenchError: a column or a latency setting is unknown.
+    """
+    suite, place = prepared.loaded.suite, prepared.loaded.locations.of
+    check_report(suite.report, place, prepared.plan.task, suite.measure.latency, prepared.registry.metrics)
 
 
 def _folders(path: Path) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,24 @@ class Results:
         """
         return self.analysis.standings.copy()
 
+    def shown_with(self, columns: Sequence[str] = (), sort: str | None = None, latency: str | None = None) -> Results:
+        """Return the same results, shown otherwise than the suite says.
+
+        Args:
+            columns: names of the leaderboard's columns, in order. ``kdbench list columns`` lists them;
+                beside them there is one for each latency setting and each metric of a plugin.
+            sort: name of the column that students are sorted by; a leading ``-`` reverses the order.
+            latency: the setting whose latency stands in tables and figures: ``onnxruntime@1``.
+
+        Raises:
+            KdbenchError: a column or a setting is unknown.
+        """
+        from kdbench.report.sections import with_view
+
+        shown = replace(self)
+        shown.__dict__["analysis"] = with_view(self.analysis, columns, sort, latency)  # where cached_property keeps it
+        return shown
+
     def leaderboard(self, columns: Sequence[str] = (), sort: str | None = None) -> str:
         """Return the leaderboard in markdown, with one table per pair.
 
@@ -111,18 +129,20 @@ class Results:
         Raises:
             KdbenchError: a column is unknown.
         """
-        from kdbench.report.leaderboard import leaderboard_tables, with_view
+        from kdbench.report.leaderboard import leaderboard_tables
+        from kdbench.report.sections import with_view
 
         return leaderboard_tables(with_view(self.analysis, columns, sort))
 
-    def plot(self, kind: str = "tradeoff", pair: str | None = None) -> Figure:
+    def plot(self, kind: str = "scores", pair: str | None = None) -> Figure:
         """Draw a figure.
 
         Every call draws a new one, which you may change freely.
 
         Args:
-            kind: ``tradeoff``, ``ranking``, ``difference``, ``curves``, ``grid``, ``confusion`` or
-                ``reliability``; or the name of one figure of a report, such as ``"curves-loss-digits"``.
+            kind: ``scores``, ``tradeoff`` (where students differ in cost), ``ranking``, ``difference``,
+                ``curves``, ``grid``, ``confusion`` or ``reliability``; or the name of one figure of a
+                report, such as ``"curves-loss-digits"``.
             pair: name of the pair, if each pair has its own figure; the first by default.
 
         Raises:
@@ -171,7 +191,7 @@ class Results:
             KdbenchError: a format or a column is unknown, or the folder cannot be written.
         """
         from kdbench.report.formats import parse_formats, write_report
-        from kdbench.report.leaderboard import with_view
+        from kdbench.report.sections import with_view
 
         listed = formats if isinstance(formats, str) else ",".join(formats)
         wanted = parse_formats(listed, self.registry.reporters, "in formats: ")

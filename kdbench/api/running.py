@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from kdbench.api import interrupt
+from kdbench.api.planning import check_view
 from kdbench.api.progress import display_for
 from kdbench.api.results import FORMATS, Results, files_and_objects, results_in
 from kdbench.api.suites import Settings, Source, listed, model_plugins, open_suite
@@ -22,7 +23,6 @@ from kdbench.engine.progress import Progress
 from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.engine.suite import Summary, run_suite
 from kdbench.errors import KdbenchError
-from kdbench.report.columns import check_report
 from kdbench.report.formats import parse_formats
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
@@ -46,6 +46,7 @@ def run(
     epochs: int | None = None,
     settings: Settings = (),
     fresh: bool = False,
+    remeasure: bool = False,
     trust: bool = False,
     progress: bool | Progress = True,
 ) -> Results:
@@ -76,6 +77,7 @@ def run(
         epochs: number of epochs of every network.
         settings: values of the suite to replace, by keys joined with dots: ``{"recipe.lr": 0.1}``.
         fresh: whether to discard the suite's finished trials and run them again.
+        remeasure: whether to measure latencies that are known again, because they were unstable.
         trust: whether to run plugin files that the suite's file names, if it did not come with kdbench.
             Those of a dict, and those given as ``plugins``, are trusted.
         progress: whether to show progress (in the notebook's cell, or on standard error); or a display
@@ -106,6 +108,7 @@ def run(
             threads=threads,
             device=device,
             fresh=fresh,
+            remeasure=remeasure,
             progress=(display := display_for(progress)),
             command=f"kdbench.run({str(suite) if isinstance(suite, str | Path) else loaded.suite.name!r})",
         )
@@ -129,6 +132,7 @@ def execute(
     device: str = "auto",
     cohorts: bool = True,
     fresh: bool = False,
+    remeasure: bool = False,
     formats: str = ",".join(FORMATS),
     progress: Progress,
     command: str,
@@ -148,6 +152,7 @@ def execute(
         device: where networks train.
         cohorts: whether trials train together.
         fresh: whether to discard finished trials.
+        remeasure: whether to measure known latencies again.
         formats: formats of the report to be written afterwards, separated by commas; checked before
             training.
         progress: the display.
@@ -166,7 +171,6 @@ def execute(
     if threads:
         torch.set_num_threads(threads)
     where = choose_device(device)
-    check_report(loaded.suite.report, loaded.locations.of)
     store = Store(runs, warn=progress.warn)
     store.open()
     limit = loaded.suite.limits.trial_minutes
@@ -178,11 +182,21 @@ def execute(
         prepared = prepare(
             loaded, find_data_root(_path(data_root)), plugins=plugins, objects=objects, cohorts=cohorts, progress=progress
         )
+        check_view(prepared)
         parse_formats(formats, prepared.registry.reporters)
         made = made or make_executor(settings, prepared.registry, suitable_jobs(prepared, Store(runs), where))
         if verbose:
             progress.note(f"{allocator}; {type(made).__name__} runs {made.slots} job{'s' * (made.slots != 1)} at a time")
-        summary = run_suite(prepared, store, device=where, fresh=fresh, executor=made, progress=progress, command=command)
+        summary = run_suite(
+            prepared,
+            store,
+            device=where,
+            fresh=fresh,
+            remeasure=remeasure,
+            executor=made,
+            progress=progress,
+            command=command,
+        )
     except BaseException:
         progress.suite_finished()  # the display may be open
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,11 +73,20 @@ Sort = Annotated[
     str | None,
     typer.Option("--sort", metavar="NAME", help="Column to sort students by, best first; -NAME reverses the order."),
 ]
+Latency = Annotated[
+    str | None,
+    typer.Option("--latency", metavar="SETTING", help="Latency of tables and figures: onnxruntime@1 (runtime@batch size)."),
+]
 
 
 def split(text: str | None) -> list[str]:
     """Split a comma-separated list of names."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def width() -> int:
+    """Return the width of the terminal in columns; 80 without one."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
 
 
 def ask() -> Callable[[str], str] | None:

@@ -36,6 +36,9 @@ def run(
     epochs: options.Epochs = None,
     set_: options.Set = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard this suite's finished trials and run them again.")] = False,
+    remeasure: Annotated[
+        bool, typer.Option("--remeasure", help="Measure latencies again, such as those that were unstable (≈).")
+    ] = False,
     plugin: options.Plugin = None,
     trust: options.Trust = False,
     no_cohorts: options.NoCohorts = False,
@@ -92,6 +95,7 @@ def run(
                 device=device,
                 cohorts=not no_cohorts,
                 fresh=fresh,
+                remeasure=remeasure,
                 formats=formats,
                 progress=make_display(),
                 command=command_line(),
@@ -121,10 +125,11 @@ def command_line() -> str:
 def _conclude(results: Results, folder: Path | None, formats: str) -> None:
     """Write the report, and print the leaderboard, failures and paths."""
     from kdbench.api.running import missing_text, stale_text
+    from kdbench.cli.report import files_text
     from kdbench.report.leaderboard import leaderboard_text
 
     written = results.report(folder, formats)
-    print(leaderboard_text(results.analysis))
+    print(leaderboard_text(results.analysis, options.width()))
     print(f"{len(results.asked) - len(results.done_before)} trials run now, {len(results.done_before)} were finished before")
     if results.stale:
         print(f"warning: {stale_text(results, '--fresh runs them again')}", file=sys.stderr)
@@ -138,6 +143,5 @@ def _conclude(results: Results, folder: Path | None, formats: str) -> None:
             )
     if gone := missing_text(results):
         print(f"failed: {gone}", file=sys.stderr)
-    for path in written:
-        print(f"report: {path}")
+    print(files_text(written, results.report_folder if folder is None else folder))
     print(f"records: {trials}")

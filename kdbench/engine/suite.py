@@ -68,6 +68,7 @@ def run_suite(
     *,
     device: torch.device,
     fresh: bool = False,
+    remeasure: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
     command: str = "",
@@ -79,6 +80,7 @@ def run_suite(
         store: the store of the records; locked during the run.
         device: device of the networks.
         fresh: whether to discard the suite's finished records first.
+        remeasure: whether to measure latencies that the store has again.
         executor: runs the jobs, and is closed at the end; runs them in this process by default.
         progress: the display.
         command: the command line, for provenance.
@@ -110,7 +112,7 @@ def run_suite(
             run.train(done)
             executor.close()  # the machine should be idle while latency is measured
             run.profile_changed_students()
-            measure_plan(prepared, store, progress, again=fresh)
+            measure_plan(prepared, store, progress, again=fresh or remeasure)
             progress.afterwards(report_seconds(prepared))
         finally:
             progress.suite_finished()

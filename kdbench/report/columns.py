@@ -1,22 +1,23 @@
-"""The leaderboard's columns, with their headings and the text of their cells."""
+"""The leaderboard's columns: their names, their headings and what they show."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from kdbench.analysis.task import metric_column, teacher_column
-from kdbench.errors import KdbenchError, Location, did_you_mean, flat
+from kdbench.analysis.task import metric_column, teacher_column, units
+from kdbench.errors import KdbenchError, Location, did_you_mean
 from kdbench.plan.trial import TaskInfo
+from kdbench.report import cells
+from kdbench.report.cells import Line
 from kdbench.report.text import decimals, duration, milliseconds, percent, quantity, size, times
 from kdbench.report.wording import Wording, metric_text
-from kdbench.suite.schema import ReportSpec
 
-Line = Mapping[str, Any]
-"""A row of :func:`kdbench.analysis.standings.standings`."""
+if TYPE_CHECKING:
+    from kdbench.analysis.analysis import Analysis
+    from kdbench.analysis.speeds import Setting
+    from kdbench.suite.schema import Latency, ReportSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Column:
         cell: formats a row's cell.
         untrusted: whether it holds text from plugins and suites, which is escaped.
         lower_is_better: whether the best is the lowest (or the first in the alphabet).
+        short: its heading in narrow tables, if another.
+        brief: formats a row's cell in narrow tables, if otherwise.
     """
 
     heading: str
@@ -36,129 +39,20 @@ class Column:
     cell: Callable[[Line], str]
     untrusted: bool = False
     lower_is_better: bool = False
+    short: str = ""
+    brief: Callable[[Line], str] | None = None
+
+    def narrow(self) -> Column:
+        """Return the column as narrow tables show it."""
+        return replace(self, heading=self.short or self.heading, cell=self.brief or self.cell)
 
 
-def show_point(point: str) -> str:
-    """Format a grid point that is stored as JSON."""
-    values: dict[str, Any] = json.loads(point)
-    return ", ".join(f"{k} = {v if isinstance(v, str) else json.dumps(v)}" for k, v in values.items())
-
-
-def number(value: object) -> float:
-    """Return a table's value as a number; NaN for text and for missing values."""
-    try:
-        return math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def mark(significant: bool) -> str:
-    """Return the mark of a significant difference."""
-    return " †" if significant else ""
-
-
-def _name(line: Line) -> str:
-    role = line["role"]
-    return flat(line["label"]) + (f" ({role})" if role in ("teacher", "assistant") else "")
-
-
-def _family(line: Line) -> str:
-    return flat(line["family"]) if line["role"] == "student" else ""
-
-
-def _primary(words: Wording) -> Callable[[Line], str]:
-    key = metric_column(words.task)
-
-    def cell(line: Line) -> str:
-        mean = words.value(line[key])
-        if line["finished"] > 1:
-            return f"{mean} ± {words.plain(line[f'{key}_sd'])}"
-        return mean + _brackets(line, key, words.value)
-
-    return cell
-
-
-def _place(line: Line) -> str:
-    best, worst = number(line.get("place")), number(line.get("place_last"))
-    if math.isnan(best):
-        return "–"
-    return f"{best:.0f}" if best == worst else f"{best:.0f}–{worst:.0f}"
-
-
-def _gap(line: Line) -> str:
-    def text(share: float) -> str:
-        return _rounded(100 * share, "z.0f")
-
-    return "–" if math.isnan(number(line.get("gap_closed"))) else text(line["gap_closed"]) + _brackets(line, "gap_closed", text)
-
-
-def _networks(words: Wording) -> Callable[[Line], str]:
-    def cell(line: Line) -> str:
-        low, high = (number(line.get(f"delta_{words.units}_{end}")) for end in ("low", "high"))
-        return (
-            "–" if math.isnan(low) else f"{words.difference(line['delta'])} [{words.difference(low)}, {words.difference(high)}]"
-        )
-
-    return cell
-
-
-def _delta(name: str, words: Wording) -> Callable[[Line], str]:
-    def cell(line: Line) -> str:
-        if math.isnan(line[name]):
-            return "–"
-        text = words.difference(line[name]) + _brackets(line, name, words.difference)
-        return text + mark(line["significant"]) if name == "delta" else text
-
-    return cell
-
-
-def _brackets(line: Line, name: str, text: Callable[[float], str]) -> str:
-    low, high = line[f"{name}_low"], line[f"{name}_high"]
-    return "" if math.isnan(low) or math.isnan(high) else f" [{text(low)}, {text(high)}]"
-
-
-def _latency(line: Line) -> str:
-    if math.isnan(line["latency_ms"]):
-        return "unstable" if line["latency_note"] and line["latency_setting"] else "–"
-    return milliseconds(line["latency_ms"])
-
-
-def _test_set(line: Line) -> str:
-    seconds, spread = line.get("test_set_seconds", math.nan), line.get("test_set_spread", math.nan)
-    return "–" if math.isnan(seconds) else f"{seconds:.3g} ± {spread:.2g}"
-
-
-def _note(line: Line) -> str:
-    notes = []
-    if line["failed"]:
-        notes.append(f"failed ({line['failed']} of {line['seeds']} seeds): {line['error']}")
-    if line["missing"]:
-        notes.append(f"{line['missing']} of {line['seeds']} seeds not run")
-    if line["point"]:
-        notes.append(show_point(line["point"]))
-    return flat("; ".join(notes))
-
-
-def _cell(name: str, text: Callable[[float], str]) -> Callable[[Line], str]:
-    """Return a function that formats a cell as one number, or a dash."""
-
-    def cell(line: Line) -> str:
-        value = number(line.get(name))
-        return "–" if math.isnan(value) else text(value)
-
-    return cell
-
-
-def _rounded(value: float, form: str) -> str:
-    return format(value, form).replace("-", "−")
-
-
-def _low(heading: str, key: str, text: Callable[[float], str]) -> Column:
-    return Column(heading, key, _cell(key, text), lower_is_better=True)
+def _low(heading: str, key: str, text: Callable[[float], str], short: str = "") -> Column:
+    return Column(heading, key, cells.plain(key, text), lower_is_better=True, short=short)
 
 
 def _high(heading: str, key: str, text: Callable[[float], str]) -> Column:
-    return Column(heading, key, _cell(key, text))
+    return Column(heading, key, cells.plain(key, text))
 
 
 def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
@@ -166,31 +60,31 @@ def _text(heading: str, key: str, cell: Callable[[Line], str]) -> Column:
 
 
 def columns_of(task: TaskInfo) -> dict[str, Column]:
-    """Return all columns by name; those of the task's metrics are named after them."""
+    """Return a task's columns by name; those of metrics are named after them."""
     words = Wording(task)
     lower = not task.metrics[task.primary].higher_is_better
     return {
-        "place": Column("place", "place", _place, lower_is_better=True),
+        "place": Column("place", "place", cells.place, lower_is_better=True),
         "first": _high("first %", "first_probability", lambda v: f"{100 * v:.0f}"),
-        "method": _text("method", "label", _name),
-        "family": _text("family", "family", _family),
+        "method": _text("method", "label", cells.name),
+        "family": _text("family", "family", cells.family),
         **_metrics(words),
-        "delta": Column("Δ supervised", "delta", _delta("delta", words), lower_is_better=lower),
-        "delta_kd": Column("Δ kd", "delta_kd", _delta("delta_kd", words), lower_is_better=lower),
+        "delta": Column("Δ supervised", "delta", cells.delta("delta", words), lower_is_better=lower),
+        "delta_kd": Column("Δ kd", "delta_kd", cells.delta("delta_kd", words), lower_is_better=lower),
         "networks": Column(
             f"Δ these trained networks (test {words.units})",
             f"delta_{words.units}_low",
-            _networks(words),
+            cells.networks(words),
             lower_is_better=lower,
         ),
-        "gap": Column("gap closed %", "gap_closed", _gap),
+        "gap": Column("gap closed %", "gap_closed", cells.gap),
         "effect": Column(
-            "effect size", "effect_size", _cell("effect_size", lambda v: _rounded(v, "z.2f")), lower_is_better=lower
+            "effect size", "effect_size", cells.plain("effect_size", lambda v: cells.rounded(v, "z.2f")), lower_is_better=lower
         ),
         "teacher": Column(
             f"teacher{words.percent_sign}",
             teacher_column(task),
-            _cell(teacher_column(task), words.value),
+            cells.plain(teacher_column(task), words.value),
             lower_is_better=lower,
         ),
         "agreement": _high("agreement %", "agreement", percent),
@@ -199,73 +93,80 @@ def columns_of(task: TaskInfo) -> dict[str, Column]:
         "ece": _low("ECE %", "ece", percent),
         "top5": _high("top-5 %", "top5", percent),
         "f1": _high("macro F1 %", "macro_f1", percent),
-        "parameters": _low("parameters", "parameters", quantity),
+        "parameters": _low("parameters", "parameters", quantity, "params"),
         "macs": _low("MACs", "macs", quantity),
         "size": _low("size MB", "size_mb", size),
         "compression": _high("compression", "compression", times),
-        "latency": Column("latency ms", "latency_ms", _latency, lower_is_better=True),
-        "test_set": Column("test set s", "test_set_seconds", _test_set, lower_is_better=True),
-        "speedup": Column(
-            "speed-up", "speedup", lambda line: _cell("speedup", times)(line) + _brackets(line, "speedup", times)
-        ),
-        "efficiency": _high("efficiency", "efficiency", lambda v: f"{v:.3g}"),
+        "latency": Column("latency ms", "latency_ms", cells.reading("latency_ms", milliseconds), lower_is_better=True),
+        "throughput": Column(f"{units(task)}/s", "throughput", cells.reading("throughput", quantity)),
+        "test_set": Column("test set s", "test_set_seconds", cells.test_set, lower_is_better=True),
+        "speedup": Column("speed-up", "speedup", cells.speedup),
+        "efficiency": Column("efficiency", "efficiency", cells.efficiency),
         "time": _low("time", "wall_seconds", duration),
         "step": _low("step time", "step_ratio", lambda v: f"{v:.2f}×"),
         "extra": _low("extra parameters", "method_parameters", quantity),
-        "note": _text("note", "error", _note),
+        "note": _text("note", "error", cells.note),
     }
+
+
+def columns_for(analysis: Analysis) -> dict[str, Column]:
+    """Return all columns of a suite's records by name.
+
+    Beside those of the task there is one for each latency setting and each metric of a plugin.
+    """
+    from kdbench.analysis.speeds import measured_settings
+
+    found = columns_of(analysis.task)
+    for setting in measured_settings(analysis.frame):
+        found[setting.name] = _of_setting(setting, analysis.task)
+    for key in plugin_metrics(analysis):
+        found.setdefault(key, Column(key.replace("_", " "), key, cells.plain(key, lambda v: f"{v:.4g}".replace("-", "−"))))
+    return found
+
+
+def plugin_metrics(analysis: Analysis) -> list[str]:
+    """Return the columns of the standings that hold metrics of plugins."""
+    from kdbench.analysis.standings import plugin_columns
+
+    table = analysis.standings
+    return [name for name in plugin_columns(analysis.frame) if name in table and table[name].notna().any()]
+
+
+def _of_setting(setting: Setting, task: TaskInfo) -> Column:
+    """Return a setting's column: ms of one sample, or samples per second."""
+    where = f"{setting.device} {setting.runtime}"
+    if setting.batch_size == 1:
+        return Column(f"{where}, ms", setting.column, cells.reading(setting.column, milliseconds), lower_is_better=True)
+    heading = f"{where}, {units(task)}/s in batches of {setting.batch_size}"
+    return Column(heading, setting.column, cells.reading(setting.column, quantity))
 
 
 def _metrics(words: Wording) -> dict[str, Column]:
     task = words.task
+    label = f"{words.metric}{words.percent_sign}"
     found = {
         task.primary: Column(
-            f"test {words.metric}{words.percent_sign}",
+            f"test {label}",
             metric_column(task),
-            _primary(words),
+            cells.primary(words),
             lower_is_better=not task.metrics[task.primary].higher_is_better,
+            short=label,
+            brief=cells.primary(words, brief=True),
         )
     }
     for name, info in task.metrics.items():
         key = metric_column(task, "test", name)
         show = lambda v, percentage=info.percent: metric_text(v, percentage=percentage)  # noqa: E731
-        heading = f"test {info.label}{' %' if info.percent else ''}"
-        found.setdefault(name, Column(heading, key, _cell(key, show), lower_is_better=not info.higher_is_better))
+        label = f"{info.label}{' %' if info.percent else ''}"
+        column = Column(f"test {label}", key, cells.plain(key, show), lower_is_better=not info.higher_is_better, short=label)
+        found.setdefault(name, column)
     return found
-
-
-def default_columns(task: TaskInfo) -> tuple[str, ...]:
-    """Return the default columns of a leaderboard.
-
-    The suite or ``--columns`` may choose others. Columns without a number are left out.
-    """
-    return (
-        *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary), "delta", "gap"),
-        *(
-            "teacher",
-            "agreement",
-            "parameters",
-            "macs",
-            "size",
-            "compression",
-            "latency",
-            "speedup",
-            "efficiency",
-            "time",
-            "note",
-        ),
-    )
-
-
-def terminal_columns(task: TaskInfo) -> tuple[str, ...]:
-    """Return the columns that fit on a screen."""
-    return ("place", "method", task.primary, "delta", "teacher", "parameters", "latency", "time", "note")
 
 
 def check_columns(
     names: Sequence[str], where: str = "", location: Location | None = None, known: Iterable[str] | None = None
 ) -> tuple[str, ...]:
-    """Check names of columns, and return each once.
+    """Check names of columns, and return each once, a latency setting with its device.
 
     Args:
         names: names of columns.
@@ -277,25 +178,61 @@ def check_columns(
         KdbenchError: a name is unknown.
     """
     known = tuple(columns_of(TaskInfo()) if known is None else known)
-    for name in names:
-        if name not in known:
+    found = [_known(name, known) for name in names]
+    for name, column in zip(names, found, strict=True):
+        if column is None:
             hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
             raise KdbenchError(f'{where}unknown column "{name}"{hint}', location)
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(column for column in found if column is not None))
 
 
-def check_report(spec: ReportSpec, location: Callable[..., Location], task: TaskInfo | None = None) -> None:
+def _known(name: str, known: Sequence[str]) -> str | None:
+    return name if name in known else next((k for k in known if k.partition("/")[2] == name), None)
+
+
+def check_report(
+    spec: ReportSpec,
+    location: Callable[..., Location],
+    task: TaskInfo | None = None,
+    latency: Latency | bool = False,
+    metrics: Iterable[str] = (),
+) -> None:
     """Check a suite's settings for its report.
 
     Args:
         spec: ``report:`` of the suite.
         location: gives the location of a path of keys in the suite's file.
         task: the suite's task; image classification by default.
+        latency: how the suite measures latency.
+        metrics: names of plugins' metrics.
 
     Raises:
-        KdbenchError: a column is unknown.
+        KdbenchError: a column or a latency setting is unknown.
     """
-    known = columns_of(task or TaskInfo())
+    settings = setting_names(latency)
+    known = (*columns_of(task or TaskInfo()), *settings, *metrics)
     for i, name in enumerate(spec.columns):
         check_columns([name], location=location("report", "columns", i), known=known)
     check_columns([spec.sort.removeprefix("-")], location=location("report", "sort"), known=known)
+    if spec.latency is not None:
+        check_latency(spec.latency, settings, location=location("report", "latency"))
+
+
+def setting_names(latency: Latency | bool) -> list[str]:
+    """Return the names of the settings in which a suite measures latency."""
+    if isinstance(latency, bool):
+        return []
+    return [f"{d}/{r}@{b}" for d in latency.devices for r in latency.runtimes for b in latency.batch_sizes]
+
+
+def check_latency(name: str, settings: Sequence[str], where: str = "", location: Location | None = None) -> None:
+    """Check the name of a latency setting.
+
+    Raises:
+        KdbenchError: it is none of the settings.
+    """
+    if _known(name, settings) is None:
+        short = dict.fromkeys(s.partition("/")[2] for s in settings)
+        hint = did_you_mean(name, [*short, *settings]) or (f"; measured are {', '.join(settings)}" if settings else "")
+        measured = "is not measured" if settings else "is not measured: this suite measures no latency"
+        raise KdbenchError(f'{where}latency "{name}" {measured}{hint}', location)

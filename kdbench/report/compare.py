@@ -10,12 +10,12 @@ from tabulate import tabulate
 
 from kdbench.analysis.compare import Change, Comparison, Key
 from kdbench.errors import flat
-from kdbench.report.columns import mark
-from kdbench.report.wording import Wording
+from kdbench.report.cells import mark
+from kdbench.report.wording import Wording, row_name
 
 
 def comparison_text(comparison: Comparison, style: str = "simple") -> str:
-    """Format a comparison for a terminal (``simple``) or for markdown (``github``)."""
+    """Format a comparison for a terminal (``simple``) or for markdown (``pipe``)."""
     parts, words = [], Wording(comparison.task)
     if not comparison.rows.empty:
         lines = [_line(row, words) for row in comparison.rows.to_dict("records")]
@@ -59,7 +59,7 @@ def _change(change: Change) -> str:
 
 def _name(key: Key) -> str:
     pair, role, label = key
-    return f"{flat(label)}{'' if role == 'student' else f' ({role})'} · {flat(pair)}"
+    return f"{row_name(label, role)} · {flat(pair)}"
 
 
 def _line(row: Mapping[Any, Any], words: Wording) -> list[str]:

@@ -14,7 +14,7 @@ from kdbench.analysis.epochs import epoch_columns
 from kdbench.analysis.task import SPLITS
 from kdbench.plan.trial import TaskInfo
 from kdbench.report.text import decimals, escape
-from kdbench.report.wording import metric_text, metrics_in_percent
+from kdbench.report.wording import metric_text, metrics_in_percent, row_name
 
 MOST_CLASSES = 20
 """Most classes for which pages list them; the CSV file always has all."""
@@ -56,7 +56,7 @@ def _sections(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     pairs, data = table["pair"].nunique() > 1, table["fingerprint"].nunique() > 1
     for (pair, fingerprint, role, label), group in table.groupby(["pair", "fingerprint", "role", "label"], sort=False):
-        name = escape(str(label)) + ("" if role == "student" else f" ({role})")
+        name = escape(row_name(str(label), str(role)))
         yield name + (f" · {escape(str(pair))}" if pairs else "") + (f" · data {fingerprint}" if data else ""), group
 
 
@@ -84,4 +84,4 @@ def _cell(row: dict[Any, Any], name: str, task: TaskInfo) -> str:
 
 def _table(lines: list[list[str]], headers: list[str]) -> str:
     aligned = ["left", *["right"] * (len(headers) - 1)]
-    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True, colalign=aligned if lines else None)
+    return tabulate(lines, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None)

@@ -7,7 +7,8 @@ matplotlib.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,11 @@ from kdbench.plugins.hookspecs import hookimpl
 from kdbench.report.text import csv_bytes, without_controls
 from kdbench.results.files import write_whole
 
+FIGURES = "figures"
+INDEX = "index.json"
+FIGURE = re.compile(r"[a-z0-9-]+\.(?:svg|png)")
+"""Name of a figure's file."""
+
 if TYPE_CHECKING:
     from kdbench.analysis.analysis import Analysis
     from kdbench.report.report import Report
@@ -25,7 +31,10 @@ if TYPE_CHECKING:
 
 
 def write_markdown(report: Report, folder: Path) -> list[Path]:
-    """Write ``leaderboard.md``, ``epochs.md``, and (for few classes) ``classes.md``."""
+    """Write ``leaderboard.md`` with its figures, ``epochs.md`` and ``classes.md``.
+
+    The last is for few classes only.
+    """
     from kdbench.report.details import classes_markdown, epochs_markdown
     from kdbench.report.leaderboard import leaderboard_markdown
 
@@ -37,15 +46,25 @@ def write_markdown(report: Report, folder: Path) -> list[Path]:
     paths = [folder / name for name, text in pages.items() if text]
     for path in paths:
         write_whole(path, without_controls(pages[path.name]).encode())
-    return paths
+    return [*paths, *_write_figures_beside(report, folder)]
+
+
+def _write_figures_beside(report: Report, folder: Path) -> list[Path]:
+    """Write the figures that ``leaderboard.md`` shows beside its tables."""
+    from kdbench.report.beside import score_stems
+    from kdbench.report.figures.charts import charts
+    from kdbench.report.figures.style import svg_file, write_figures
+
+    stems = set(score_stems(report.analysis.boards).values())
+    return write_figures(charts(report.analysis, ["scores"]), folder, "svg", svg_file) if stems else []
 
 
 def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write tables with exact numbers.
 
     The files are ``leaderboard.csv`` (a row for each method), ``trials.csv`` (a row for each trial that
-    the suite asks for, grid points included), ``epochs.csv``, ``classes.csv``, and ``grids.csv`` if a
-    method has a grid.
+    the suite asks for, grid points included), ``epochs.csv``, ``classes.csv``, ``latency.csv`` (a row for
+    each network and setting), and ``grids.csv`` if a method has a grid.
     """
     analysis = report.analysis
     tables = {
@@ -54,6 +73,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
         "epochs.csv": analysis.epochs,
         "classes.csv": analysis.classes,
         "grids.csv": analysis.grids,
+        "latency.csv": analysis.latencies,
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:
@@ -91,16 +111,16 @@ def write_html(report: Report, folder: Path) -> list[Path]:
 
 def write_svg(report: Report, folder: Path) -> list[Path]:
     """Write ``figures/*.svg``."""
-    from kdbench.report.figures.style import svg, write_figures
+    from kdbench.report.figures.style import svg_file, write_figures
 
-    return write_figures(report.charts, folder, "svg", lambda figure: svg(figure).encode())
+    return write_figures(report.charts, folder, "svg", svg_file)
 
 
 def write_png(report: Report, folder: Path) -> list[Path]:
     """Write ``figures/*.png``."""
-    from kdbench.report.figures.style import png, write_figures
+    from kdbench.report.figures.style import png_file, write_figures
 
-    return write_figures(report.charts, folder, "png", png)
+    return write_figures(report.charts, folder, "png", png_file)
 
 
 @hookimpl
@@ -138,6 +158,28 @@ def parse_formats(text: str, reporters: Mapping[str, Reporter], where: str = "in
     return list(dict.fromkeys(names))
 
 
+SIGNS = {
+    "md": "leaderboard.md",
+    "html": "index.html",
+    "csv": "leaderboard.csv",
+    "json": "leaderboard.json",
+    "latex": "leaderboard.tex",
+    "svg": "figures/*.svg",
+    "png": "figures/*.png",
+}
+"""File by which a format is recognised in a report folder."""
+
+
+def formats_in(folder: Path, written: Collection[str] = ()) -> list[str]:
+    """Return the built-in formats that a report folder already has.
+
+    Args:
+        folder: the report.
+        written: names of the files of its ``leaderboard.md``, which are no sign of another format.
+    """
+    return [name for name, sign in SIGNS.items() if any(p.name not in written for p in folder.glob(sign))]
+
+
 def _refuse_links(folder: Path) -> None:
     """Check that no folder of a report is a link; files are replaced anyway."""
     from kdbench.results.archive import FOLDER
@@ -149,6 +191,9 @@ def _refuse_links(folder: Path) -> None:
 
 def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], reporters: Mapping[str, Reporter]) -> list[Path]:
     """Write a report in several formats, and a compact copy of its records.
+
+    What the folder already holds in other formats is written again too, so that all its files are of the same
+    records, and figures that these records do not have are removed.
 
     Args:
         analysis: tables of the report.
@@ -163,6 +208,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
         KdbenchError: the folder cannot be written, or a reporter fails.
     """
     from kdbench.method.guard import Guard, name_of, text_of
+    from kdbench.report.beside import score_stems
     from kdbench.report.report import Report
     from kdbench.results.archive import save_archive
     from kdbench.results.files import tidy
@@ -172,7 +218,8 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
     for part in (folder, *(p for p in folder.glob("*") if p.is_dir())):
         with suppress(OSError):  # whatever is wrong with the folder is reported by what writes there
             tidy(part)
-    for name in formats:
+    beside = {f"{stem}.svg" for stem in score_stems(analysis.boards).values()}
+    for name in dict.fromkeys([*formats, *formats_in(folder, beside)]):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_links(folder)
@@ -186,6 +233,25 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str], repor
             raise KdbenchError(f'the report format "{name}" failed: {name_of(error)}: {text_of(error)}') from error
     try:
         save_archive(analysis.frame.archive, folder)
+        _remove_old_figures(folder, found)
     except OSError as error:
         raise KdbenchError(f"the report in {folder} cannot be written: {error.strerror or error}") from error
-    return found
+    return list(dict.fromkeys(found))  # two formats may write the same figure
+
+
+def _remove_old_figures(folder: Path, written: Sequence[Path]) -> None:
+    """Remove the figures of an earlier report that this one does not have.
+
+    ``figures/index.json`` lists those that kdbench wrote; other files are left alone.
+    """
+    figures = {p.name for p in written if p.parent == folder / FIGURES and FIGURE.fullmatch(p.name)}
+    index = folder / FIGURES / INDEX
+    with suppress(OSError, ValueError, TypeError):
+        earlier = json.loads(index.read_bytes())
+        for name in {str(name) for name in earlier} - figures:
+            if FIGURE.fullmatch(name):
+                (folder / FIGURES / name).unlink(missing_ok=True)
+    if figures:
+        write_whole(index, (json.dumps(sorted(figures), indent=1) + "\n").encode())
+    else:
+        index.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from itertools import groupby
 from typing import Any
@@ -16,9 +17,10 @@ from kdbench.errors import flat
 from kdbench.report.figures.style import Chart
 from kdbench.report.page.classes import class_tables
 from kdbench.report.page.inline import inline_svg, width
-from kdbench.report.page.table import legend_lines, tables
+from kdbench.report.page.table import Heading, Table, budgets, legend_lines, tables
 from kdbench.report.page.trials import details, headings
 from kdbench.report.report import Report
+from kdbench.report.text import csv_bytes
 from kdbench.report.wording import Wording
 
 RECORDS = "records/records.json"
@@ -31,6 +33,10 @@ def sections(words: Wording) -> dict[str, tuple[str, str]]:
         "tradeoff": (
             f"{words.metric_title} against cost",
             "Names in bold are on the Pareto front: no other network is both cheaper and better.",
+        ),
+        "scores": (
+            f"{words.metric_title} by method",
+            "Means over seeds with the 95 % interval of each by itself; small dots are single seeds.",
         ),
         "difference": (
             "Difference to the student alone",
@@ -76,6 +82,11 @@ def page(report: Report) -> str:
         "failed": sum(r.status == "failed" for r in report.records.values()),
         "planned": len(plan.trials),
         "tables": shown,
+        "budgets": budgets(shown),
+        "choices": _choices(shown),
+        "primary": plan.task.primary,
+        "lower": not plan.task.metrics[plan.task.primary].higher_is_better,
+        "csv": base64.b64encode(csv_bytes(analysis.standings)).decode(),
         "legend": legend_lines(analysis),
         "families": sorted({row.family for row in rows if row.role == "student"}),
         "sections": _sections(report.charts, sections(words)),
@@ -88,6 +99,15 @@ def page(report: Report) -> str:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return environment.get_template("index.html.jinja").render(values)
+
+
+def _choices(found: Sequence[Table]) -> list[Heading]:
+    """Return the columns that a reader can choose: all but the first.
+
+    Those that one of the tables shows at first are not extra.
+    """
+    headings = zip(*(table.headings for table in found), strict=True)
+    return [replace(same[0], extra=all(heading.extra for heading in same)) for same in headings][1:]
 
 
 def _sections(found: Sequence[Chart], known: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:

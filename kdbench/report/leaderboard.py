@@ -4,182 +4,156 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pandas as pd
 from tabulate import tabulate
 
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.task import metric_column
 from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
-from kdbench.report.columns import (
-    Line,
-    check_columns,
-    columns_of,
-    default_columns,
-    number,
-    show_point,
-    terminal_columns,
-)
+from kdbench.report.beside import Figures, figures_in, no_figures
+from kdbench.report.cells import Line, number, show_point
+from kdbench.report.columns import Column, columns_for
 from kdbench.report.environment import provenance_lines
-from kdbench.report.legend import GRID, legend
-from kdbench.report.power import power_note
-from kdbench.report.text import escape
+from kdbench.report.latex import latex
+from kdbench.report.layout import caption, filled, notes, split, themes
+from kdbench.report.legend import GRID, UNSTABLE, key, legend, unstable
+from kdbench.report.sections import Section, lines_of, sections
+from kdbench.report.text import HARD_SPACE, escape
 from kdbench.report.wording import Wording
-from kdbench.suite.schema import ReportSpec
+
+SCREEN = 80
+"""Columns of a terminal."""
 
 
-def with_view(analysis: Analysis, columns: Sequence[str] = (), sort: str | None = None) -> Analysis:
-    """Return the analysis with columns and order other than the suite's.
+def leaderboard_tables(analysis: Analysis, figures: Figures = no_figures) -> str:
+    """Return only the tables, with captions and notes, in markdown, for a README.
 
     Args:
-        analysis: analysis of the records.
-        columns: names of columns, in order; the suite's if empty.
-        sort: name of the column that students are sorted by, the suite's by default; a leading
-            ``-`` reverses the order.
-
-    Raises:
-        KdbenchError: a column is unknown.
+        analysis: the tables.
+        figures: gives the figure beside a pair's table.
     """
-    asked, known = analysis.plan.report, columns_of(analysis.task)
-    if sort is not None:
-        check_columns([sort.removeprefix("-")], "in --sort: ", known=known)
-    names = check_columns(columns, "in --columns: ", known=known)
-    view = ReportSpec(columns=names or asked.columns, sort=sort or asked.sort)
-    return Analysis(replace(analysis.frame, plan=analysis.plan.model_copy(update={"report": view})))
-
-
-def leaderboard_tables(analysis: Analysis) -> str:
-    """Return only the tables and their notes in markdown, one per pair, for a README."""
-    tables = _tables(analysis, "github")
-    notes = [f"\n\n{note}" if note else "" for note in power_notes(analysis)]
-    parts = [(f"**{escape(name)}**\n\n{t}" if name else t) + note for (name, t), note in zip(tables, notes, strict=True)]
+    parts: list[str] = []
+    for section in sections(analysis):
+        if section.name:
+            parts.append(f"**{escape(section.name)}**")
+        if texts := caption(analysis, section.lines, section.columns, section.names):
+            parts.append(f"{'. '.join(texts)}.")
+        tables = split(section.names, section.lines, section.columns)
+        parts += [_table(section, part, "pipe", analysis.task) for part in tables]
+        if "note" not in section.names and (found := notes(section.lines, section.columns)):
+            parts.append("\n".join(f"- {escape(label)}: {escape(note)}" for label, note in found))
+        parts += [text for text in (section.note, figures(section.key)) if text]
+    if line := key(analysis.standings, analysis.task):
+        parts.append(line)
     return "\n\n".join(parts) + "\n"
 
 
 def leaderboard_markdown(analysis: Analysis) -> str:
-    """Return the whole page: tables, legend, grids and provenance."""
+    """Return the whole page: tables, all columns, grids, legend and provenance."""
     plan, table = analysis.plan, analysis.standings
     parts = [f"# {escape(plan.title or plan.suite)}"]
     if plan.description:
         parts.append(plan.description.strip())
-    shown = shown_columns(table, plan.task, plan.report.columns)
-    parts += [leaderboard_tables(analysis).strip(), legend(table, shown, plan.task), *_grids(analysis)]
+    parts += [leaderboard_tables(analysis, figures_in(analysis.boards)).strip(), *_full(analysis), *_grids(analysis)]
+    known = columns_for(analysis)
+    shown = filled(tuple(known), lines_of(table), known) if len(table) else ()
+    if text := legend(table, shown, plan.task):
+        parts += ["## How to read the columns", text]
     return "\n\n".join([*parts, "## Provenance", *provenance_lines(analysis.frame)]) + "\n"
 
 
 def leaderboard_html(analysis: Analysis) -> str:
     """Return the tables as HTML for a notebook, one per pair, with all text escaped."""
-    tables = _tables(analysis, "html")
-    return "".join(f"<p><b>{html.escape(flat(name))}</b></p>{table}" if name else str(table) for name, table in tables)
+    parts = []
+    for section in sections(analysis):
+        if section.name:
+            parts.append(f"<p><b>{html.escape(flat(section.name))}</b></p>")
+        parts.append(str(_table(section, section.names, "html", analysis.task)))
+    return "".join(parts)
 
 
-def leaderboard_text(analysis: Analysis) -> str:
-    """Return the tables for a terminal."""
+def leaderboard_text(analysis: Analysis, width: int = SCREEN) -> str:
+    """Return the tables for a terminal, no wider than it is.
+
+    Columns of the command are all shown, in several tables where they do not fit; of those of the suite, as
+    many as fit.
+
+    Args:
+        analysis: the tables.
+        width: columns of the terminal.
+    """
     suite = flat(analysis.plan.suite)
-    tables = _tables(analysis, "simple", terminal_columns(analysis.task))
-    return "\n\n".join(f"{suite}: {flat(name)}\n{t}" if name else f"{suite}\n{t}" for name, t in tables)
+    commanded = analysis.view.columns != analysis.plan.report.columns
+    parts = []
+    for section in sections(analysis, width):
+        text = [_wrapped(f"{suite}: {flat(section.name)}" if section.name else suite, width)]
+        tables = split(section.names, section.lines, section.columns, width, wraps=False)
+        tables = tables if commanded else tables[:1]
+        text += [_table(section, part, "simple", analysis.task) for part in tables]
+        found = [f"{line}." for line in caption(analysis, section.lines, section.columns, section.names)]
+        found += [f"{label}: {note}" for label, note in notes(section.lines, section.columns) if "note" not in section.names]
+        text += [_wrapped(line.replace("`", ""), width) for line in found]
+        parts.append("\n".join(text))
+    if unstable(analysis.standings):
+        parts.append(_wrapped(f"{UNSTABLE}.".replace("`", ""), width))
+    return "\n\n".join(parts)
 
 
 def leaderboard_latex(analysis: Analysis) -> str:
-    """Return the tables in LaTeX (``booktabs``), one per pair."""
-    tables = _tables(analysis, "latex_booktabs")
-    return "\n\n".join(f"% {flat(name)}\n{table}" if name else table for name, table in tables) + "\n"
-
-
-def shown_columns(
-    table: pd.DataFrame, task: TaskInfo, asked: Sequence[str] = (), usual: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Return the names of the columns to show.
-
-    They are the requested ones, or those of the default columns that are not empty.
-
-    Args:
-        table: standings.
-        task: the task that the networks learn.
-        asked: names of requested columns; empty for the default ones.
-        usual: names of the default columns, if not those of a leaderboard.
-    """
-    columns = columns_of(task)
-    if asked:
-        return check_columns(asked, "in the suite's report: ", known=columns)
-    lines = lines_of(table)
-    names = default_columns(task) if usual is None else usual
-    return tuple(n for n in names if any(columns[n].cell(line) not in ("", "–") for line in lines))
-
-
-def power_notes(analysis: Analysis) -> list[str]:
-    """Return what each pair's table could have found, in the tables' order."""
-    groups = groups_of(analysis.standings, analysis.plan.report.sort, analysis.task)
-    return [power_note(group, Wording(analysis.task)) for _, group in groups]
-
-
-def lines_of(table: pd.DataFrame) -> list[Line]:
-    """Return the rows of standings as mappings."""
-    return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)]
-
-
-def groups_of(table: pd.DataFrame, by: str, task: TaskInfo) -> list[tuple[str, pd.DataFrame]]:
-    """Return the names of pairs, and their sorted rows.
-
-    The name is empty if there is only one pair, and includes the data's fingerprint if data differ.
-    """
-    groups = list(sorted_lines(table, by, task).groupby(["pair", "fingerprint"], sort=False))
-    several_data = len({fingerprint for (_, fingerprint), _ in groups}) > 1
-    found = []
-    for (pair, fingerprint), group in groups:
-        name = f"{pair} (data {fingerprint})" if several_data else str(pair) if len(groups) > 1 else ""
-        found.append((name, group))
-    return found
-
-
-def sorted_lines(table: pd.DataFrame, by: str, task: TaskInfo) -> pd.DataFrame:
-    """Sort each pair's students by a column, best first, or worst first after ``-``.
-
-    Teachers and other helpers stay on top; rows without a number come last.
-
-    Raises:
-        KdbenchError: the column is unknown.
-    """
-    columns = columns_of(task)
-    (name,) = check_columns([by.removeprefix("-")], "in the suite's report: ", known=columns)
-    column = columns[name]
-    ascending = column.lower_is_better != by.startswith("-")
-    if column.key not in table:
-        return table
+    """Return the tables in LaTeX (``booktabs``), one per pair, for any engine."""
     parts = []
-    for _, group in table.groupby(["pair", "fingerprint"], sort=False):
-        student = group["role"] == "student"
-        ordered = group[student].sort_values(column.key, ascending=ascending, kind="stable", na_position="last")
-        parts += [group[~student], ordered]
-    return pd.concat(parts, ignore_index=True)
+    for section in sections(analysis):
+        if section.name:
+            parts.append(latex(f"% {flat(section.name)}"))
+        parts.append(latex(_table(section, section.names, "latex_booktabs", analysis.task)))
+    return "\n\n".join(parts) + "\n"
 
 
-def _tables(analysis: Analysis, style: str, usual: Sequence[str] = ()) -> list[tuple[str, str]]:
-    table, view, task = analysis.standings, analysis.plan.report, analysis.task
-    columns = shown_columns(table, task, (), usual) if usual else shown_columns(table, task, view.columns)
-    return [(name, _table(group, style, columns, task)) for name, group in groups_of(table, view.sort, task)]
+def _full(analysis: Analysis) -> list[str]:
+    """Return tables of all columns, by theme."""
+    columns = columns_for(analysis)
+    parts = ["## All columns"]
+    for section in sections(analysis):
+        heading = f"### {escape(section.name)}" if section.name else ""
+        for theme, names in themes(analysis, columns).items():
+            shown = filled([n for n in names if n in columns], section.lines, columns)
+            tables = [part for part in split(("method", *shown), section.lines, columns) if len(part) > 1]
+            parts += [text for text in (heading, f"**{theme}**" if tables else "") if text]
+            heading = heading if not tables else ""
+            parts += [_table(replace(section, columns=columns), part, "pipe", analysis.task) for part in tables]
+    return parts
 
 
-def _table(group: pd.DataFrame, style: str, names: Sequence[str], task: TaskInfo) -> str:
-    cells, columns = {}, columns_of(task)
-    lines = lines_of(group)
-    best = _best(lines)
+def _table(section: Section, names: Sequence[str], style: str, task: TaskInfo) -> str:
+    found, columns, lines = {}, section.columns, section.lines
+    best, markdown = _best(lines), style == "pipe"
     for name in names:
         column = columns[name]
-        clean = escape if column.untrusted and style == "github" else flat
-        cells[name] = [clean(column.cell(line)) for line in lines]
-        if name == task.primary and style == "github":
-            cells[name] = [f"**{c}**" if i == best else c for i, c in enumerate(cells[name])]
+        found[name] = [_cell(column, line, markdown=markdown) for line in lines]
+        if name == task.primary and markdown:
+            found[name] = [f"**{c}**" if i == best else c for i, c in enumerate(found[name])]
     return tabulate(
-        list(zip(*cells.values(), strict=True)),
-        headers=[columns[name].heading for name in cells],
+        list(zip(*found.values(), strict=True)),
+        headers=[flat(columns[name].heading) for name in found],
         tablefmt=style,
-        colalign=["left" if columns[name].untrusted else "right" for name in cells],
+        colalign=["left" if columns[name].untrusted else "right" for name in found],
         disable_numparse=True,
     )
+
+
+def _cell(column: Column, line: Line, *, markdown: bool) -> str:
+    text = column.cell(line)
+    if column.untrusted:
+        return escape(text) if markdown else flat(text)
+    return text.replace(" ", HARD_SPACE) if markdown else text  # numbers never wrap
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(flat(text, len(text)), width, subsequent_indent="  ")) or text
 
 
 def _best(lines: Sequence[Line]) -> int | None:
@@ -204,7 +178,7 @@ def _grids(analysis: Analysis) -> list[str]:
         table = tabulate(
             [[line[i] for i in shown] for line in lines],
             headers=[headers[i] for i in shown],
-            tablefmt="github",
+            tablefmt="pipe",
             disable_numparse=True,
             colalign=["left", *["right"] * (len(shown) - 1)],
         )

@@ -17,6 +17,12 @@ GRID = (
 )
 """How to read the differences of a grid's points."""
 
+UNSTABLE = (
+    "≈ unstable: its passes differ by more than the suite's `max_spread`; ± half of their interquartile range; `kdbench run SUITE "
+    "--remeasure` measures again"
+)
+"""How to read a latency that is only approximate."""
+
 GENERAL = {
     "first": "First: how often the row comes first if seeds and test samples are drawn again from the model, %",
     "effect": "Effect size: difference to the student trained alone over the standard deviation of one seed's difference",
@@ -29,6 +35,7 @@ GENERAL = {
     "compression": "Compression: parameters of the first teacher over the row's",
     "speedup": "Speed-up: latency of the first teacher over the row's, timed in turns; in brackets the 95 % interval over the processes "
     "that were timed (over the turns, where they were fewer than three)",
+    "throughput": "Throughput: samples per second at the largest batch that was measured, on the same device and runtime",
     "time": "Time: mean of a trial's own steps, its share of what its cohort shared, and evaluation",
     "step": "Step time: time of a trial's own training steps over that of the student trained alone",
     "extra": "Extra parameters: trained by the method beside the student, and thrown away",
@@ -61,6 +68,26 @@ def legend(table: pd.DataFrame, columns: Sequence[str], task: TaskInfo) -> str:
         "efficiency": f"Efficiency: {words.metric}{' in percent' if words.percent_sign else ''} / (size in MB × latency in ms)",
     }
     return "\n".join(f"- {lines[name]}" for name in columns if lines.get(name))
+
+
+def key(table: pd.DataFrame, task: TaskInfo) -> str:
+    """Say in a line how to read the numbers of a table."""
+    words, parts = Wording(task), []
+    if (table["finished"] > 1).any():
+        parts.append(f"{words.metric_title}: test set, mean ± standard deviation over seeds")
+    if len(table) and not table["delta_low"].isna().all():
+        parts.append("in brackets simultaneous 95 % intervals, † where that of a difference excludes 0")
+    if unstable(table):
+        parts.append(UNSTABLE)
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def unstable(table: pd.DataFrame) -> bool:
+    """Whether a latency of the table is only approximate."""
+    notes = [
+        name for name in table.columns if str(name).startswith(("latency_", "throughput_")) and str(name).endswith("_note")
+    ]
+    return any(str(note).startswith("unstable") for name in notes for note in table[name])
 
 
 def _gap(table: pd.DataFrame, words: Wording) -> str:
@@ -106,4 +133,7 @@ def _delta(table: pd.DataFrame, words: Wording) -> str:
 
 def _latency(table: pd.DataFrame) -> str:
     settings = sorted({flat(s) for s in table["latency_setting"] if s})
-    return f"Latency: median of a forward pass of a whole batch ({'; '.join(settings)})" if settings else ""
+    if not settings:
+        return ""
+    text = f"Latency: median of a forward pass of a whole batch ({'; '.join(settings)})"
+    return f"{text}; {UNSTABLE}" if unstable(table) else text

@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 SPECIAL = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])")
 """Characters special in markdown; not underscores inside words such as ``tf_kd``."""
 
+HARD_SPACE = "\N{NO-BREAK SPACE}"
+
 
 def escape(text: str) -> str:
     """Return untrusted text on one line, escaped for markdown and its tables."""
     return SPECIAL.sub(lambda found: "\\" + found[0], flat(text))
+
+
+def short(text: str, most: int = 26) -> str:
+    """Return untrusted text on one line, short enough for a label.
+
+    It is cut in the middle, because names differ at either end.
+    """
+    line = flat(text)
+    tail = most // 3
+    return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
 
 
 def without_controls(text: str) -> str:

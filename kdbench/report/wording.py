@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbench.analysis.task import ACCURACY, is_percent, plural, units
+from kdbench.errors import flat
 from kdbench.plan.trial import TaskInfo
 from kdbench.report.text import percent, points, signed
 
@@ -92,6 +93,14 @@ class Wording:
     def reason(self, reason: Reason) -> str:
         """Return the reason why a network is shown in detail."""
         return {"teacher": "teacher", "alone": "student alone", "best": f"best by validation {self.metric}"}[reason]
+
+
+def row_name(label: str, role: str) -> str:
+    """Return the name of a row on one line, with its role unless it is a student.
+
+    The label of an earlier generation says so itself.
+    """
+    return flat(label) + (f" ({role})" if role in ("teacher", "assistant") else "")
 
 
 def metric_text(value: float, *, percentage: bool) -> str:

@@ -342,13 +342,16 @@ class ReportSpec(Frozen):
     """How the leaderboard is shown.
 
     Args:
-        columns: columns in order, by their names in ``kdbench list columns``; by default those that have
-            something to show.
+        columns: columns in order, by their names in ``kdbench list columns``; by default six to eight that
+            tell the rows apart.
         sort: the column that students are sorted by, best first; a leading ``-`` reverses the order.
+        latency: the setting whose latency stands in tables and figures, as ``onnxruntime@1`` (runtime and
+            batch size) or ``cuda/eager@64``; the first of ``measure.latency`` by default.
     """
 
     columns: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
     sort: Name = "place"
+    latency: Name | None = None
 
 
 def _counted(value: Any) -> Any:

@@ -23,7 +23,8 @@ from kdbench.errors import KdbenchError
 from kdbench.plan.trial import MetricInfo, TaskInfo
 from kdbench.report.compare import comparison_text, regressions_text
 from kdbench.report.formats import kdbench_reporters, write_report
-from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_text, with_view
+from kdbench.report.leaderboard import leaderboard_markdown, leaderboard_text
+from kdbench.report.sections import with_view
 from kdbench.results.evidence import Evidence
 from tests.results import made
 from tests.results.made import FINGERPRINT, Row, row
@@ -132,7 +133,7 @@ def test_sentences_are_compared_one_by_one_for_the_trained_networks_only() -> No
     assert "One seed: nothing tells a difference between methods from the chance of a training run" in page
     networks = leaderboard_markdown(with_view(of, ["method", "networks"]))
     assert "Δ these trained networks (test sentences)" in networks
-    assert "+30.00 [+2" in networks
+    assert "+30.00 [+2" in networks.replace("\N{NO-BREAK SPACE}", " ")
     assert "it says nothing about other seeds, and so nothing about methods" in networks
     assert "image" not in page
 
@@ -209,7 +210,8 @@ def test_columns_are_named_after_the_task_s_metrics() -> None:
     assert shown[:6] == ["method", "big (teacher)", "supervised", "kd", "dkd", "at"]
     with pytest.raises(KdbenchError, match='in --columns: unknown column "accuracy"'):
         with_view(of, ["accuracy"])
-    assert "test perplexity" in leaderboard_text(of)
+    assert "  perplexity  " in leaderboard_text(of)
+    assert "| test perplexity |" in re.sub(" +", " ", leaderboard_markdown(of))
 
 
 def test_further_metrics_of_a_task_have_columns_of_their_own() -> None:

@@ -57,7 +57,8 @@ def test_a_runs_folder_can_be_named_instead_of_a_suite(kdbench_command: Any, her
 
 def test_columns_and_order_can_be_chosen(kdbench_command: Any, here: Path) -> None:
     assert kdbench_command("report", "a", "--columns", "method,nll", "--sort=-method", "--format", "md").status == 0
-    table = [r for r in (here / "a/reports/small/leaderboard.md").read_text().splitlines() if r.startswith("|")]
+    text = (here / "a/reports/small/leaderboard.md").read_text().split("## All columns")[0]
+    table = [r for r in text.splitlines() if r.startswith("|")]
     assert [c.strip() for c in table[0].split("|")[1:-1]] == ["method", "NLL"]
     assert [r.split("|")[1].strip() for r in table[2:]] == [
         "big (teacher)",
@@ -89,7 +90,9 @@ def test_a_readme_is_renewed_between_its_markers_and_checked(kdbench_command: An
     assert kdbench_command("report", "a", "--readme", "README.md").status == 0
     assert kdbench_command(*check).status == 0
     content = readme.read_bytes()
-    assert content.startswith(b"# Mine\r\n\r\n<!-- kdbench:leaderboard small -->\r\n|")
+    assert content.startswith(b"# Mine\r\n\r\n<!-- kdbench:leaderboard small -->\r\nStudent `tiny_cnn`: ")
+    assert b"](<a/reports/small/figures/accuracy-methods-pair.svg>)" in content
+    assert (here / "a/reports/small/figures/accuracy-methods-pair.svg").exists()
     assert content.endswith(b"\r\n<!-- /kdbench:leaderboard small -->\r\ntail\r\n")
     assert kdbench_command("report", "a", "--check").status == 2
 
@@ -206,3 +209,34 @@ def test_a_record_without_predictions_costs_no_report(kdbench_command: Any, here
     store.save(record, history=store.history(trial).to_dict("records"), student=store.student(trial))
     said = kdbench_command("report", "a", "--format", "md,csv")
     assert said.status == 0, said.err
+
+
+def test_a_report_prints_its_table_and_one_line_of_files(kdbench_command: Any, here: Path) -> None:
+    said = kdbench_command("report", "a", "--format", "md,csv,html,svg")
+    assert said.status == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[1].split()[:2] == ["method", "accuracy"]
+    assert max(map(len, lines[:-1])) <= 80
+    assert [one.split(",")[0] for one in lines if one.startswith("report: ")] == ["report: a/reports/small/index.html"]
+    assert "more files in a/reports/small" in lines[-1]
+
+
+def test_a_page_is_renewed_with_the_tables(kdbench_command: Any, here: Path) -> None:
+    assert kdbench_command("report", "a", "--format", "html,png").status == 0
+    page = here / "a/reports/small/index.html"
+    page.write_text("old")
+    figure = next((here / "a/reports/small/figures").glob("*.png"))
+    figure.write_bytes(b"old")
+    assert kdbench_command("report", "a", "--format", "md,csv").status == 0
+    assert page.read_text() != "old"
+    assert figure.read_bytes() != b"old"
+
+
+def test_a_latency_setting_that_is_not_measured_is_found_before_anything_trains(kdbench_command: Any, here: Path) -> None:
+    timed = {"devices": ["cpu"], "runtimes": ["eager", "onnxruntime"], "batch_sizes": [1]}
+    small.write_suite(here, name="wrong", measure={"latency": timed}, report={"latency": "onnxruntim@1"})
+    said = kdbench_command("plan", "wrong.yaml")
+    assert said.status == 2
+    assert 'latency "onnxruntim@1" is not measured; did you mean "onnxruntime@1"?' in said.err.replace("\n", " ")
+    small.write_suite(here, name="right", measure={"latency": timed}, report={"latency": "eager@1", "columns": ["cpu/eager@1"]})
+    assert kdbench_command("plan", "right.yaml").status == 0

@@ -428,8 +428,10 @@ class TestARun:
         small.run(path, tmp_path / "runs")
         small.run(path, tmp_path / "runs", seeds="3")  # more trials, the same architectures
         assert len(calls) == 1
+        again = small.run(path, tmp_path / "runs", remeasure=True)
+        assert (len(calls), len(again.done_before)) == (2, len(plan.trials)), "and nothing is trained"
         small.run(path, tmp_path / "runs", fresh=True)
-        assert len(calls) == 2
+        assert len(calls) == 3
 
     def test_measures_again_what_is_damaged(self, calls: list[dict[str, Any]], tmp_path: Path) -> None:
         path = suite(tmp_path)

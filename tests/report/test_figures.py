@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.boards import closeups, summary
 from kdbench.analysis.classes import calibration, mean_confusion
+from kdbench.analysis.frame import frame_of
 from kdbench.analysis.ranking import common_scores
 from kdbench.analysis.tradeoff import Point, pareto, tradeoff
 from kdbench.report.figures.charts import charts as charts_of
+from kdbench.report.figures.dots import Dot, dot_plot
 from kdbench.report.figures.grids import cell, grid_sentence, heat_map
-from kdbench.report.figures.style import Chart, colours, styled
+from kdbench.report.figures.style import Chart, colours, log_ticks, styled, svg
 from kdbench.report.figures.tradeoff import axis_label, spread
 from kdbench.report.formats import write_png, write_svg
 from kdbench.report.report import Report
 from kdbench.report.text import percent, points
 from kdbench.report.wording import Wording
-from tests.report.scenes import FAMILIES, GRID, scene
+from kdbench.results.evidence import Evidence
+from tests.report.scenes import FAMILIES, GRID, PROFILES, scene
 from tests.results import made
 from tests.results.made import row
 
@@ -73,18 +78,108 @@ def test_there_is_a_figure_of_every_kind_for_every_pair(charts: list[Chart]) -> 
     stems = {chart.stem for chart in charts}
     for pair in ("one", "two"):
         for kind in (
-            "accuracy-parameters",
-            "accuracy-macs",
-            "accuracy-size-mb",
+            "accuracy-methods",
             "difference",
             "curves-accuracy",
             "curves-loss",
         ):
             assert f"{kind}-{pair}" in stems
         assert {f"grid-{pair}-kd-grid", f"grid-{pair}-dkd-beta"} <= stems
-        for network in ("resnet", "supervised", "kd-grid"):
+        for network in ("supervised", "kd-grid"):
             assert {f"confusion-{pair}-{network}", f"reliability-{pair}-{network}"} <= stems
+        assert ("confusion-one-resnet" in stems, "confusion-two-resnet" in stems) == (True, False), "the same teacher"
+        assert f"accuracy-parameters-{pair}" not in stems, "one student has one cost"
+    assert {"accuracy-parameters-pairs-01234567", "accuracy-macs-pairs-01234567"} <= stems
+    assert "accuracy-size-mb-pairs-01234567" not in stems, "which follows from the parameters"
     assert {"critical-difference", "interquartile-mean", "performance-profiles"} <= stems
+
+
+def test_a_teacher_of_several_pairs_has_one_confusion_matrix() -> None:
+    teacher = row("resnet", 0.9, role="teacher", pair="one", model="resnet")
+    again = teacher[0], teacher[1].model_copy(update={"pair": "two"}), teacher[2]
+    rows = [teacher, again, row("supervised", 0.8, pair="one"), row("supervised", 0.8, pair="two", model="wide")]
+    plain = made.frame(*rows)
+    classes = {t.id: np.arange(9, dtype=np.uint8) % 3 for t, _, _ in rows}
+    evidence = Evidence({made.FINGERPRINT: np.arange(9) % 3}, classes, {t: np.full(9, 255, np.uint8) for t in classes})
+    of = Analysis(frame_of(plain.plan, plain.records, plain.profiles, evidence))
+    stems = [c.stem for c in charts_of(of, ["confusion", "reliability"])]
+    assert [stem for stem in stems if "resnet" in stem] == ["confusion-one-resnet", "reliability-one-resnet"]
+    assert len(stems) == 6
+
+
+def test_a_family_has_one_colour_in_all_figures_of_a_report() -> None:
+    """Two pairs with other families each: the same family looks the same in both."""
+    rows = [
+        row(label, 0.8 + 0.01 * i + 0.001 * seed, seed, pair=pair, model=model, family=family)
+        for pair, model, names in (
+            ("one", "tiny_cnn", {"supervised": "baseline", "at": "attention", "kd": "logit"}),
+            ("two", "wide", {"supervised": "baseline", "rkd": "relation", "kd": "logit"}),
+        )
+        for i, (label, family) in enumerate(names.items())
+        for seed in (0, 1, 2)
+    ]
+    of = Analysis(made.frame(*rows, profiles=PROFILES))
+    found: dict[str, set[tuple[object, ...]]] = {}
+    for chart in charts_of(of, ["scores", "difference", "tradeoff"]):
+        for legend in chart.figure.legends:
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
+                if isinstance(handle, PathCollection):
+                    mark = handle.get_paths()[0].vertices.round(3).tobytes()
+                    found.setdefault(text.get_text(), set()).add((tuple(handle.get_facecolor()[0]), mark))
+    assert {"attention", "relation", "logit", "baseline"} <= set(found)
+    assert {family: len(looks) for family, looks in found.items()} == dict.fromkeys(found, 1)
+    assert len({look for looks in found.values() for look in looks}) == len(found)
+
+
+def test_an_interval_that_is_cut_ends_in_an_arrow() -> None:
+    dots = [Dot("near", "logit", 1.0, 0.5, 1.5), Dot("far", "logit", 2.0, -40.0, 44.0), Dot("left", "logit", 1.5, -40.0, 1.7)]
+    axes = dot_plot(dots, colours(["logit"]), "Δ", {"": 0.0}).axes[0]
+    arrows = {(int(line.get_ydata()[0]), line.get_marker()) for line in axes.lines if line.get_marker() in ("<", ">")}  # type: ignore[index]
+    assert arrows == {(1, "<"), (1, ">"), (2, "<")}
+    low, high = axes.get_xlim()
+    assert low < 0 < 2 < high < 44
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.11, 0.9, [0.15, 0.2, 0.3, 0.5, 0.7]),
+        (0.4, 5.0, [0.5, 1.0, 2.0, 5.0]),
+        (7e4, 5e6, [1e5, 3e5, 1e6, 3e6]),
+        (1e3, 2e9, [1e3, 1e5, 1e7, 1e9]),
+        (102.0, 118.0, [105.0, 110.0, 115.0]),
+    ],
+)
+def test_log_axes_have_a_few_round_ticks(low: float, high: float, expected: list[float]) -> None:
+    assert log_ticks(low, high, 5) == expected
+
+
+def test_files_have_titles_and_the_page_s_figures_do_not(tmp_path: Path) -> None:
+    report = Report(scene(pairs=["one"], methods=["kd"], samples=60, epochs=3, seeds=2, grid=False))
+    before = [svg(chart.figure) for chart in report.charts]
+    for path, chart in zip(write_svg(report, tmp_path), report.charts, strict=True):
+        assert f">{chart.title}<" in re.sub(r"</text>.*?<text[^>]*>", " ", path.read_text(), flags=re.DOTALL)
+    assert [svg(chart.figure) for chart in report.charts] == before
+    assert all(chart.title not in drawn for chart, drawn in zip(report.charts, before, strict=True))
+
+
+def test_names_are_not_cut_while_there_is_room() -> None:
+    name = "supervised · lightcnn<-a-teacher-of-mine"
+    of = Analysis(made.frame(row("supervised", 0.8), row(name, 0.9), profiles=[made.profile()]))
+    for chart in charts_of(of, ["scores", "difference"]):
+        assert name in [t.get_text() for t in chart.figure.axes[0].get_yticklabels()]
+
+
+def test_an_unstable_latency_stays_in_the_figure_with_its_spread(analysis: Analysis) -> None:
+    table = analysis.boards[0].table
+    known = {
+        "latency_ms": 2.5,
+        "latency_ms_iqr": 2.0,
+        "latency_ms_note": "unstable (IQR 80 % of the median)",
+        "latency_setting": "c",
+    }
+    found = tradeoff(table.assign(**known), "latency_ms", analysis.task)
+    assert {point.spread for point in found.points} == {1.0}
 
 
 def test_no_label_lies_on_another_or_over_the_edge(charts: list[Chart]) -> None:
@@ -114,8 +209,9 @@ def test_axes_say_what_they_show_in_which_unit(charts: list[Chart]) -> None:
         ]
         assert any(words), chart.stem
     by_stem = {chart.stem: chart.figure for chart in charts}
-    assert by_stem["accuracy-size-mb-one"].axes[0].get_xlabel() == "size of the weights, MB (10⁶ bytes)"
-    assert by_stem["accuracy-size-mb-one"].axes[0].get_ylabel() == "mean test accuracy, %"
+    assert by_stem["accuracy-macs-pairs-01234567"].axes[0].get_xlabel() == "multiply-accumulates (MACs) per sample"
+    assert by_stem["accuracy-macs-pairs-01234567"].axes[0].get_ylabel() == "mean test accuracy, %"
+    assert by_stem["accuracy-methods-one"].axes[0].get_xlabel() == "test accuracy, %"
     assert by_stem["curves-loss-one"].get_supylabel() == "cross-entropy, nats"
 
 
@@ -125,7 +221,7 @@ def test_files_are_the_same_for_the_same_records_and_hold_no_date(tmp_path: Path
         first, second = write(Report(small), tmp_path / "a"), write(Report(small), tmp_path / "b")
         assert [p.name for p in first] == [p.name for p in second]
         assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
-    svg = (tmp_path / "a" / "figures" / "accuracy-parameters-one.svg").read_text()
+    svg = (tmp_path / "a" / "figures" / "accuracy-methods-one.svg").read_text()
     assert "<dc:date>" not in svg
     assert ">kd" in svg, "text is kept as text"
     ET.fromstring(svg)
@@ -266,9 +362,7 @@ def test_what_has_nothing_to_show_is_left_out() -> None:
     assert charts_of(Analysis(made.frame(row("supervised", None), row("kd", None)))) == []
     bare = charts_of(Analysis(made.frame(row("supervised", 0.8), row("kd", 0.9), profiles=[made.profile()])))
     assert {chart.stem for chart in bare} == {
-        "accuracy-parameters-pair",
-        "accuracy-macs-pair",
-        "accuracy-size-mb-pair",
+        "accuracy-methods-pair",
         "difference-pair",
     }
 

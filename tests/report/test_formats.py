@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kdbench.analysis.analysis import Analysis
+from kdbench.analysis.frame import frame_of
+from kdbench.analysis.source import analysis_of_report
 from kdbench.errors import KdbenchError
 from kdbench.plugins.manager import load_registry
 from kdbench.report.formats import kdbench_reporters, parse_formats, write_report
 from kdbench.report.report import Report
+from kdbench.report.sections import with_view
+from kdbench.results.record import LatencyReport, LatencyResult
+from kdbench.suite.schema import Latency
 from tests.results import made
 from tests.results.made import frame, row
 
@@ -113,3 +120,84 @@ def test_a_plugin_s_format_that_fails_is_named(made_up: Analysis, tmp_path: Path
         write_report(made_up, tmp_path, ["mine"], {"mine": broken})
     with pytest.raises(KdbenchError, match="^no$"):
         write_report(made_up, tmp_path, ["mine"], {"mine": refusing})
+
+
+def test_a_report_of_other_columns_keeps_the_suite_s_own_in_its_records(made_up: Analysis, tmp_path: Path) -> None:
+    write_report(made_up, tmp_path, ["md"], REPORTERS)
+    plan = (tmp_path / "records" / "plan.json").read_bytes()
+    write_report(with_view(made_up, ["method", "nll"], "-method"), tmp_path, ["md"], REPORTERS)
+    assert "| NLL |" in " ".join((tmp_path / "leaderboard.md").read_text().split())
+    assert (tmp_path / "records" / "plan.json").read_bytes() == plan
+    write_report(analysis_of_report(tmp_path), tmp_path, ["md"], REPORTERS)
+    assert "Δ supervised" in (tmp_path / "leaderboard.md").read_text().split("## All columns")[0]
+
+
+def test_what_a_folder_holds_in_other_formats_is_written_again(made_up: Analysis, tmp_path: Path) -> None:
+    """So that its page and figures are of the same records as its tables."""
+    write_report(made_up, tmp_path, ["html", "svg", "latex", "csv"], REPORTERS)
+    names = {p for p in tmp_path.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in names}
+    changed = Analysis(frame(row("supervised", 0.7), row("kd", 0.75), profiles=[made.profile()]))
+    written = write_report(changed, tmp_path, ["md"], REPORTERS)
+    stale = {p.name for p in names if p.exists() and p.read_bytes() == before[p] and p.parent != tmp_path / "records"}
+    assert stale <= {"difference-pair.svg"} | {"index.json"}
+    assert {"index.html", "leaderboard.tex", "leaderboard.csv", "accuracy-methods-pair.svg"} <= {p.name for p in written}
+    assert "leaderboard.json" not in {p.name for p in written}, "what nobody asked for"
+
+
+def test_figures_that_records_have_no_more_are_removed_and_a_reader_s_own_files_stay(made_up: Analysis, tmp_path: Path) -> None:
+    write_report(made_up, tmp_path, ["md"], REPORTERS)
+    mine = tmp_path / "figures" / "mine.svg"
+    mine.write_text("<svg/>")
+    assert (tmp_path / "figures" / "accuracy-methods-pair.svg").exists()
+    write_report(Analysis(frame(row("supervised", 0.7))), tmp_path, ["md"], REPORTERS)
+    assert [p.name for p in (tmp_path / "figures").iterdir()] == ["mine.svg"]
+
+
+def test_an_index_of_figures_from_elsewhere_removes_nothing_outside(made_up: Analysis, tmp_path: Path) -> None:
+    (tmp_path / "leaderboard.md").write_text("")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "index.json").write_text('["../leaderboard.md", "../../x.svg", 3, null]')
+    write_report(made_up, tmp_path, ["csv"], REPORTERS)
+    assert (tmp_path / "leaderboard.md").exists()
+
+
+def test_latencies_are_a_table_of_their_own(made_up: Analysis, tmp_path: Path) -> None:
+    result = LatencyResult(
+        profile=made.profile_id("tiny_cnn"),
+        model="tiny_cnn",
+        device="cpu",
+        runtime="onnxruntime",
+        batch_size=1,
+        median_ms=0.24,
+        iqr_ms=0.01,
+        stable=True,
+    )
+    report = LatencyReport(id="0" * 16, settings=Latency(), results=(result,), machine={}, clock="c", started="2026-01-01")
+    of = made_up.frame
+    write_report(Analysis(frame_of(of.plan, of.records, of.profiles, None, (report,))), tmp_path, ["csv"], REPORTERS)
+    (line,) = pd.read_csv(tmp_path / "latency.csv").to_dict("records")
+    assert (line["model"], line["runtime"], line["median_ms"]) == ("tiny_cnn", "onnxruntime", 0.24)
+    assert pd.read_csv(tmp_path / "leaderboard.csv")["latency_ms_cpu_onnxruntime_1"].dropna().unique().tolist() == [0.24]
+
+
+def test_latex_holds_only_what_pdflatex_can_typeset(made_up: Analysis, tmp_path: Path) -> None:
+    """ASCII and accented letters of Latin 1; signs are commands."""
+    names = ["T² ≈ α·β ±", "naïve Größe", "метод 方法", "100 % #1 $x_{2}$ & ~^\\", "ŵ ﬁ ½ ☃ Λ ϑ", "[a]", "*b"]
+    rows = [row("supervised", 0.8, s) for s in (0, 1)]
+    rows += [row(name, 0.9 + 0.01 * i, s, method="kd", params={"t": i}) for i, name in enumerate(names) for s in (0, 1)]
+    write_report(Analysis(frame(*rows, profiles=[made.profile()])), tmp_path, ["latex"], REPORTERS)
+    text = (tmp_path / "leaderboard.tex").read_text(encoding="utf-8")
+    assert {c for c in text if not c.isascii()} == set("ïöß")
+    assert r"$\Delta$ supervised" in text
+    assert r"$\pm$" in text
+    assert r"T$^2$ $\approx$ $\alpha$$\cdot$$\beta$" in text
+    assert "(U+65B9)" in text
+    if shutil.which("pdflatex") is None:
+        return
+    (tmp_path / "page.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{leaderboard.tex}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    said = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert said.returncode == 0, said.stdout[-2000:]

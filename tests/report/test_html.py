@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html.parser
+import io
 import itertools
 import json
 import re
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kdbench.analysis.analysis import Analysis
@@ -19,8 +22,9 @@ from kdbench.report.figures.style import Chart
 from kdbench.report.formats import kdbench_reporters, write_html
 from kdbench.report.html import page
 from kdbench.report.report import Report
+from kdbench.report.text import csv_bytes
 from kdbench.results.archive import save_archive
-from tests.report.scenes import scene
+from tests.report.scenes import PROFILES, scene
 from tests.results import made
 from tests.results.made import row
 
@@ -113,7 +117,7 @@ def test_headings_come_in_order_and_tables_have_captions_and_scopes(text: str, o
 def test_cells_hold_the_exact_number_that_they_are_sorted_by(report: Report, text: str) -> None:
     table = report.standings
     first = table[(table["pair"] == "one") & (table["label"] == "kd")].iloc[0]
-    shown = columns_of(report.plan.task)["accuracy"].cell(first)
+    shown = columns_of(report.plan.task)["accuracy"].cell(first).replace(" ", "\N{NO-BREAK SPACE}")
     assert f'data-sort="{float(first["test_accuracy"])!r}">{shown}</td>' in text
 
 
@@ -168,6 +172,7 @@ def test_a_suite_of_which_nothing_was_run_has_a_page_all_the_same() -> None:
     found = Outline(page(Report(Analysis(made.frame(row("supervised", None), row("kd", None))))))
     assert found.open == []
     assert len(found.all("table")) == 3
+    assert not found.all("input") or all(a.get("class") != "budget" for a in found.all("input"))
     assert not found.all("figure")
 
 
@@ -290,6 +295,81 @@ def test_a_phone_scrolls_tables_and_figures_and_not_the_page(opened: Any) -> Non
     opened.execute_script("arguments[0].scrollLeft = 300", scroll)
     method = scroll.find_element("css selector", "tbody th")
     assert 0 <= method.rect["x"] < 60, "the first column stays"
+
+
+def names(browser: Any) -> list[str]:
+    """The headings of the first table that a reader sees."""
+    table = browser.find_element("css selector", "table.board")
+    return [b.text.strip() for b in table.find_elements("css selector", "thead button") if b.is_displayed()]
+
+
+def test_a_reader_chooses_columns(opened: Any) -> None:
+    usual = names(opened)
+    assert 6 <= len(usual) <= 9
+    assert "MACs" not in usual
+    opened.find_element("css selector", "#columns summary").click()
+    opened.find_element("css selector", "#columns input[value=macs]").click()
+    assert set(names(opened)) - set(usual) == {"MACs"}
+    opened.find_element("id", "every").click()
+    assert {"MACs", "compression", "Δ these trained networks (test images)"} <= set(names(opened))
+    opened.find_element("id", "usual").click()
+    assert names(opened) == usual
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1400, None), (390, ["method", "test accuracy %", "Δ supervised"])])
+def test_tables_and_figures_fit_a_screen_whole(browser: Any, text: str, tmp_path: Path, width: int, columns: Any) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(text, encoding="utf-8")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    )
+    browser.get(path.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert columns is None or names(browser) == columns
+    wide = """return [...document.querySelectorAll("table.board, figure .drawing")].map((e) => e.closest(".scroll"))
+        .filter((e) => e.scrollWidth > e.clientWidth + 1).length"""
+    assert browser.execute_script(wide) == 0
+    drawing = browser.find_element("css selector", ".drawing")
+    before = drawing.size["width"]
+    browser.execute_script("arguments[0].click()", drawing)
+    assert width > 500 or drawing.size["width"] > before, "pressed, it is as large as on a desk"
+
+
+def test_a_budget_leaves_what_fits_and_names_the_best(browser: Any, tmp_path: Path) -> None:
+    rows = [
+        row("supervised", 0.8, pair="small", model="tiny_cnn"),
+        row("kd", 0.85, pair="small", model="tiny_cnn"),
+        row("supervised", 0.9, pair="large", model="wide"),
+        row("kd", 0.95, pair="large", model="wide"),
+    ]
+    (path,) = write_html(Report(Analysis(made.frame(*rows, profiles=PROFILES))), tmp_path)
+    browser.get(path.as_uri())
+    limit = browser.find_element("css selector", "input.budget[data-name=parameters]")
+    limit.send_keys("200k")
+    assert browser.find_element("id", "shown").text.startswith("2 rows; best within the budget: kd (small), 85.00 [")
+    assert len(shown(browser, "table.board tbody tr")) == 2
+    limit.clear()
+    limit.send_keys("2M")
+    assert browser.find_element("id", "shown").text.startswith("4 rows; best within the budget: kd (large), 95.00")
+    limit.clear()
+    limit.send_keys("x")
+    assert browser.find_element("id", "shown").text == "4 rows"
+    assert limit.get_attribute("aria-invalid") is not None
+
+
+def test_the_table_is_there_as_csv(opened: Any, report: Report, text: str) -> None:
+    """What is shown, with exact numbers; and all of it as a link that needs no script."""
+    (encoded,) = re.findall(r'download="leaderboard.csv" href="data:text/csv;base64,([^"]+)"', text)
+    assert base64.b64decode(encoded) == csv_bytes(report.standings)
+    opened.execute_script("""window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return "#"; };""")
+    opened.find_element("id", "filter").send_keys("dkd")
+    opened.find_element("id", "download").click()
+    csv = opened.execute_async_script("window.saved[0].text().then(arguments[0])")
+    table = pd.read_csv(io.StringIO(csv))
+    expected = report.standings[report.standings["label"].str.contains("dkd")]
+    assert list(table.columns[:4]) == ["pair", "method", "place", "accuracy"]
+    assert table["accuracy"].tolist() == expected["test_accuracy"].tolist()
+    assert table["pair"].tolist() == expected["pair"].tolist()
 
 
 def test_in_the_dark_text_is_light_in_figures_too(opened: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,9 @@ from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.frame import SuiteFrame, frame_of
 from kdbench.analysis.model import contrasts, fit
 from kdbench.errors import KdbenchError
-from kdbench.report.leaderboard import (
-    groups_of,
-    leaderboard_latex,
-    leaderboard_markdown,
-    leaderboard_tables,
-    leaderboard_text,
-    lines_of,
-    with_view,
-)
+from kdbench.report.columns import columns_for
+from kdbench.report.leaderboard import leaderboard_latex, leaderboard_markdown, leaderboard_tables, leaderboard_text
+from kdbench.report.sections import groups_of, lines_of, with_view
 from kdbench.results.evidence import Evidence
 from kdbench.results.record import LatencyReport, LatencyResult, Speedup
 from kdbench.suite.schema import Latency
@@ -59,11 +54,33 @@ def line(of: Analysis, label: str) -> dict[str, Any]:
     return found
 
 
+def tables(text: str) -> list[list[list[str]]]:
+    """The cells of the markdown tables of a page, row by row, with plain blanks."""
+    found: list[list[list[str]]] = []
+    before = ""
+    for one in text.replace("\N{NO-BREAK SPACE}", " ").splitlines():
+        if one.startswith("|"):
+            if not before.startswith("|"):
+                found.append([])
+            found[-1].append([c.strip() for c in one.strip("|").split(" |")])
+        before = one
+    return [[t[0], *t[2:]] for t in found]
+
+
 def cells(text: str, label: str) -> dict[str, str]:
-    """A row of the first markdown table that has it, by heading."""
-    rows = [[c.strip() for c in r.strip("|").split(" |")] for r in text.splitlines() if r.startswith("| ")]
-    (found, *_) = [r for r in rows if label in r[:2]]
-    return dict(zip(rows[0], found, strict=True))
+    """A row's cells by heading, from all tables that have it."""
+    found: dict[str, str] = {}
+    for head, *rows in tables(text.partition("## Grids")[0]):
+        for one in rows:
+            if label in one[:2]:
+                found = dict(zip(head, one, strict=True)) | found
+    return found
+
+
+def noted(text: str, label: str) -> str:
+    """The note on a row below its table."""
+    (found,) = [one.partition(": ")[2] for one in text.splitlines() if one.startswith(f"- {label}: ")]
+    return found
 
 
 FULL = board(
@@ -112,25 +129,54 @@ def test_the_legend_says_that_one_teacher_is_in_no_interval() -> None:
 
 
 def test_the_page_shows_them_as_a_reader_wants_them() -> None:
-    assert cells(leaderboard_markdown(FULL), "kd") == {
+    assert cells(leaderboard_tables(FULL), "kd") == {
         "place": "1",
         "method": "kd",
-        "family": "logit",
-        "test accuracy %": "**84.00 ± 1.73**",
+        "accuracy %": "**84.00 ± 1.73**",
         "Δ supervised": "+3.00 [+0.57, +5.43] †",
         "gap closed %": "23 [5, 39]",
+        "time": "16 s",
+    }
+    everything = {
+        "family": "logit",
+        "test accuracy %": "**84.00 ± 1.73**",
         "teacher %": "94.00",
         "parameters": "107 k",
         "MACs": "4.27 M",
         "size MB": "0.427",
         "compression": "43.7×",
-        "time": "16 s",
     }
+    assert everything.items() <= cells(leaderboard_markdown(FULL), "kd").items()
+
+
+def test_what_all_students_share_stands_once_above_the_table() -> None:
+    text = leaderboard_tables(FULL)
+    assert "Student `tiny_cnn`: 107 k parameters, 4.27 M MACs, 0.427 MB. Teacher `resnet`: 4.66 M parameters, " in text
+    assert "107 k" not in text.split("\n|", 1)[1]
+    several = leaderboard_tables(board(*seeds("supervised", 0.8), *seeds("kd", 0.9, model="resnet")))
+    assert cells(several, "kd")["params"] == "4.66 M"
+    assert cells(several, "supervised")["params"] == "107 k"
+
+
+def test_numbers_are_on_the_right_and_never_wrap() -> None:
+    rule = next(one for one in leaderboard_tables(FULL).splitlines() if one.startswith("|-"))
+    assert [cell.strip()[-1] == ":" for cell in rule.strip("|").split("|")] == [True, False, *[True] * 4]
+    assert "84.00\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.73" in leaderboard_tables(FULL)
+
+
+@pytest.mark.parametrize("names", [(), ("method", "place", "accuracy", "delta", "delta_kd", "networks", "gap", "nll", "note")])
+def test_no_table_of_a_page_is_wider_than_github_shows(names: tuple[str, ...]) -> None:
+    """Of cells and 27 px of padding and border each, at 7.2 px a letter; measured in a browser."""
+    for table in tables(leaderboard_markdown(with_view(FULL, names))):
+        widest = [max(len(one[i]) for one in table[1:]) for i in range(len(table[0]))]
+        assert sum(7.2 * w + 27 for w in widest) <= 838
+        assert len(table[0]) <= 9
 
 
 def test_the_teacher_stands_on_top_and_methods_stand_best_first() -> None:
     assert FULL.standings["label"].tolist() == ["resnet", "kd", "supervised", "at"]
     teacher = cells(leaderboard_markdown(FULL), "resnet (teacher)")
+    assert teacher["accuracy %"] == "94.00"
     assert teacher["test accuracy %"] == "94.00 [92.35, 95.31]"
     assert (teacher["family"], teacher["Δ supervised"], teacher["compression"]) == ("", "–", "–")
 
@@ -184,14 +230,14 @@ def test_fidelity_and_what_else_was_scored_can_be_shown() -> None:
     evidence = Evidence(scores={scored[0].id: {"agreement": 0.97, "ece": 0.0213}})
     both = with_evidence(row("supervised", 0.8), scored, evidence=evidence)
     assert cells(leaderboard_markdown(both), "kd")["agreement %"] == "97.00"
-    chosen = leaderboard_markdown(with_view(both, ["method", "ece", "kl"]))
-    assert cells(chosen, "kd") == {"method": "kd", "ECE %": "2.13", "KL to teacher": "–"}
-    assert "expected calibration error" in chosen
+    chosen = with_view(both, ["method", "ece", "kl"])
+    assert cells(leaderboard_tables(chosen), "kd") == {"method": "kd", "ECE %": "2.13", "KL to teacher": "–"}
+    assert "expected calibration error" in leaderboard_markdown(chosen)
 
 
 def test_students_can_be_sorted_by_any_column() -> None:
     def order(of: Analysis) -> list[str]:
-        ((_, group),) = groups_of(of.standings, of.plan.report.sort, of.task)
+        ((_, group),) = groups_of(of.standings, of.view.sort, columns_for(of))
         return [r["label"] for r in lines_of(group)]
 
     assert order(with_view(FULL, sort="-accuracy")) == ["resnet", "at", "supervised", "kd"]
@@ -203,18 +249,19 @@ def test_students_can_be_sorted_by_any_column() -> None:
         with_view(FULL, ["sice"])
 
 
-def timed(stable: bool = True) -> LatencyReport:
-    """kd's network 2 ms, the teacher's 10 ms."""
-    common: dict[str, Any] = {"device": "cpu", "runtime": "eager", "batch_size": 1}
+def timed(stable: bool = True, runtime: Any = "eager", batch_size: int = 1, faster: float = 1.0) -> LatencyReport:
+    """kd's network 2 ms, the teacher's 10 ms; the quartiles 2 and 10 ms apart."""
+    common: dict[str, Any] = {"device": "cpu", "runtime": runtime, "batch_size": batch_size}
     results = [
         LatencyResult(
             profile=made.profile_id(name),
             model=name,
             threads=2,
-            median_ms=ms,
+            median_ms=ms / faster,
+            iqr_ms=ms / faster,
             rounds=9,
             stable=stable,
-            note="" if stable else "unstable",
+            note="" if stable else "unstable (IQR 100 % of the median)",
             **common,
         )
         for name, ms in (("resnet", 10.0), ("tiny_cnn", 2.0))
@@ -238,20 +285,67 @@ def measured(reports: tuple[LatencyReport, ...]) -> Analysis:
     return Analysis(frame_of(of.plan, of.records, of.profiles, None, reports))
 
 
+def in_settings(*settings: LatencyReport) -> Analysis:
+    """One measurement of several settings."""
+    results = tuple(r for report in settings for r in report.results)
+    speedups = tuple(r for report in settings for r in report.speedups)
+    return measured((settings[0].model_copy(update={"results": results, "speedups": speedups}),))
+
+
 def test_latency_speed_up_and_efficiency() -> None:
     both = measured((timed(),))
+    assert ", 2 ms, 500 images/s. Teacher" in leaderboard_tables(both)
+    assert "Latency: cpu, eager, batch 1; throughput: batch 1." in leaderboard_tables(both)
     shown = cells(leaderboard_markdown(both), "kd")
-    assert (shown["latency ms"], shown["speed-up"]) == ("2", "5.0× [4.5×, 5.5×]")
+    assert (shown["cpu eager, ms"], shown["speed-up"]) == ("2", "5.0× [4.5×, 5.5×]")
     assert line(both, "kd")["efficiency"] == pytest.approx(84 / (106_826 * 4e-6 * 2.0))
     assert cells(leaderboard_markdown(both), "resnet (teacher)")["speed-up"] == "–"
     assert "cpu, eager, batch 1, 2 threads" in leaderboard_markdown(both)
 
 
-def test_an_unstable_latency_is_not_shown_as_a_number() -> None:
+def test_an_unstable_latency_is_shown_as_approximate_with_its_spread() -> None:
     both = measured((timed(stable=False),))
     shown = cells(leaderboard_markdown(both), "kd")
-    assert shown["latency ms"] == "unstable"
-    assert "speed-up" not in shown
+    assert shown["cpu eager, ms"] == "≈ 2 ± 1"
+    assert shown["speed-up"] == "≈ 5.0× [4.5×, 5.5×]"
+    assert shown["efficiency"].startswith("≈ ")
+    assert "`kdbench run SUITE --remeasure` measures again" in leaderboard_tables(both)
+    assert line(both, "kd")["latency_ms"] == 2.0
+    assert "≈" not in leaderboard_markdown(measured((timed(),)))
+
+
+def test_every_setting_has_a_column_and_large_batches_show_throughput() -> None:
+    of = in_settings(timed(), timed(batch_size=64, faster=0.1), timed(runtime="onnxruntime", faster=4))
+    shown = cells(leaderboard_markdown(of), "kd")
+    assert shown["cpu eager, ms"] == "2"
+    assert shown["cpu onnxruntime, ms"] == "0.5"
+    assert shown["cpu eager, images/s in batches of 64"] == "3.2 k"  # 64 images in 20 ms
+    assert ", 2 ms, 3.2 k images/s. " in leaderboard_tables(of)
+    assert shown["test set s"] == "0.312 ± 0.16"  # 1,000 images
+    chosen = cells(leaderboard_tables(with_view(of, ["method", "onnxruntime@1", "latency"])), "kd")
+    assert chosen == {"method": "kd", "cpu onnxruntime, ms": "0.5", "latency ms": "2"}
+
+
+def test_a_suite_or_a_command_chooses_the_latency_of_tables() -> None:
+    of = in_settings(timed(), timed(batch_size=64, faster=0.1), timed(runtime="onnxruntime", faster=4))
+    chosen = with_view(of, latency="onnxruntime@1")
+    assert "Latency: cpu, onnxruntime, batch 1" in leaderboard_tables(chosen)
+    assert line(chosen, "kd")["latency_ms"] == 0.5
+    assert line(chosen, "kd")["throughput"] == 2000
+    assert chosen.plan == of.plan, "what a report keeps"
+    wrong = r'in --latency: latency "onnx@1" is not measured(; did you mean "onnxruntime@1"\?|; measured are cpu/eager@1, )'
+    with pytest.raises(KdbenchError, match=wrong):
+        with_view(of, latency="onnx@1")
+    with pytest.raises(KdbenchError, match='unknown column "eager@2"'):
+        with_view(of, ["eager@2"])
+
+
+def test_a_metric_of_a_plugin_is_a_column_like_any_other() -> None:
+    metrics = {"test": {"accuracy": 0.9, "flips": 0.125}, "validation": {"accuracy": 0.9}}
+    of = board(row("supervised", 0.8), row("kd", 0.9, metrics=metrics))
+    assert cells(leaderboard_tables(with_view(of, ["method", "flips"])), "kd") == {"method": "kd", "flips": "0.125"}
+    assert cells(leaderboard_markdown(of), "kd")["flips"] == "0.125"
+    assert lines_of(groups_of(of.standings, "-flips", columns_for(of))[0][1])[-1]["label"] == "supervised"
 
 
 def test_latex_is_a_table_with_rules() -> None:
@@ -274,7 +368,7 @@ def test_one_seed_gives_wilson_s_interval_of_the_test_samples_and_a_bare_differe
     assert (found["test_accuracy_low"], found["test_accuracy_high"]) == pytest.approx((expected.low, expected.high))
     assert found["interval"] == "wilson (test samples)"
     page = leaderboard_markdown(one)
-    assert cells(page, "kd")["test accuracy %"] == "90.00 [87.98, 91.71]"
+    assert cells(page, "kd")["accuracy %"] == "90.00 [87.98, 91.71]"
     assert cells(page, "kd")["Δ supervised"] == "+10.00"
     assert "Wilson" in page
     assert "standard deviation" not in page
@@ -292,9 +386,9 @@ def test_failed_trials_stand_in_the_table_with_their_error() -> None:
             *seeds("supervised", 0.8, 0.8, 0.8), *seeds("kd", 0.9, math.nan, 0.92), *seeds("at", math.nan, math.nan, math.nan)
         )
     )
-    assert cells(page, "kd")["note"] == "failed (1 of 3 seeds): NonFiniteLoss: loss is NaN"
+    assert noted(page, "kd") == "failed (1 of 3 seeds): NonFiniteLoss: loss is NaN"
     assert cells(page, "kd")["test accuracy %"] == "**91.00 ± 1.41**"
-    assert cells(page, "at")["note"] == "failed (3 of 3 seeds): NonFiniteLoss: loss is NaN"
+    assert noted(page, "at") == "failed (3 of 3 seeds): NonFiniteLoss: loss is NaN"
     assert cells(page, "at")["test accuracy %"] == "–"
     assert "- Trials: 4 failed, 6 finished" in page
 
@@ -310,8 +404,8 @@ def test_differences_are_of_the_seeds_that_both_finished() -> None:
 
 def test_trials_that_were_not_run_are_counted() -> None:
     page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *seeds("kd", 0.9, None), *seeds("at", None, None)))
-    assert cells(page, "kd")["note"] == "1 of 2 seeds not run"
-    assert cells(page, "at")["note"] == "2 of 2 seeds not run"
+    assert noted(page, "kd") == "1 of 2 seeds not run"
+    assert noted(page, "at") == "2 of 2 seeds not run"
     assert "3 not run" in page
 
 
@@ -328,7 +422,7 @@ def test_only_the_point_chosen_on_validation_stands_in_the_table_and_all_in_the_
         for seed in (0, 1)
     ]
     page = leaderboard_markdown(board(*seeds("supervised", 0.8, 0.8), *rows))
-    assert cells(page, "kd")["note"] == "alpha = 0.9, scale = true"
+    assert noted(page, "kd") == "alpha = 0.9, scale = true"
     assert cells(page, "kd")["test accuracy %"].startswith("85.00 ± 0.00")
     grid = page.split("## Grids")[1]
     assert "| **alpha = 0.9, scale = true** |" in grid
@@ -396,8 +490,8 @@ def test_names_from_plugins_and_suites_cannot_break_the_page() -> None:
     )
     assert "<script>" not in page
     assert page.splitlines()[0] == r"# # \<b\>T\</b\> x"
-    bars = {r.replace(r"\|", "").count("|") for r in page.splitlines() if r.startswith("|")}
-    assert len(bars) == 1
+    for table in tables(page.replace(r"\|", "")):
+        assert len({len(one) for one in table}) == 1
     assert r"| a\|b \<script\> " in page
     errors = leaderboard_markdown(board(*seeds("supervised", 0.8), row("kd", error="shape [1|2] is\nwrong")))
     assert r"NonFiniteLoss: shape \[1\|2\] is wrong" in errors
@@ -437,7 +531,20 @@ def test_the_terminal_gets_plain_text() -> None:
     assert text.startswith("made\n  place  method")
     assert "\\" not in text
     assert "+3.00 [+0.57, +5.43] †" in text
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_terminal_s_table_fits_80_columns_with_long_names_too() -> None:
+    name = "a-method-with-quite-a-long-name-and-more-of-it-" * 3
+    of = board(*seeds("supervised", 0.8, 0.81), *seeds(name, 0.9, 0.92, method="kd"), *seeds("kd", 0.9, math.nan))
+    for width in (80, 100):
+        assert max(map(len, leaderboard_text(of, width).splitlines())) <= width
+    asked = leaderboard_text(with_view(of, ["method", "accuracy", "delta", "delta_kd", "nll", "time", "parameters", "macs"]))
+    assert "MACs\n" in asked
+    suite = FULL.plan.report.model_copy(update={"columns": ("method", "accuracy", "delta", "delta_kd", "nll", "time", "macs")})
+    own = Analysis(replace(FULL.frame, plan=FULL.plan.model_copy(update={"report": suite})))
+    assert leaderboard_text(own).count("accuracy %") == 1
+    assert "MACs\n" not in leaderboard_text(own)
 
 
 def test_a_metric_of_a_plugin_never_takes_a_column_s_place() -> None:

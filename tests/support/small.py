@@ -46,10 +46,18 @@ def prepared(path: Path, *, cohorts: bool = True, plugins: tuple[Path, ...] = ()
     return prepare(load_suite(path, **load), path.parent, plugins=plugins, cohorts=cohorts)
 
 
-def run(path: Path, runs: Path, *, progress: Progress | None = None, fresh: bool = False, **options: Any) -> Summary:
+def run(
+    path: Path, runs: Path, *, progress: Progress | None = None, fresh: bool = False, remeasure: bool = False, **options: Any
+) -> Summary:
     """Run a suite on the CPU."""
     return run_suite(
-        prepared(path, **options), Store(runs), device=torch.device("cpu"), fresh=fresh, progress=progress, command="test"
+        prepared(path, **options),
+        Store(runs),
+        device=torch.device("cpu"),
+        fresh=fresh,
+        remeasure=remeasure,
+        progress=progress,
+        command="test",
     )
 
 

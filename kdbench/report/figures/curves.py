@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from kdbench.analysis.boards import Board
 from kdbench.analysis.epochs import LOSS, Curve
 from kdbench.plan.trial import TaskInfo
-from kdbench.report.figures.style import MUTED, PALETTE, multiples, short
+from kdbench.report.figures.style import INK, MUTED, Look, log_ticks, multiples
+from kdbench.report.text import short
 
 COLUMNS = 4
-VALIDATION, TEST = PALETTE[0], PALETTE[1]
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,21 @@ def axis_of(quantity: str, task: TaskInfo) -> CurveAxis:
     return CurveAxis(info.label, info.label, label, info.percent, not info.higher_is_better)
 
 
-def curve_figure(found: Sequence[Curve], axis: CurveAxis) -> Figure:
-    """Draw a panel per method: means over seeds, and bands from lowest to highest."""
+def curve_figure(found: Sequence[Curve], axis: CurveAxis, looks: Mapping[str, Look]) -> Figure:
+    """Draw a panel per method: means over seeds, and bands from lowest to highest.
+
+    Args:
+        found: the curves.
+        axis: the y axis.
+        looks: method → colour and mark of its family.
+    """
     figure, panels = multiples(len(found), COLUMNS, top=0.25)
     alone = next((c for c in found if c.alone), None)
     for axes, curve in zip(panels, found, strict=True):
-        _panel(axes, curve, alone, axis.scale)
+        _panel(axes, curve, alone, axis.scale, looks[curve.label].colour)
     if axis.logarithmic:
         panels[0].set_yscale("log")
-        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panels[0].yaxis.set_major_locator(FixedLocator(log_ticks(*limits(found, axis))))
         panels[0].yaxis.set_minor_locator(NullLocator())
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     panels[0].set_ylim(*limits(found, axis))
@@ -110,15 +116,15 @@ def _means(curve: Curve) -> np.ndarray:
     return curve.table.xs("mean", axis=1, level=1).to_numpy().flatten()
 
 
-def _panel(axes: Axes, curve: Curve, alone: Curve | None, scale: int) -> None:
+def _panel(axes: Axes, curve: Curve, alone: Curve | None, scale: int, colour: str) -> None:
     if alone is not None and curve is not alone:
         for split, dash in (("validation", "-"), ("test", "--")):
             if split in alone.table:
                 axes.plot(alone.table.index, scale * alone.table[split]["mean"], dash, color=MUTED, linewidth=1.0, zorder=2)
-    for split, dash, colour in (("validation", "-", VALIDATION), ("test", "--", TEST)):
+    for split, dash in (("validation", "-"), ("test", "--")):
         if split in curve.table:
             part = scale * curve.table[split]
-            axes.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.22, linewidth=0, zorder=1)
+            axes.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.18, linewidth=0, zorder=1)
             marker = "." if len(part) == 1 else ""
             axes.plot(part.index, part["mean"], dash, marker=marker, color=colour, linewidth=1.3, zorder=3)
     axes.set_title(short(curve.label, 22), loc="left", fontsize=8.5, pad=3)
@@ -126,8 +132,8 @@ def _panel(axes: Axes, curve: Curve, alone: Curve | None, scale: int) -> None:
 
 def _legend(alone: Curve | None) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=VALIDATION, label="validation"),
-        Line2D([], [], color=TEST, linestyle="--", label="test"),
+        Line2D([], [], color=INK, label="validation"),
+        Line2D([], [], color=INK, linestyle="--", label="test"),
         Patch(facecolor=MUTED, alpha=0.35, label="lowest to highest seed"),
     ]
     return handles if alone is None else [*handles, Line2D([], [], color=MUTED, label=short(alone.label, 16))]

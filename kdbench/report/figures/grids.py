@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from kdbench.analysis.grids import Grid, Point
 from kdbench.analysis.task import direction
 from kdbench.errors import flat
-from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, cells, short
+from kdbench.report.figures.style import INK, MUTED, PALETTE, canvas, cells
+from kdbench.report.text import short
 from kdbench.report.wording import Wording
 
 

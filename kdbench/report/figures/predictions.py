@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from kdbench.analysis.boards import Predictions
 from kdbench.analysis.classes import Calibration, Confusion
 from kdbench.measure.accuracy import CALIBRATION_BINS
-from kdbench.report.figures.style import INK, PALETTE, canvas, cells, short
+from kdbench.report.figures.style import INK, PALETTE, canvas, cells
+from kdbench.report.text import short
 from kdbench.report.wording import Wording
 
 UNBIASED = "about as sure as it is right"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
-from kdbench.errors import flat
 from kdbench.results.files import write_whole
 
 FOLDER = "figures"
@@ -24,12 +27,14 @@ INK = "#1b1f24"
 """Text and axes; the HTML page turns it into the page's own text colour."""
 MUTED = "#7f868e"
 """Grids, leader lines and baselines; legible on white and black."""
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe, Ito 2008, "Color Universal Design", without black."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933")
+"""Okabe, Ito 2008, "Color Universal Design"; without black, olive for yellow."""
 MARKERS = "osD^vPX<>ph"
 MAP = "cividis"
 """Colour map of shares; looks the same with and without red-green blindness."""
 DPI = 160
+TITLE_LETTER, TITLE_LINE = 0.085, 0.17
+"""Mean width of a title's letters and height of its lines, inches."""
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -73,6 +78,13 @@ class Chart:
     title: str
     sentence: str
     figure: Figure
+
+
+class Look(NamedTuple):
+    """Colour and mark of a family, the same in all figures of a report."""
+
+    colour: str
+    marker: str
 
 
 class Picture(Figure):
@@ -134,13 +146,39 @@ def png(figure: Figure) -> bytes:
 
 def svg(figure: Figure, *, transparent: bool = False) -> str:
     """Return a figure as SVG with text as text, on white unless ``transparent``."""
-    known = {"Creator": None, "Date": None, "Format": None, "Type": None}
-    text = _saved(figure, "svg", known, transparent=transparent).decode()
-    # The reader's machine may lack the font of the layout; Verdana and similar fonts are as wide.
-    return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, Geneva, sans-serif")
+    return _svg(figure, {}, transparent=transparent)
 
 
-def write_figures(charts: Sequence[Chart], folder: Path, ending: str, render: Callable[[Figure], bytes]) -> list[Path]:
+def png_file(chart: Chart) -> bytes:
+    """Return a figure with its title as PNG on white."""
+    with _titled(chart) as box:
+        return _saved(chart.figure, "png", {"Software": None, "Title": chart.title}, bbox_inches=box)
+
+
+def svg_file(chart: Chart) -> bytes:
+    """Return a figure with its title as SVG on white."""
+    with _titled(chart) as box:
+        return _svg(chart.figure, {"Title": chart.title, "Description": chart.sentence}, bbox_inches=box).encode()
+
+
+@contextmanager
+def _titled(chart: Chart) -> Iterator[Bbox]:
+    """Put the title above a figure; yield the box that holds both, in inches."""
+    figure = chart.figure
+    width, height = (float(v) for v in figure.get_size_inches())
+    lines = textwrap.wrap(chart.title, max(20, int((width - 0.2) / TITLE_LETTER))) or [""]
+    room = 0.08 + TITLE_LINE * len(lines)
+    with styled():
+        layout(figure)
+        top = 1 + (room - 0.05) / height
+        text = figure.text(0.08 / width, top, "\n".join(lines), va="top", fontsize=9.5, fontweight="bold", linespacing=1.15)
+    try:
+        yield Bbox([[0.0, 0.0], [width, height + room]])
+    finally:
+        text.remove()
+
+
+def write_figures(charts: Sequence[Chart], folder: Path, ending: str, render: Callable[[Chart], bytes]) -> list[Path]:
     """Write ``figures/STEM.ENDING`` for each figure.
 
     Returns:
@@ -148,36 +186,57 @@ def write_figures(charts: Sequence[Chart], folder: Path, ending: str, render: Ca
     """
     paths = [folder / FOLDER / f"{chart.stem}.{ending}" for chart in charts]
     for path, chart in zip(paths, charts, strict=True):
-        write_whole(path, render(chart.figure))
+        write_whole(path, render(chart))
     return paths
 
 
-def _saved(figure: Figure, kind: str, metadata: dict[str, None], *, transparent: bool = False) -> bytes:
+def _svg(figure: Figure, metadata: dict[str, str], **options: Any) -> str:
+    text = _saved(figure, "svg", {"Creator": None, "Date": None, "Format": None, "Type": None, **metadata}, **options).decode()
+    # The reader's machine may lack the font of the layout; Verdana and similar fonts are as wide.
+    return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, Geneva, sans-serif")
+
+
+def layout(figure: Figure) -> None:
+    """Lay a figure out once; matplotlib would otherwise do so at every drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    for legend in figure.legends:  # else it would move with the edge of the picture
+        legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
+
+
+def _saved(figure: Figure, kind: str, metadata: dict[str, Any], **options: Any) -> bytes:
     content = io.BytesIO()
     with styled():
-        engine = figure.get_layout_engine()
-        if engine is not None:  # lay out once: matplotlib would otherwise draw everything twice, each time
-            engine.execute(figure)
-            figure.set_layout_engine("none")
-        figure.savefig(content, format=kind, metadata=metadata, transparent=transparent)
+        layout(figure)
+        figure.savefig(content, format=kind, metadata=metadata, **options)
     return content.getvalue()
 
 
-def short(text: str, most: int = 26) -> str:
-    """Return untrusted text on one line, short enough for a label.
+def colours(families: Iterable[str]) -> dict[str, Look]:
+    """Return colour and mark of each family: ink for the baseline, grey for teachers."""
+    fixed = {"baseline": Look(INK, "o"), "teacher": Look(MUTED, "*"), "assistant": Look(MUTED, "d")}
+    others = sorted({f for f in families if f not in fixed})
+    return fixed | {f: Look(PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)]) for i, f in enumerate(others)}
 
-    It is cut in the middle, because names differ at either end.
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return up to ``most`` round numbers between two others, for a logarithmic axis.
+
+    They are of the finest of the usual steps that fit (1, 1.5, 2, 3, 5, 7; 1, 2, 5; 1, 3; decades), or evenly
+    spaced where the range is too short for these.
     """
-    line = flat(text)
-    tail = most // 3
-    return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
-
-
-def colours(families: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each family; the baseline is in ink."""
-    others = sorted({f for f in families if f != "baseline"})
-    found = {f: (PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)]) for i, f in enumerate(others)}
-    return {"baseline": (INK, "o"), **found}
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        found = [float(f"{s}e{d}") for d in decades for s in steps if low <= float(f"{s}e{d}") <= high]
+        if 3 <= len(found) <= most:
+            return found
+    if high / low > 10:
+        whole = [10.0**d for d in decades if low <= 10.0**d <= high]
+        return whole[:: math.ceil(len(whole) / most)]
+    spaced = MaxNLocator(most - 1, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(f"{t:.6g}") for t in spaced if low <= t <= high]
 
 
 def on(colour: tuple[float, float, float, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +13,8 @@ from scipy.optimize import isotonic_regression
 
 from kdbench.analysis.tradeoff import Point, Tradeoff
 from kdbench.errors import flat
-from kdbench.report.figures.style import INK, MUTED, canvas, colours, short
-from kdbench.report.text import quantity
+from kdbench.report.figures.style import INK, MUTED, Look, canvas, log_ticks
+from kdbench.report.text import quantity, short
 from kdbench.report.wording import Wording
 
 AXES = {
@@ -27,7 +27,8 @@ LINE = 0.165
 """Height of a label, inches."""
 LETTER = 0.069
 """Width of a letter of a label, inches; a little more than the mean."""
-OTHER = (MUTED, "*")
+LABEL = 44
+"""Most letters of a network's name."""
 Label = tuple[Point, tuple[float, float], str, bool]
 """A network, its position on the axes, its text, and whether it is on the front."""
 
@@ -37,10 +38,16 @@ def axis_label(of: Tradeoff) -> str:
     return f"{AXES[of.cost]} ({flat(of.setting)})" if of.setting else AXES[of.cost]
 
 
-def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
+def tradeoff_figure(of: Tradeoff, looks: Mapping[str, Look], words: Wording) -> Figure:
     """Draw the metric against cost.
 
-    Labels are in columns at the sides, so that those of coinciding networks can be read.
+    Labels are in columns at the sides, so that those of coinciding networks can be read. An unstable
+    latency has a bar of its interquartile range.
+
+    Args:
+        of: the networks.
+        looks: family → colour and mark.
+        words: words of the task.
     """
     found, front, scaled = of.points, of.front, words.scale
     logs = np.log10([p.cost for p in found])
@@ -51,7 +58,7 @@ def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
     families = list(dict.fromkeys(p.family for p in found))
     lines = max(len(left), len(right))
     rooms = _room(left, words), _room(right, words)
-    width, height = max(5.8, sum(rooms) + 2.7), max(2.6, LINE * (lines + 2))
+    width, height = max(5.8, sum(rooms) + 3.3), max(2.6, LINE * (lines + 2))
     figure = canvas(width, height + 0.75 + 0.2 * math.ceil((len(families) + 1) / 4))
     axes = figure.add_subplot()
     inner = width - 0.7
@@ -71,13 +78,17 @@ def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
     for side, edge, align in ((left, margins[0] - 0.3 / inner, "right"), (right, 1 - margins[1] + 0.3 / inner, "left")):
         labels = [(p, position(p), _text(p, words), p in front) for p in side]
         _labels(axes, labels, edge, align, LINE / height)
-    looks = {**colours([f for f in families if f not in ("teacher", "assistant")]), "teacher": OTHER, "assistant": (MUTED, "d")}
     for family in families:
         own = [p for p in found if p.family == family]
         colour, marker = looks[family]
         size = 80 if marker == "*" else 32
         xs, ys = [p.cost for p in own], [scaled * p.value for p in own]
         axes.scatter(xs, ys, size, colour, marker=marker, edgecolors=INK, linewidths=0.6, zorder=4, label=short(family))
+        for p, y in zip(own, ys, strict=True):
+            if p.spread:
+                axes.plot(
+                    [max(p.cost - p.spread, p.cost / 10), p.cost + p.spread], [y, y], color=MUTED, linewidth=1.8, zorder=3
+                )
     axes.step(
         [p.cost for p in front],
         [scaled * p.value for p in front],
@@ -88,7 +99,7 @@ def tradeoff_figure(of: Tradeoff, words: Wording) -> Figure:
         zorder=2,
         label="Pareto front",
     )
-    _ticks(axes, low, high, span, inner / scale)
+    _ticks(axes, low - 0.1 * span, high + 0.1 * span, 1.2 * span * inner / scale)
     axes.set_xlabel(axis_label(of))
     axes.set_ylabel(f"mean test {words.metric}{words.axis_unit}")
     figure.legend(loc="outside upper left", ncols=4, fontsize=8, handletextpad=0.3, columnspacing=1.0, borderpad=0)
@@ -109,7 +120,7 @@ def tradeoff_sentence(of: Tradeoff, words: Wording) -> str:
 
 
 def _text(p: Point, words: Wording) -> str:
-    return f"{short(p.label)}  {words.value(p.value)}"
+    return f"{short(p.label, LABEL)}  {words.value(p.value)}"
 
 
 def _room(side: Sequence[Point], words: Wording) -> float:
@@ -149,13 +160,15 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     return [float(v) for v in np.clip(free, gap / 2, max(1 - gap / 2 - steps[-1], gap / 2)) + steps]
 
 
-def _ticks(axes: Axes, low: float, high: float, span: float, decade: float) -> None:
-    """Put ticks where points are; ``decade`` is the width of a decade, inches."""
-    step = (1.0, 2.0, 5.0) if decade > 1.5 else (1.0, 3.0) if decade > 1.0 else (1.0,)
-    every = max(1, math.ceil(0.5 / decade))
-    nice = [s * 10.0**e for e in range(math.floor(low) - 1, math.ceil(high) + 1) if e % every == 0 for s in step]
-    inside = [t for t in nice if low - 0.1 * span <= math.log10(t) <= high + 0.1 * span]
-    ends = [10**low, 10**high] if high - low > 0.15 * span else [10**low]
-    axes.xaxis.set_major_locator(FixedLocator(inside if len(inside) > 1 else ends))
+def _ticks(axes: Axes, low: float, high: float, room: float) -> None:
+    """Put round numbers below the points.
+
+    Args:
+        axes: the axes.
+        low: lowest value, log10.
+        high: highest value, log10.
+        room: width between the two, inches.
+    """
+    axes.xaxis.set_major_locator(FixedLocator(log_ticks(10**low, 10**high, most=max(2, int(room / 0.45)))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: quantity(v) if v >= 1000 else f"{v:.3g}"))

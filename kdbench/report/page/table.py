@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kdbench.analysis.analysis import Analysis
-from kdbench.report.columns import Column, Line, columns_of, default_columns, number
-from kdbench.report.leaderboard import lines_of, shown_columns, sorted_lines
+from kdbench.report.cells import Line, number
+from kdbench.report.columns import Column, columns_for
+from kdbench.report.layout import caption, filled, notes, split
 from kdbench.report.legend import legend
-from kdbench.report.power import power_note
-from kdbench.report.text import slug
-from kdbench.report.wording import Wording
+from kdbench.report.sections import Section, sections
+from kdbench.report.text import HARD_SPACE, slug
+
+DESK = 146
+"""Characters of a row that the page shows without scrolling at 1400 px."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,20 @@ class Heading:
     """The heading of a column.
 
     Args:
+        name: name of the column.
         text: its text.
         number: whether the column holds numbers.
         lower_is_better: whether the best is the lowest.
-        extra: whether it is shown only on request for all columns.
+        extra: whether it is shown only on request.
+        first: whether a narrow screen shows it at first.
     """
 
+    name: str
     text: str
     number: bool
     lower_is_better: bool
     extra: bool
+    first: bool
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Table:
         anchor: its id.
         headings: headings of its columns.
         rows: its rows, best first, teachers on top.
+        caption: what is the same for all its rows.
+        notes: notes on rows: the row's name and the note.
         note: what it could have found.
     """
 
@@ -80,32 +89,61 @@ class Table:
     anchor: str
     headings: list[Heading]
     rows: list[TableRow]
+    caption: list[str]
+    notes: list[tuple[str, str]]
     note: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A cost that rows can be filtered by.
+
+    Args:
+        name: name of its column.
+        label: what it is, with its unit.
+    """
+
+    name: str
+    label: str
 
 
 def tables(analysis: Analysis) -> list[Table]:
     """Return a table for each board, sorted as the suite says, without empty columns."""
-    view, task = analysis.plan.report, analysis.task
-    columns = _columns(analysis)
-    usual = view.columns or default_columns(task)
-    headings = [Heading(c.heading, not c.untrusted, c.lower_is_better, name not in usual) for name, c in columns.items()]
+    task, columns = analysis.task, columns_for(analysis)
+    found = sections(analysis)
+    names = _shown(analysis, columns, found)
     return [
         Table(
             board.name,
             f"table-{i}",
-            headings,
-            _rows(i, lines_of(sorted_lines(board.table, view.sort, task)), columns, task.primary),
-            power_note(board.table, Wording(task)).replace("`", ""),
+            [_heading(name, columns[name], _usual(section, columns), task.primary) for name in names],
+            _rows(i, section.lines, {name: columns[name] for name in names}, task.primary),
+            [text.replace("`", "") for text in caption(analysis, section.lines, columns, section.names)],
+            notes(section.lines, columns),
+            section.note.replace("`", ""),
         )
-        for i, board in enumerate(analysis.boards, 1)
+        for i, (board, section) in enumerate(zip(analysis.boards, found, strict=True), 1)
     ]
+
+
+def budgets(found: Sequence[Table]) -> list[Budget]:
+    """Return the costs that rows can be filtered by: those that differ between rows."""
+    units = {"parameters": "parameters", "macs": "MACs", "size": "size, MB", "latency": "latency, ms"}
+    headings = found[0].headings if found else []
+    known = []
+    for i, heading in enumerate(headings):
+        values = {row.cells[i].sort for table in found for row in table.rows} - {""}
+        if heading.name in units and len(values) > 1:
+            known.append(Budget(heading.name, units[heading.name]))
+    return known
 
 
 def legend_lines(analysis: Analysis) -> list[str]:
     """Return the legend of the columns, one line each."""
     if not analysis.boards:
         return []
-    lines = legend(analysis.standings, list(_columns(analysis)), analysis.task).splitlines()
+    columns = columns_for(analysis)
+    lines = legend(analysis.standings, _shown(analysis, columns, sections(analysis)), analysis.task).splitlines()
     return [line.removeprefix("- ").replace("`", "") for line in lines]
 
 
@@ -121,11 +159,28 @@ def anchor(board: int, label: str, role: str) -> str:
     return f"row-{board}-{slug(role, label)}-{label.encode().hex()[:64]}"
 
 
-def _columns(analysis: Analysis) -> dict[str, Column]:
-    """Return the suite's columns, or all that are not empty; names first."""
-    known, asked = columns_of(analysis.task), analysis.plan.report.columns
-    shown = shown_columns(analysis.standings, analysis.task, asked, tuple(known)) if analysis.boards else ()
-    return {name: known[name] for name in dict.fromkeys(["method", *shown])}
+def _shown(analysis: Analysis, columns: Mapping[str, Column], found: Sequence[Section]) -> list[str]:
+    """Return all columns that are not empty; methods and the section's own first."""
+    lines = [line for section in found for line in section.lines]
+    usual = [name for section in found for name in section.names]
+    every = filled([name for name in columns if name != "note"], lines, columns)
+    return list(dict.fromkeys(["method", *usual, *every])) if found else []
+
+
+def _usual(section: Section, columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the section's columns, as far as they fit a desk's screen."""
+    return split(section.names, section.lines, columns, DESK, wraps=False)[0] if section.names else ()
+
+
+def _heading(name: str, column: Column, usual: Sequence[str], primary: str) -> Heading:
+    return Heading(
+        name=name,
+        text=column.heading,
+        number=not column.untrusted,
+        lower_is_better=column.lower_is_better,
+        extra=name not in usual,
+        first=name in ("method", primary, "delta"),
+    )
 
 
 def _rows(board: int, lines: Sequence[Line], columns: Mapping[str, Column], primary: str) -> list[TableRow]:
@@ -138,8 +193,14 @@ def _rows(board: int, lines: Sequence[Line], columns: Mapping[str, Column], prim
 
 def _row(board: int, line: Line, columns: Mapping[str, Column], *, bold: str) -> TableRow:
     family = str(line["family"]) if line["role"] == "student" else str(line["role"])
-    cells = [Cell(column.cell(line), _sort(column, line), name == bold) for name, column in columns.items()]
+    cells = [Cell(_text(column, line), _sort(column, line), name == bold) for name, column in columns.items()]
     return TableRow(anchor(board, str(line["label"]), str(line["role"])), family, str(line["role"]), cells)
+
+
+def _text(column: Column, line: Line) -> str:
+    """Return a cell's text; numbers wrap only before an interval."""
+    text = column.cell(line)
+    return text if column.untrusted else text.replace(" ", HARD_SPACE).replace(f"{HARD_SPACE}[", " [")
 
 
 def _sort(column: Column, line: Line) -> str:

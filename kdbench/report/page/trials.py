@@ -10,11 +10,11 @@ from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.boards import Board
 from kdbench.analysis.task import metric_column
 from kdbench.errors import flat
-from kdbench.report.columns import show_point
+from kdbench.report.cells import show_point
 from kdbench.report.environment import describe, environments
 from kdbench.report.page.table import anchor
 from kdbench.report.text import duration
-from kdbench.report.wording import Wording
+from kdbench.report.wording import Wording, row_name
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,8 @@ def _details(board: Board, number: int, row: pd.Series, numbers: dict[str, int])
     words = Wording(board.frame.task)
     lines = [_trial(line, str(row["point"]), numbers, words) for _, line in found.iterrows()]
     described = {numbers[line.trial]: describe(records[line.trial]) for line in lines if line.recorded}
-    role = "" if row["role"] == "student" else f" ({row['role']})"
-    return Details(
-        anchor(number, str(row["label"]), str(row["role"])), flat(str(row["label"])) + role, lines, sorted(described.items())
-    )
+    label, role = str(row["label"]), str(row["role"])
+    return Details(anchor(number, label, role), row_name(label, role), lines, sorted(described.items()))
 
 
 def _trial(line: pd.Series, chosen: str, numbers: dict[str, int], words: Wording) -> TrialLine:
