@@ -11,7 +11,7 @@ import typer
 
 from kdbench import __version__
 from kdbench.api import interrupt
-from kdbench.cli import check, compare, listing, merge, plan, profile, report, run, schema
+from kdbench.cli import check, compare, listing, merge, plan, profile, report, run, schema, show
 from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.errors import KdbenchError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, plan, report, compare, merge, profile, check, listing, schema):
+for module in (run, plan, report, compare, merge, profile, check, listing, show, schema):
     module.register(app)
 
 

@@ -8,6 +8,7 @@ from kdbench.method.base import Method
 from kdbench.method.context import BuildContext, Shapes
 from kdbench.method.needs import Needs, Sampler, UnitInterval
 from kdbench.method.precision import full_precision
+from kdbench.method.search import Search
 from kdbench.method.stages import Stages, pick_stages
 from kdbench.method.step import Outputs, Step
 from kdbench.method.terms import checked_terms, total_of
@@ -18,6 +19,7 @@ __all__ = [
     "Needs",
     "Outputs",
     "Sampler",
+    "Search",
     "Shapes",
     "Stages",
     "Step",
