@@ -10,7 +10,7 @@ from typing import Literal
 
 from kdbench.engine.estimate import Work, estimate
 from kdbench.engine.latency import latency_report_id, timed_models
-from kdbench.engine.prepare import Prepared, prepare
+from kdbench.engine.prepare import Prepared, planned_again, prepare
 from kdbench.report.columns import check_report
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
@@ -52,8 +52,8 @@ def preview(
         KdbenchError: something is wrong with the suite, a plugin or the data.
     """
     check_report(loaded.suite.report, loaded.locations.of)
-    prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts)
     store = Store(runs)
+    prepared = planned_again(prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts), store)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")
