@@ -15,6 +15,7 @@ from kdbench.analysis.epochs import epochs_table
 from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.grids import Grid, grid_slices, grid_table
 from kdbench.analysis.standings import standings
+from kdbench.analysis.tuning import draws_table, tuned_table, with_tuning
 from kdbench.plan.trial import Plan, TaskInfo
 from kdbench.results.record import Record
 
@@ -64,7 +65,17 @@ class Analysis:
     @cached_property
     def standings(self) -> pd.DataFrame:
         """A row for each pair and method, best first (``standings.py``)."""
-        return standings(self.frame, self.chosen)
+        return with_tuning(standings(self.frame, self.chosen), self.tuned)
+
+    @cached_property
+    def draws(self) -> pd.DataFrame:
+        """A row for each draw of tuning (``tuning.py``)."""
+        return draws_table(self.frame)
+
+    @cached_property
+    def tuned(self) -> pd.DataFrame:
+        """What tuning chose against each method's own values (``tuning.py``)."""
+        return tuned_table(self.frame, self.draws)
 
     @cached_property
     def grids(self) -> pd.DataFrame:

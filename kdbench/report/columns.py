@@ -102,6 +102,35 @@ def _networks(words: Wording) -> Callable[[Line], str]:
     return cell
 
 
+def _default(words: Wording) -> Callable[[Line], str]:
+    key = f"default_{metric_column(words.task)}"
+
+    def cell(line: Line) -> str:
+        mean, deviation = number(line.get(key)), number(line.get(f"{key}_sd"))
+        if math.isnan(mean):
+            return "–"
+        return words.value(mean) + ("" if math.isnan(deviation) else f" ± {words.plain(deviation)}")
+
+    return cell
+
+
+def _gain(words: Wording) -> Callable[[Line], str]:
+    def cell(line: Line) -> str:
+        if math.isnan(number(line.get("tuned_gain"))):
+            return "–"
+        return words.difference(line["tuned_gain"]) + _brackets(line, "tuned_gain", words.difference)
+
+    return cell
+
+
+def _lead(words: Wording) -> Callable[[Line], str]:
+    def cell(line: Line) -> str:
+        validation, test = number(line.get("validation_lead")), number(line.get("test_lead"))
+        return "–" if math.isnan(validation) else f"{words.difference(validation)} → {words.difference(test)}"
+
+    return cell
+
+
 def _delta(name: str, words: Wording) -> Callable[[Line], str]:
     def cell(line: Line) -> str:
         if math.isnan(line[name]):
@@ -175,6 +204,12 @@ def columns_of(task: TaskInfo) -> dict[str, Column]:
         "method": _text("method", "label", _name),
         "family": _text("family", "family", _family),
         **_metrics(words),
+        "default": Column(
+            f"default{words.percent_sign}", f"default_{metric_column(task)}", _default(words), lower_is_better=lower
+        ),
+        "tuned": Column("tuned − default", "tuned_gain", _gain(words), lower_is_better=lower),
+        "lead": Column("lead: validation → test", "validation_lead", _lead(words), lower_is_better=lower),
+        "tuning": _low("tuning time", "tuning_seconds", duration),
         "delta": Column("Δ supervised", "delta", _delta("delta", words), lower_is_better=lower),
         "delta_kd": Column("Δ kd", "delta_kd", _delta("delta_kd", words), lower_is_better=lower),
         "networks": Column(
@@ -240,7 +275,8 @@ def default_columns(task: TaskInfo) -> tuple[str, ...]:
     The suite or ``--columns`` may choose others. Columns without a number are left out.
     """
     return (
-        *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary), "delta", "gap"),
+        *("place", "method", "family", task.primary, *(name for name in task.metrics if name != task.primary)),
+        *("default", "tuned", "lead", "delta", "gap"),
         *(
             "teacher",
             "agreement",
@@ -252,6 +288,7 @@ def default_columns(task: TaskInfo) -> tuple[str, ...]:
             "speedup",
             "efficiency",
             "time",
+            "tuning",
             "note",
         ),
     )
@@ -259,7 +296,7 @@ def default_columns(task: TaskInfo) -> tuple[str, ...]:
 
 def terminal_columns(task: TaskInfo) -> tuple[str, ...]:
     """Return the columns that fit on a screen."""
-    return ("place", "method", task.primary, "delta", "teacher", "parameters", "latency", "time", "note")
+    return ("place", "method", task.primary, "default", "delta", "teacher", "parameters", "latency", "time", "note")
 
 
 def check_columns(
