@@ -139,7 +139,8 @@ class _Builder:
             return [_Run(point) for point in _points(entry.grid)]
         points = self.draws(pair, entry, tuning)
         best = winner([trial for trial, _ in points], self.scores, 1 if self.higher_is_better else -1)
-        chosen = [points[best][1]] if best is not None else [{}] if tuning.default else []
+        all_failed = best is None and all(trial in self.scores for trial, _ in points)
+        chosen = [points[best][1]] if best is not None else [{}] if tuning.default or all_failed else []
         return [_Run(point) for point in chosen] + ([_Run({}, "default")] if tuning.default else [])
 
     def draws(self, pair: Pair, entry: MethodEntry, tuning: Tuning) -> list[tuple[str, Point]]:

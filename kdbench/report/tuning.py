@@ -17,8 +17,7 @@ from kdbench.plan.trial import Trial, TuningInfo
 from kdbench.report.columns import number
 from kdbench.report.text import duration, escape
 from kdbench.report.wording import Wording
-
-PREFIX = "recipe."
+from kdbench.suite.tuning import PREFIX
 
 
 @dataclass(frozen=True)
@@ -157,10 +156,9 @@ def _draws(analysis: Analysis, info: TuningInfo, draws: pd.DataFrame, title: str
 
 
 def _shown(trial: Trial, name: str) -> str:
-    """Return a tuned value of a trial as text."""
-    if name.startswith(PREFIX):
-        return f"{getattr(trial.recipe, name.removeprefix(PREFIX)):g}"
-    value = trial.params.get(name)
+    """Return a tuned value of a trial as text; its name may come from a stranger."""
+    known = {**trial.params, **{PREFIX + key: value for key, value in trial.recipe.model_dump().items()}}
+    value = known.get(name, "–")
     return f"{value:g}" if isinstance(value, float) else flat(str(value))
 
 

@@ -171,8 +171,9 @@ class TestWinner:
         first = planned(suite)
         assert not made.rows(first, "kd")
         assert not made.rows(first, "kd", "default")
-        second = planned(suite, scored(first, kd=[0.3, 0.1, 0.6, 0.5]))
+        second = planned(suite, scored(first, kd=[0.3, 0.1, 0.6, 0.5], supervised=[NAN] * 4))
         assert len(made.rows(second, "kd")) == 2
+        assert [e.grid_point for e in made.rows(second, "supervised")] == [{}, {}], "all draws failed, and the table says so"
 
     def test_generations_and_assistants_are_tuned_as_a_whole(self, tmp_path: Path) -> None:
         entries = [{"method": "born_again", "generations": 2}, {"method": "kd", "name": "takd", "assistants": ["lightcnn"]}]
