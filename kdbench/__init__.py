@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kdbench.data.types import Dataset, RawData, Split, TaskData
     from kdbench.errors import KdbenchError, MethodError
     from kdbench.method import (
+        AddedLater,
         BuildContext,
         Method,
         Needs,
@@ -49,6 +50,7 @@ _HOMES = {
     "kdbench.suite.schema": ("Suite",),
     "kdbench.errors": ("KdbenchError", "MethodError"),
     "kdbench.method": (
+        "AddedLater",
         "BuildContext",
         "Method",
         "Needs",
@@ -71,6 +73,7 @@ A name is imported when it is first used, so that ``kdbench --help`` does not wa
 """
 
 __all__ = [
+    "AddedLater",
     "BuildContext",
     "Dataset",
     "KdbenchError",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def canonical_json(value: Any) -> str:
@@ -35,4 +36,6 @@ def named_seed(purpose: str, *parts: Any) -> int:
 
 def named_generator(purpose: str, *parts: Any) -> torch.Generator:
     """Make a CPU generator seeded with :func:`named_seed`."""
+    import torch
+
     return torch.Generator().manual_seed(named_seed(purpose, *parts))

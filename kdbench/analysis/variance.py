@@ -14,6 +14,8 @@ from scipy import stats
 
 WINSOR = 0.999
 """Quantile of a row's variance above which it is cut for the pool."""
+CELLS_AT_ONCE = 300_000
+"""Results of suites that are worked on at once, which bounds the memory."""
 
 
 def moderate(values: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +28,12 @@ def moderate(values: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         Moderated, R×M, and pooled, R.
     """
+    at_once = max(1, CELLS_AT_ONCE // values[0].size)
+    parts = [_moderate(values[i : i + at_once], shared) for i in range(0, len(values), at_once)]
+    return np.concatenate([m for m, _ in parts]), np.concatenate([p for _, p in parts])
+
+
+def _moderate(values: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known = ~np.isnan(values[0])
     counts, whole = known.sum(1), _whole(known, shared)
     freedom = np.maximum(counts - 1, 0)

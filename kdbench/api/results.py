@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.audit import CLASSIFICATION
@@ -25,7 +24,6 @@ from kdbench.results.archive import is_archive, load_archive
 from kdbench.results.reading import Unreadable, refuse_links
 from kdbench.results.record import Record
 from kdbench.results.store import Store
-from kdbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -230,7 +228,13 @@ def _unknown(what: str, given: str, known: Sequence[str]) -> KdbenchError:
 def _measure(registry: Registry, name: str) -> Measure | None:
     """The metrics of a plugin's task, if it keeps logits as they are."""
     task = registry.tasks.get(name)
-    if task is None or name == CLASSIFICATION or task.predictions is not Task.predictions:
+    if task is None or name == CLASSIFICATION:
+        return None
+    import torch
+
+    from kdbench.tasks.task import Task
+
+    if task.predictions is not Task.predictions:
         return None
     return lambda logits, targets: task().scores(torch.tensor(logits), torch.tensor(targets).long())
 
@@ -313,10 +317,15 @@ def results_in(store: Store, suite: str, registry: Registry) -> Results:
     return Results(frame, registry, store.root, store, tuple(frame.plan.trials))
 
 
-def registry_of(plugins: Iterable[Any]) -> Registry:
-    """Return a registry with plugin files (strings and paths) and plugin objects."""
+def registry_of(plugins: Iterable[Any], own: Collection[str] | None = None) -> Registry:
+    """Return a registry of plugins.
+
+    Args:
+        plugins: plugin files (strings and paths) and plugin objects.
+        own: which of kdbench's own plugins are wanted, as :func:`load_registry` takes it.
+    """
     files, objects = files_and_objects(plugins)
-    return load_registry(files, objects=objects)
+    return load_registry(files, objects=objects, own=own)
 
 
 def files_and_objects(plugins: Iterable[Any]) -> tuple[tuple[Path, ...], tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from kdbench.check.networks import OTHERS, TOKENS
 from kdbench.errors import KdbenchError
 from kdbench.method import Method, Needs
 from kdbench.method.guard import PluginFailed
+from kdbench.method.params import plain_data
 from kdbench.method.search import search_space, value_at
 from kdbench.seeding import canonical_json
 
@@ -23,11 +24,11 @@ def defaults_make_an_instance(cls: type[Method]) -> None:
     """It can be created without arguments, and its parameters survive JSON."""
     try:
         method = cls()
-        plain = method.params.model_dump(mode="json")
+        plain = plain_data(method.params)
         again = cls.Params(**json.loads(canonical_json(plain)))
     except Exception as error:
         raise Broken(f"give every parameter a default that JSON can hold: {describe_error(error)}") from error
-    if again != method.params or again.model_dump(mode="json") != plain:
+    if again != method.params or plain_data(again) != plain:
         raise Broken(f"parameters {method.params!r} come back from JSON as {again!r}")
     if not isinstance(method.needs, Needs):
         raise Broken(f"needs is {method.needs!r}: make it a kdbench.Needs")

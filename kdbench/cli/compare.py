@@ -33,7 +33,7 @@ def compare(
     def warn(message: str) -> None:
         typer.echo(f"warning: {message}", err=True)
 
-    registry = registry_of(())
+    registry = registry_of((), own=())
     found = compare_runs(*(open_results(folder, suite, registry, warn).analysis for folder in (a, b)))
     typer.echo(without_controls(comparison_text(found)))
     if len(found.regressions):

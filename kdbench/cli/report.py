@@ -47,7 +47,7 @@ def report(
 
     if check and readme is None:
         raise KdbenchError("--check needs --readme: it says whether a markdown file's leaderboard is up to date")
-    registry = registry_of(plugin or ())
+    registry = registry_of(plugin or (), own={"reporters"})
     parse_formats(formats, registry.reporters)
     results = find_results(what, runs, registry, lambda message: typer.echo(f"warning: {message}", err=True))
     names = options.split(columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+from scipy.special import log_softmax, logsumexp
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from kdbench.results.evidence import in_parts
@@ -123,8 +123,8 @@ def ensemble(teachers: list[np.ndarray]) -> np.ndarray:
     """Average several teachers' probabilities, as logits N×C (one's are unchanged)."""
     if len(teachers) == 1:
         return teachers[0]
-    probabilities = torch.stack([torch.from_numpy(t).double().log_softmax(1) for t in teachers])
-    return np.asarray((probabilities.logsumexp(0) - np.log(len(teachers))).numpy())
+    probabilities = np.stack([log_softmax(t.astype(np.float64), axis=1) for t in teachers])
+    return np.asarray(logsumexp(probabilities, axis=0) - np.log(len(teachers)))
 
 
 def per_class(targets: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:

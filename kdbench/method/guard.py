@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dis
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal
 
-import torch
-
 from kdbench.errors import KdbenchError, PluginError, StoreError, SuiteError, cut
 from kdbench.method import ambient
+from kdbench.method.setting import Setting
 
 LONGEST = 400
 """Characters of an exception's text that are kept."""
@@ -113,7 +113,7 @@ class Call:
             self._judge(changed)
         return False
 
-    def _judge(self, changed: list[ambient.Setting]) -> None:
+    def _judge(self, changed: list[Setting]) -> None:
         decisive = any(s.decides_numbers for s in changed)
         names = ", ".join(dict.fromkeys(s.name for s in changed if s.decides_numbers or not decisive))
         if decisive:
@@ -180,9 +180,10 @@ def described(value: object) -> str:
     if isinstance(value, type):
         return f"the class {cut(value.__name__, 80)}"
     kind = cut(type(value).__name__, 80)
-    return (
-        f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else "None" if value is None else f"{kind}"
-    )
+    torch = sys.modules.get("torch")  # a tensor exists only where torch was imported
+    if torch is not None and isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return "None" if value is None else kind
 
 
 def is_users_interrupt(error: BaseException) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
 from kdbench.method import Sampler
 from kdbench.plan.identity import trial_identity
 from kdbench.seeding import digest
-from kdbench.suite.schema import DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
+from kdbench.suite.schema import LONGEST_NAME, DatasetSpec, Frozen, ModelSpec, Recipe, ReportSpec
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """Id of a trial, a profile or a latency report: 16 hexadecimal digits."""
@@ -43,6 +43,8 @@ class Trial(Frozen):
         recipe: how it is trained.
         seed: the seed.
     """
+
+    model_config = ConfigDict(str_max_length=LONGEST_NAME)
 
     task: str = "classification"
     data: DataKey
@@ -83,6 +85,8 @@ class Entry(Frozen):
         trial: the trial's id.
         teachers: ids of the trials whose networks taught its student.
     """
+
+    model_config = ConfigDict(str_max_length=LONGEST_NAME)
 
     pair: str
     label: str

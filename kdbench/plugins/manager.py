@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,10 @@ If one of them has no implementation, kdbench is not installed correctly.
 
 
 def load_registry(
-    files: Sequence[Path | str] = (), locations: Mapping[str, Location] | None = None, objects: Iterable[Any] = ()
+    files: Sequence[Path | str] = (),
+    locations: Mapping[str, Location] | None = None,
+    objects: Iterable[Any] = (),
+    own: Collection[str] | None = None,
 ) -> Registry:
     """Find every plugin: entry points, then files, then objects.
 
@@ -46,6 +49,8 @@ def load_registry(
         locations: where a suite names these files, for messages.
         objects: Method, Dataset or Task classes, mappings of names to model factories, and objects or modules
             with hooks.
+        own: names of kdbench's own entry points that are wanted, all by default. Without its methods and
+            models, torch need not be imported.
 
     Raises:
         PluginError: a plugin cannot be found or imported, or implements a hook that does not exist.
@@ -53,8 +58,10 @@ def load_registry(
     manager = pluggy.PluginManager("kdbench")
     manager.add_hookspecs(hookspecs)
     for entry in _entry_points():
-        _register_entry_point(manager, entry)
-    if not all(getattr(manager.hook, hook).get_hookimpls() for hook in BUILT_IN):
+        if own is None or entry.name in own or not _is_own(entry):
+            _register_entry_point(manager, entry)
+    expected = [h for h in BUILT_IN if own is None or h.removeprefix("kdbench_") in own]
+    if not all(getattr(manager.hook, hook).get_hookimpls() for hook in expected):
         raise PluginError(
             "kdbench is not installed, or its installation is older than its code: its methods, models and data sets are found "
             'through its entry points; run "pip install -e ." in the checkout'
@@ -71,7 +78,11 @@ def load_registry(
 
 def _entry_points() -> list[EntryPoint]:
     found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return sorted(found, key=lambda e: e.dist is None or e.dist.name != "kdbench")
+    return sorted(found, key=lambda e: not _is_own(e))
+
+
+def _is_own(entry: EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "kdbench"
 
 
 def _register_entry_point(manager: pluggy.PluginManager, entry: EntryPoint) -> None:

@@ -7,13 +7,15 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from kdbench.errors import KdbenchError, Location, PluginError, cut, did_you_mean
-from kdbench.method import Method
 from kdbench.method.guard import Guard, PluginFailed
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
 
 T = TypeVar("T")
 LONGEST_NAME = 100
@@ -39,6 +41,8 @@ class Registry:
     @cached_property
     def methods(self) -> Mapping[str, type[Method]]:
         """Method classes by name."""
+        from kdbench.method import Method
+
         return self._classes("kdbench_methods", "method", "Method", Method)
 
     @cached_property

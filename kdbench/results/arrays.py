@@ -27,6 +27,8 @@ MOST_CELLS = 12_000_000
 MOST_COLUMNS = 1_000
 LONGEST_COLUMN = 300
 MOST_EPOCHS = 20_000
+LONGEST_HEADER = 1 << 17
+"""Bytes of an array's header: NumPy reads no more than 10,000 characters of it."""
 _NUMBERS = "biuf"
 """Kinds of dtypes that are numbers."""
 
@@ -45,7 +47,16 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
             if sum(m.file_size for m in members) > MOST_INFLATED:
                 raise Unreadable(f"unpacks to more than the {MOST_INFLATED / MB:,.0f} MB that kdbench reads")
             return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        OverflowError,
+        ValueError,
+    ) as error:
         raise Unreadable(f"is not a whole file of arrays ({cut(str(error), 100)})") from None
 
 
@@ -53,7 +64,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """Read one array, whose shape must agree with its number of bytes."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not member.filename.endswith(".npy"):
         raise Unreadable("is not a file of arrays")
-    data = io.BytesIO(archive.read(member))
+    content = _unpacked(archive, member)
+    data = io.BytesIO(content[:LONGEST_HEADER])
     try:
         version = np.lib.format.read_magic(data)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -62,11 +74,24 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         raise Unreadable("holds something that is not an array") from None
     if dtype.kind not in _NUMBERS or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise Unreadable("holds an array of something else than numbers")
-    values = data.getbuffer()[data.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(values):
+    if math.prod(shape) * dtype.itemsize != len(content) - data.tell():
         raise Unreadable("holds an array of another size than it says")
-    flat = np.frombuffer(values, dtype)
+    flat = np.frombuffer(content, dtype, offset=data.tell())
+    flat.flags.writeable = False
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> memoryview:
+    """Unpack into memory of the right size, without a second copy on the way."""
+    content = memoryview(bytearray(member.file_size))
+    filled = 0
+    with archive.open(member) as file:
+        while part := file.read(1 << 20):
+            content[filled : filled + len(part)] = part  # a longer one is refused: it does not fit
+            filled += len(part)
+    if filled != len(content):
+        raise Unreadable("holds an array of another size than it says")
+    return content
 
 
 def read_table(content: bytes, text: str | None = None) -> pd.DataFrame:

@@ -11,15 +11,15 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from kdbench.results.files import remove, temporary
 from kdbench.results.migrations import NOTHING_RENAMED, VERSIONS, NewerFormat, Renamed, upgrade, version_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DATA, DIGEST = "kdbench", "kdbench-digest"
 """Keys of the file's metadata.
@@ -44,6 +44,8 @@ def write_checkpoint(path: Path, data: Mapping[str, Any], tensors: Mapping[str, 
         OSError: the disk is full or the folder cannot be written.
         SafetensorError: likewise.
     """
+    from safetensors.torch import save_file
+
     text = json.dumps({**data, "digested": True})
     folder = temporary(path)  # of its own: safetensors has temporary files, and a killed process leaves them behind
     try:
@@ -112,6 +114,8 @@ def refuse_newer_checkpoint(path: Path) -> None:
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of plain data and of the tensors' names, types, shapes and bytes."""
+    import torch
+
     found = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -10,20 +10,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
 
 from kdbench.errors import StoreError
 from kdbench.plan.trial import Trial
 from kdbench.results.arrays import check_history, read_arrays, read_table
 from kdbench.results.migrations import RENAMED_COLUMNS, VERSIONS
 from kdbench.results.reading import LIMITS, MB, Unreadable, open_file, read_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_HEADER = 32 * MB
 """Most bytes of the list of tensors in a file of weights."""
@@ -51,8 +51,11 @@ def write_companions(
             raise TypeError("predictions must be arrays of numbers: objects would have to be pickled")
         np.savez_compressed(folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
     if student is not None:
+        import torch
+        from safetensors.torch import save
+
         own = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in student.items()}
-        (folder / "student.safetensors").write_bytes(safetensors_bytes(own))
+        (folder / "student.safetensors").write_bytes(save(own))
     if source is not None:
         (folder / "method.py").write_bytes(source.encode())
 
@@ -95,6 +98,8 @@ def read_student(root: Path, trial: str, expected: str | None) -> dict[str, Tens
     Raises:
         StoreError: it cannot be read.
     """
+    from safetensors.torch import load_file
+
     with _explained(root, trial, "weights"):
         names = ("trials", trial, "student.safetensors")
         with open_file(root, *names, limit=LIMITS[names[-1]]) as file:

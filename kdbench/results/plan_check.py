@@ -8,12 +8,15 @@ from typing import Any
 from kdbench.errors import cut
 from kdbench.plan.trial import Plan
 from kdbench.results.reading import Unreadable, is_plain_name, validated
+from kdbench.suite.schema import LONGEST_DESCRIPTION, LONGEST_TITLE
 
 MOST_TRIALS = 100_000
 MOST_ROWS = 400_000
 LARGEST_SEED = 2**63 - 1
 """What a column of a table holds."""
 LONGEST_TASK_TEXT = 100
+LONGEST_POINT = 10_000
+"""Characters of a grid point; those of names are bounded by their models."""
 
 
 def plan_of(content: Any) -> Plan:
@@ -42,6 +45,8 @@ def check_plan(plan: Plan) -> None:
     if not is_plain_name(plan.suite):
         raise Unreadable(f"names its suite {cut(ascii(plan.suite))}, which cannot be a file's name")
     _check_task(plan)
+    if len(plan.title or "") > LONGEST_TITLE or len(plan.description or "") > LONGEST_DESCRIPTION:
+        raise Unreadable("has a title or a description that is too long")
     for i, trial in plan.trials.items():
         try:
             fits = trial.id == i
@@ -52,8 +57,10 @@ def check_plan(plan: Plan) -> None:
         _check_known(plan, trial.teachers)
         _check_seed(trial.seed)
     for entry in plan.entries:
-        _check_known(plan, (entry.trial,))
+        _check_known(plan, (entry.trial, *entry.teachers))
         _check_seed(entry.seed)
+        if entry.grid_point and len(repr(entry.grid_point)) > LONGEST_POINT:
+            raise Unreadable("has a row whose grid point is too long to be shown")
         if entry.seed != plan.trials[entry.trial].seed and entry.role == "student":
             raise Unreadable(f"has a row of seed {entry.seed} whose trial {entry.trial} has another")
     for cohort in plan.cohorts:

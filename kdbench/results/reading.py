@@ -131,8 +131,9 @@ def open_file(root: Path, *names: str, limit: int) -> Iterator[io.BufferedReader
 def read_bytes(root: Path, *names: str, limit: int) -> bytes:
     """The content of a regular file in a folder; see :func:`open_file`."""
     with open_file(root, *names, limit=limit) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        size = os.fstat(file.fileno()).st_size  # to ask for the limit would allocate as much
+        content = file.read(size + 1)
+    if len(content) > size:
         raise Unreadable("grows while it is read")
     return content
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from kdbench.plan.trial import Id, Trial
-from kdbench.suite.schema import DeviceKind, Frozen, Latency, Runtime
+from kdbench.suite.schema import LONGEST_NAME, DeviceKind, Frozen, Latency, Runtime
 
 SplitName = Literal["train", "validation", "test"]
 Companion = Literal["trial.json", "history.csv", "predictions.npz", "student.safetensors", "method.py"]
@@ -24,7 +24,8 @@ def _facts(data: dict[str, Any]) -> dict[str, Any]:
     sizes = (data.get(split, 0) for split in ("train", "validation", "test"))
     texts = (data.get("name", ""), data.get("fingerprint", ""), *_listed(data.get("classes", [])))
     statistics = data.get("statistics", {})
-    good = all(type(n) is int and 0 <= n <= 10**12 for n in sizes) and all(isinstance(t, str) for t in texts)
+    good = all(type(n) is int and 0 <= n <= 10**12 for n in sizes)
+    good = good and all(isinstance(t, str) and len(t) <= LONGEST_NAME for t in texts)
     good = (
         good and isinstance(statistics, dict) and all(type(x) in (int, float) for v in statistics.values() for x in _listed(v))
     )
@@ -174,6 +175,8 @@ class Profile(Frozen):
         activation_batch: number of samples in the pass for which ``activation_mb`` is measured.
     """
 
+    model_config = ConfigDict(str_max_length=LONGEST_NAME)
+
     version: Literal[2] = 2
     id: Id
     model: str
@@ -216,6 +219,8 @@ class LatencyResult(Frozen):
             unreliable.
         note: why the result is unstable or was skipped, and other remarks; empty if there are none.
     """
+
+    model_config = ConfigDict(str_max_length=10 * LONGEST_NAME)
 
     profile: Id
     model: str

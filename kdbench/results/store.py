@@ -16,11 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from kdbench.errors import StoreError, cut
 from kdbench.plan.trial import Plan
@@ -41,6 +40,10 @@ from kdbench.results.reading import (
 )
 from kdbench.results.record import Companion, Record
 from kdbench.results.renaming import rename_trials
+from kdbench.results.sharing import SharedParts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DamagedRecord(Exception):
@@ -60,6 +63,7 @@ class Store(Measurements):
         self.damaged: dict[str, str] = {}
         """Trials whose records were left out → why."""
         self._checked: dict[str, tuple[int, Record]] = {}
+        self._parts = SharedParts()
 
     def checks_anew(self) -> None:
         """Check every record again; who holds the lock checks the weights too."""
@@ -256,6 +260,7 @@ class Store(Measurements):
                 return known[1]
             record = validated(Record, self.read_json("record", "trials", name, "record.json"))
             self._check(record, trial_id)
+            record = self._parts.of(record)
         except Unreadable as error:
             raise DamagedRecord(f"record.json {error}") from error
         except (FileNotFoundError, NotADirectoryError) as error:

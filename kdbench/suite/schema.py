@@ -31,6 +31,11 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from kdbench.suite.docstrings import arguments, summary
 from kdbench.suite.spelling import KeysOf, Short
 
+LONGEST_NAME = 1_000
+"""Characters of a name in records and plans; it may be made of several."""
+LONGEST_TITLE = 1_000
+LONGEST_DESCRIPTION = 100_000
+
 
 class Frozen(BaseModel):
     """Base of the models: immutable, and strict about unknown keys."""
@@ -463,8 +468,8 @@ class Suite(Frozen):
     """
 
     name: SuiteName = "suite"
-    title: str | None = None
-    description: str | None = None
+    title: Annotated[str, Field(max_length=LONGEST_TITLE)] | None = None
+    description: Annotated[str, Field(max_length=LONGEST_DESCRIPTION)] | None = None
     task: Name = "classification"
     dataset: Annotated[DatasetSpec, Short("name")]
     networks: dict[Name, Annotated[Network, Short("model")]] = {}

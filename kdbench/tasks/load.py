@@ -16,7 +16,7 @@ from kdbench.data.split import stratified_cut
 from kdbench.data.types import Dataset, RawData, Split, TaskData
 from kdbench.errors import DataError, cut, did_you_mean
 from kdbench.method.guard import Guard, described
-from kdbench.suite.schema import DatasetSpec
+from kdbench.suite.schema import LONGEST_NAME, DatasetSpec
 from kdbench.tasks.task import Task
 
 
@@ -101,6 +101,10 @@ def _check_names(name: str, class_names: object) -> None:
             else class_names
         )
         raise DataError(f'data set "{name}": class_names must be a tuple of strings, one a class, not of {described(odd)}')
+    if longest := max((n for n in class_names if len(n) > LONGEST_NAME), key=len, default=""):
+        raise DataError(
+            f'data set "{name}": a class is named by {len(longest):,} characters, more than {LONGEST_NAME:,}: {cut(longest)}'
+        )
 
 
 def _statistics(task: Task, train: Split) -> dict[str, Tensor]:

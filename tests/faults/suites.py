@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tests.faults import case
 from tests.faults.case import Case
 from tests.faults.zygote import Result, Zygote
 
@@ -95,7 +96,7 @@ def _inject(zygote: Zygote, attempt: Attempt, folder: Path, *, also_run: bool) -
     options = [o.replace("@FOLDER@", str(folder)) for o in attempt.options]
     result = _call(zygote, "plan", options, work)
     problem = _problem(result, attempt, folder, before)
-    if problem or result.seconds > SECONDS:
+    if problem or result.seconds > SECONDS * case.PATIENCE:
         return problem or f"took {result.seconds:.1f} s"
     if also_run and result.code == 0 and (found := re.search(r"^(\d+) trials", result.out, re.M)) and int(found[1]) <= 6:
         quick = ["--epochs", "1", "--set", "measure.latency=false", "--set", "dataset.limit=100", "--threads", "1"]

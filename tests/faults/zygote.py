@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.faults import case
 from tests.support.environment import unmeasured
 
 
@@ -85,7 +86,7 @@ class Zygote:
             env: additional environment variables.
             stdin: its standard input.
         """
-        request = {"arguments": list(arguments), "cwd": str(cwd), "timeout": timeout, "memory_mb": memory_mb}
+        request = {"arguments": list(arguments), "cwd": str(cwd), "timeout": timeout * case.PATIENCE, "memory_mb": memory_mb}
         request |= {"env": dict(env or {}), "stdin": stdin}
         assert self._process.stdin is not None
         assert self._process.stdout is not None

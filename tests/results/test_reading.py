@@ -126,6 +126,33 @@ def test_a_plan_whose_ids_do_not_follow_from_its_trials_is_refused() -> None:
             plan_of({**plan, **change})
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": "x" * 1001},
+        {"pair": "x" * 1001},
+        {"family": "x" * 10**6},
+        {"grid_point": {"t": "x" * 10_000}},
+        {"teachers": ["0123456789abcdef"]},
+    ],
+)
+def test_a_row_that_cannot_be_shown_is_refused(change: dict[str, Any]) -> None:
+    trial = made.trial("kd")
+    content = made.plan((trial, made.entry(trial, "kd"))).model_dump(mode="json")
+    assert plan_of(content).entries
+    content["entries"][0] |= change
+    with pytest.raises(Unreadable):
+        plan_of(content)
+
+
+def test_records_share_equal_parts(tmp_path: Path) -> None:
+    store = make_runs(tmp_path, seeds=2)
+    first, second, *_ = Store(tmp_path).records().values()
+    assert first.provenance.machine is second.provenance.machine
+    assert first.trial.recipe is second.trial.recipe
+    assert {first.trial.id: first, second.trial.id: second}.items() <= store.records().items()
+
+
 def test_a_long_chain_of_old_teachers_and_a_circle_end() -> None:
     chain = {f"{i:016x}": {"teachers": [f"{i + 1:016x}"]} for i in range(5000)}
     assert renamed_trials(chain) == {}
