@@ -16,6 +16,7 @@ from kdbench.analysis.frame import SuiteFrame
 from kdbench.analysis.grids import Grid, grid_slices, grid_table
 from kdbench.analysis.speeds import latency_table
 from kdbench.analysis.standings import standings
+from kdbench.analysis.tuning import draws_table, tuned_table, with_tuning
 from kdbench.plan.trial import Plan, TaskInfo
 from kdbench.results.record import Record
 from kdbench.suite.schema import ReportSpec
@@ -73,12 +74,22 @@ class Analysis:
     @cached_property
     def standings(self) -> pd.DataFrame:
         """A row for each pair and method, best first (``standings.py``)."""
-        return standings(self.frame, self.chosen, self.view.latency)
+        return with_tuning(standings(self.frame, self.chosen, self.view.latency), self.tuned)
 
     @cached_property
     def latencies(self) -> pd.DataFrame:
         """A row for each network and setting (``speeds.py``)."""
         return latency_table(self.frame)
+
+    @cached_property
+    def draws(self) -> pd.DataFrame:
+        """A row for each draw of tuning (``tuning.py``)."""
+        return draws_table(self.frame)
+
+    @cached_property
+    def tuned(self) -> pd.DataFrame:
+        """What tuning chose against each method's own values (``tuning.py``)."""
+        return tuned_table(self.frame, self.draws)
 
     @cached_property
     def grids(self) -> pd.DataFrame:

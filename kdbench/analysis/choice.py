@@ -44,7 +44,7 @@ def grid_points(frame: SuiteFrame) -> pd.DataFrame:
 
 
 def chosen_rows(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Drop the rows of grid points that were not chosen.
+    """Drop the rows of grid points that were not chosen, and those of tuning.
 
     Assistants and generations that were trained for them are dropped too.
 
@@ -53,7 +53,7 @@ def chosen_rows(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
         points: the frame's :func:`grid_points`.
     """
     if points.empty:
-        return frame.rows
+        return frame.rows[~frame.rows["role"].isin(["draw", "default"])]
     chosen = set(zip(*(points[points["chosen"]][name] for name in ("pair", "fingerprint", "label", "point")), strict=True))
     rows, role = frame.rows, frame.rows["role"]
     keys = zip(rows["pair"], rows["fingerprint"], rows["label"], rows["point"], strict=True)

@@ -37,7 +37,7 @@ def grid_table(frame: SuiteFrame, points: pd.DataFrame) -> pd.DataFrame:
         finished. They are NaN for a point that lacks a seed that the student trained alone and at least
         half of the points finished, and intervals for a single seed.
     """
-    if points.empty or not (points["point"] != "").any():
+    if points.empty or frame.plan.tuning is not None or not (points["point"] != "").any():
         return pd.DataFrame()
     parts = [
         group.assign(**_differences(frame, group))

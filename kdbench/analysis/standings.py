@@ -23,6 +23,7 @@ from kdbench.analysis.task import (
     teacher_column,
     units,
 )
+from kdbench.errors import KdbenchError
 from kdbench.plan.trial import TaskInfo
 from kdbench.results.evidence import SCORES
 from kdbench.results.teachers import weak_teachers
@@ -69,7 +70,14 @@ def standings(frame: SuiteFrame, chosen: pd.DataFrame, latency: str | None = Non
         chosen: its rows without grid points that were not chosen
             (:func:`kdbench.analysis.choice.chosen_rows`).
         latency: name of the setting of ``latency_ms`` and what follows from it.
+
+    Raises:
+        KdbenchError: there are no rows, because all trials so far are draws of tuning.
     """
+    if chosen.empty:
+        raise KdbenchError(
+            "there is nothing to compare yet: tuning has only begun, and has chosen no values (kdbench run goes on)"
+        )
     found: list[dict[str, Any]] = []
     for _, group in chosen.groupby(["pair", "fingerprint"], sort=False):
         baseline = _baseline(frame, group)

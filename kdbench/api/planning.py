@@ -11,7 +11,7 @@ from typing import Literal
 from kdbench.engine.estimate import Work, estimate
 from kdbench.engine.forecast import Forecast, forecast
 from kdbench.engine.latency import latency_report_id, timed_models
-from kdbench.engine.prepare import Prepared, prepare
+from kdbench.engine.prepare import Prepared, planned_again, prepare
 from kdbench.engine.progress import Progress
 from kdbench.report.columns import check_report
 from kdbench.results.store import Store
@@ -68,6 +68,7 @@ def preview(
     prepared = prepare(loaded, find_data_root(data_root), plugins=plugins, cohorts=cohorts, progress=progress)
     check_view(prepared)
     store = Store(runs)
+    prepared = planned_again(prepared, store)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
     begun = _folders(runs / "trials")

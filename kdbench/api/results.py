@@ -17,6 +17,7 @@ from kdbench.analysis.frame import SuiteFrame, frame_of_archive, suite_frame
 from kdbench.analysis.source import Measure, complete, find_suite
 from kdbench.errors import KdbenchError, did_you_mean, printable
 from kdbench.plan.trial import Plan
+from kdbench.plan.tuning import failed_draws
 from kdbench.plugins.manager import load_registry
 from kdbench.plugins.registry import Registry
 from kdbench.results.archive import is_archive, load_archive
@@ -69,8 +70,14 @@ class Results:
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """Records of the trials that failed; each says why in ``record.failure``."""
-        return tuple(r for i in self.asked if (r := self.records.get(i)) is not None and r.status == "failed")
+        """Records of the trials that failed; each says why in ``record.failure``.
+
+        A draw of tuning may fail (a high learning rate diverges): it is among them only where all draws of
+        its method failed.
+        """
+        excused = failed_draws(self.plan, [i for i, r in self.records.items() if r.status == "finished"])
+        found = (self.records[i] for i in self.asked if i in self.records and i not in excused)
+        return tuple(r for r in found if r.status == "failed")
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -117,6 +124,14 @@ class Results:
         shown = replace(self)
         shown.__dict__["analysis"] = with_view(self.analysis, columns, sort, latency)  # where cached_property keeps it
         return shown
+
+    @property
+    def tuning(self) -> pd.DataFrame:
+        """A row for each draw of tuning; empty if methods were not tuned.
+
+        See :func:`kdbench.analysis.tuning.draws_table`.
+        """
+        return self.analysis.draws.copy()
 
     def leaderboard(self, columns: Sequence[str] = (), sort: str | None = None) -> str:
         """Return the leaderboard in markdown, with one table per pair.

@@ -15,6 +15,7 @@ from kdbench.errors import KdbenchError
 from kdbench.method import Method, Needs
 from kdbench.method.guard import PluginFailed
 from kdbench.method.params import plain_data
+from kdbench.method.search import search_space, value_at
 from kdbench.seeding import canonical_json
 
 
@@ -47,6 +48,23 @@ def parameters_are_strict(cls: type[Method]) -> None:
         raise Broken('an unknown parameter is accepted: derive Params from Method.Params, and leave extra="forbid" alone')
     if not type(params).model_config.get("frozen"):
         raise Broken("parameters can be changed after they were checked: leave frozen=True alone")
+
+
+@claim
+def ranges_hold_the_defaults(cls: type[Method]) -> None:
+    """Its search ranges hold its defaults, and its parameters take their ends."""
+    defaults = cls().params.model_dump(mode="json")
+    for name, search in search_space(cls.Params).items():
+        if not search.holds(defaults[name]):
+            raise Broken(f"the default of {name}, {defaults[name]!r}, lies outside its search range, {search}")
+        for share in (0.0, 1.0 - 1e-9):
+            value = value_at(cls.Params, name, search, share)
+            try:
+                cls(cls.Params(**{name: value}))
+            except Exception as error:
+                raise Broken(
+                    f"{name} does not take {value!r} of its search range, {search}: {describe_error(error)}"
+                ) from error
 
 
 @claim

@@ -26,6 +26,7 @@ CLAIMS: tuple[Claim, ...] = (
     *BASIC,
     declaration.says_what_it_is,
     declaration.parameters_are_strict,
+    declaration.ranges_hold_the_defaults,
     declaration.declares_only_what_it_reads,
     declaration.works_or_refuses,
     declaration.takes_units,

@@ -11,7 +11,7 @@ import typer
 
 from kdbench import __version__
 from kdbench.api import interrupt
-from kdbench.cli import check, clean, compare, listing, merge, plan, profile, report, run, schema
+from kdbench.cli import check, clean, compare, listing, merge, plan, profile, report, run, schema, show
 from kdbench.cli.encoding import keep_printing
 from kdbench.engine.quiet import ignore_notes_to_developers
 from kdbench.errors import KdbenchError
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, plan, report, compare, merge, profile, check, listing, clean, schema):
+for module in (run, plan, report, compare, merge, profile, check, listing, show, clean, schema):
     module.register(app)
 
 

@@ -65,6 +65,8 @@ def plan(
         print(f"data: {note}")
     for warning in found.warnings:
         print(f"warning: {warning}")
+    if text := _still_to_tune(found):
+        print(text)
     if found.prepared.profiles:
         work = found.work
         print(
@@ -77,16 +79,27 @@ def plan(
         print(f"latency of {networks} networks {'is measured' if measured else 'is to be measured when all is trained'}")
 
 
+def _still_to_tune(found: Preview) -> str:
+    """Say what the plan will add when draws have ended; "" if nothing."""
+    plan = found.prepared.plan
+    open_ = {(e.pair, e.label) for e in plan.entries if e.role == "draw" and found.states[e.trial] in ("to do", "begun")}
+    if not open_:
+        return ""
+    seeds = len(found.prepared.loaded.suite.seeds)
+    return (
+        f"tuning: when its draws have ended, the best draw of each method is trained with all seeds: up to {len(open_) * seeds} more "
+        "trials, which this plan cannot know yet"
+    )
+
+
 def _table(found: Preview) -> str:
     """Return a table with a row for each trial, in the order of training."""
     plan = found.prepared.plan
     labels: dict[str, list[str]] = {}
     for entry in plan.entries:
-        point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
-        name = entry.label + (f"[{point}]" if point else "")
         labels.setdefault(entry.trial, [])
-        if name not in labels[entry.trial]:
-            labels[entry.trial].append(name)
+        if entry.title not in labels[entry.trial]:
+            labels[entry.trial].append(entry.title)
     rows = []
     for number, cohort in enumerate(plan.cohorts, 1):
         for trial_id in cohort.trials:

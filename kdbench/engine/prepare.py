@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from kdbench.models.pretrained import untrained_part
 from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Plan, Trial
 from kdbench.plugins.manager import Registry, load_registry
-from kdbench.results.record import Profile
+from kdbench.results.record import Profile, Record
 from kdbench.results.store import Store
 from kdbench.suite.load import LoadedSuite
 from kdbench.suite.origins import Origins, written_networks
@@ -58,6 +59,7 @@ class Prepared:
             without ``measure.cost``.
         plugins: plugin files, the suite's and others.
         objects: plugins that are objects.
+        cohorts: whether trials train together.
     """
 
     loaded: LoadedSuite
@@ -69,6 +71,7 @@ class Prepared:
     profiles: Mapping[str, Profile]
     plugins: tuple[Path, ...] = ()
     objects: tuple[Any, ...] = ()
+    cohorts: bool = True
     profile_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
     _interfaces: dict[str, Interface] = field(default_factory=dict, repr=False, compare=False)
 
@@ -156,7 +159,39 @@ def prepare(
     progress.preparing("counting parameters and MACs" if loaded.suite.measure.cost else "checking networks")
     profiles, ids = _profiles(loaded, plan, task, data, registry, origins)
     check_last_batches(plan, task, data, registry, origins)
-    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects, ids)
+    return Prepared(loaded, registry, task, data, data_root, plan, profiles, (*files, *plugins), objects, cohorts, ids)
+
+
+def planned_again(prepared: Prepared, store: Store) -> Prepared:
+    """Plan again with what the store knows, which decides what tuning asks for next.
+
+    Args:
+        prepared: the suite; its plan may be of any stage.
+        store: the records.
+    """
+    if prepared.plan.tuning is None:
+        return prepared
+    primary = prepared.plan.task.primary
+    while True:
+        records = store.records(prepared.plan.trials)
+        scores = {i: _score(record, primary) for i, record in records.items()}
+        plan = make_plan(
+            prepared.loaded.suite,
+            prepared.registry,
+            prepared.data.fingerprint,
+            cohorts=prepared.cohorts,
+            folder=prepared.loaded.folder,
+            scores=scores,
+        )
+        if plan == prepared.plan:
+            return prepared
+        prepared = replace(prepared, plan=plan)
+
+
+def _score(record: Record, metric: str) -> float:
+    """Return a trial's metric on the validation set; NaN if it failed."""
+    found: Mapping[str, float] = record.metrics.get("validation") or {}
+    return found.get(metric, math.nan)
 
 
 def _unused_methods(file: Path, registry: Registry, loaded: LoadedSuite) -> list[str]:

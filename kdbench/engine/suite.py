@@ -22,7 +22,7 @@ from kdbench.engine.job import Job, lineage
 from kdbench.engine.latency import measure_plan
 from kdbench.engine.monitor import Inbox, Monitor
 from kdbench.engine.outcome import save_failure
-from kdbench.engine.prepare import Prepared
+from kdbench.engine.prepare import Prepared, planned_again
 from kdbench.engine.presence import wait_for_workers
 from kdbench.engine.progress import Progress
 from kdbench.engine.resources import Resources
@@ -100,17 +100,19 @@ def run_suite(
         stack.callback(executor.close)  # before the lock is released, so that no worker writes afterwards
         tidy_safetensors(store.root)
         tidy_safetensors(store.root / "checkpoints")
-        store.bring_up_to_date(prepared.plan.trials)
-        run = _Run(prepared, store, device, executor, progress, command)
+        prepared = _planned_again(prepared, store)
         if fresh:
             for trial_id in prepared.plan.trials:
                 store.discard(trial_id)
                 forget(store, trial_id)
+            prepared = planned_again(prepared, store)
+        run = _Run(prepared, store, device, executor, progress, command)
         done = run.begin()
         progress.afterwards(latency_seconds(prepared, store) + report_seconds(prepared))
         try:
             run.train(done)
             executor.close()  # the machine should be idle while latency is measured
+            prepared = run.prepared
             run.profile_changed_students()
             measure_plan(prepared, store, progress, again=fresh or remeasure)
             progress.afterwards(report_seconds(prepared))
@@ -134,13 +136,12 @@ class _Run:
         self.command = command
         self.started = now()
         self.resources = Resources(prepared.registry, prepared.task, prepared.data, store, prepared.objects)
-        self.names = prepared.plan.names()
         self.concerned = concerned(prepared.plan)
         self.warned: set[str] = set()
 
     def begin(self) -> tuple[str, ...]:
         """Store what is known before training; return the ids of finished trials."""
-        if kept := self.store.save_plan(self.prepared.plan, keep=self.prepared.loaded.written):
+        if kept := self.save_plan():
             rows = "1 row of an earlier run" if kept == 1 else f"{kept} rows of earlier runs"
             self.progress.note(f"the report also shows {rows} of this suite")
         for known in self.prepared.profiles.values():
@@ -151,13 +152,20 @@ class _Run:
             forget(self.store, trial_id)
         return done
 
+    def save_plan(self) -> int:
+        """Store the plan; return the number of earlier rows that the report shows."""
+        return self.store.save_plan(self.prepared.plan, keep=self.prepared.loaded.written)
+
     def restore_plan(self) -> None:
         """Write the plan and the profiles again if somebody deleted them in the meantime."""
         if self.store.plan(self.prepared.plan.suite) is None:
             self.begin()
 
     def train(self, done: tuple[str, ...]) -> None:
-        """Run the plan's trials and plan again, until there are no new trials."""
+        """Run the plan's trials and plan again, until there are no new trials.
+
+        What is finished by then decides what tuning asks for next.
+        """
         plan = self.prepared.plan
         self._warn_of_weak_teachers(done)
         tried: set[str] = set(done)
@@ -168,7 +176,14 @@ class _Run:
         while True:
             self._round(plan, done, [t for t in plan.trials if t not in tried])
             tried.update(plan.trials)
-            plan = self._plan_again()
+            self.prepared = _planned_again(self.prepared, self.store)
+            if self.prepared.plan == plan:
+                return
+            plan = self.prepared.plan
+            self.concerned = concerned(plan)
+            self.progress.suite_finished()
+            self.save_plan()
+            done = self._finished(plan)
             if tried.issuperset(plan.trials):
                 return
 
@@ -192,10 +207,6 @@ class _Run:
                 else:
                     store.save_profile(cost)
 
-    def _plan_again(self) -> Plan:
-        """Plan again with the present records; so far the plan depends on the suite only."""
-        return self.prepared.plan
-
     def _round(self, plan: Plan, done: tuple[str, ...], trials: list[str]) -> None:
         """Train trials of a plan."""
         size = len(self.prepared.data.train)
@@ -211,7 +222,7 @@ class _Run:
             partial(self._job, plan),
             load,
             inbox,
-            partial(self._job_started, len(plan.cohorts)),
+            partial(self._job_started, plan.names(), len(plan.cohorts)),
             partial(self._job_ended, monitor),
             self.progress.tick,
         ).run(trials)
@@ -237,8 +248,8 @@ class _Run:
         record = self.store.record(trial_id)
         return record is not None and record.failure is not None and record.failure.kind == "WorkerDied"
 
-    def _job_started(self, total: int, number: int, job: Job) -> None:
-        labels = [self.names[t.id] for t in job.members]
+    def _job_started(self, names: Mapping[str, str], total: int, number: int, job: Job) -> None:
+        labels = [names[t.id] for t in job.members]
         self.progress.cohort_started(f"cohort {number}/{total}", job.cohort, labels, job.members[0].recipe.epochs)
 
     def _job_ended(self, monitor: Monitor, job: Job, error: BaseException | None) -> None:
@@ -267,6 +278,15 @@ class _Run:
 
     def _finished(self, plan: Plan) -> tuple[str, ...]:
         return tuple(i for i, r in self.store.records(plan.trials).items() if r.status == "finished")
+
+
+def _planned_again(prepared: Prepared, store: Store) -> Prepared:
+    """Plan again, with the lock held: no trial of the plan may be of a newer format."""
+    store.bring_up_to_date(prepared.plan.trials)
+    again = planned_again(prepared, store)
+    if again is not prepared:
+        store.bring_up_to_date(again.plan.trials)
+    return again
 
 
 def _tidy(store: Store) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kdbench.method.needs import Needs, Sampler, UnitInterval
     from kdbench.method.params import AddedLater
     from kdbench.method.precision import full_precision
+    from kdbench.method.search import Search
     from kdbench.method.stages import Stages, pick_stages
     from kdbench.method.step import Outputs, Step
     from kdbench.method.terms import checked_terms, total_of
@@ -26,6 +27,7 @@ __all__ = [
     "Needs",
     "Outputs",
     "Sampler",
+    "Search",
     "Shapes",
     "Stages",
     "Step",
@@ -49,6 +51,7 @@ _HOMES = {
     ),
     "kdbench.method.params": ("AddedLater",),
     "kdbench.method.precision": ("full_precision",),
+    "kdbench.method.search": ("Search",),
     "kdbench.method.stages": (
         "Stages",
         "pick_stages",

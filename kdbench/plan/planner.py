@@ -17,12 +17,15 @@ from kdbench.method import Needs, create
 from kdbench.method.guard import Guard
 from kdbench.paths import real_path
 from kdbench.plan import identity
-from kdbench.plan.trial import Cohort, DataKey, Entry, Plan, Role, Trial
+from kdbench.plan.cohorts import group, one_by_one
+from kdbench.plan.trial import DataKey, Entry, Plan, Role, TaskInfo, Trial, TuningInfo
+from kdbench.plan.tuning import Point, Scores, Space, winner
 from kdbench.plugins.manager import Registry
-from kdbench.seeding import canonical_json, digest
+from kdbench.seeding import digest
 from kdbench.suite.load import BASELINE
 from kdbench.suite.resolve import entries_by_pair, entry_name, network_of, pair_name, teachers_of
-from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite
+from kdbench.suite.schema import MethodEntry, ModelSpec, Network, Pair, Recipe, Suite, Tuning
+from kdbench.suite.tuning import tuned_params, tuned_recipe
 
 
 def make_plan(
@@ -33,6 +36,7 @@ def make_plan(
     cohorts: bool = True,
     max_members: int = 32,
     folder: Path | None = None,
+    scores: Scores | None = None,
 ) -> Plan:
     """Expand a suite into everything that it requests, in an order that can be run.
 
@@ -43,31 +47,30 @@ def make_plan(
         cohorts: whether trials train together; otherwise each has its own cohort.
         max_members: largest number of trials in a cohort.
         folder: folder that paths of weights are relative to.
+        scores: scores of the trials that have ended, which decide what tuning asks for next.
     """
     with Guard().calling(f'task "{suite.task}"', "__init__"):
         task = registry.find("task", registry.tasks, suite.task)()
     key = DataKey(spec=suite.dataset.model_copy(update={"options": {}}), fingerprint=fingerprint)
-    builder = _Builder(suite, registry, task, key, folder)
+    builder = _Builder(suite, registry, task, key, folder, scores or {})
     entries = entries_by_pair(suite)
     for pair in suite.pairs:
+        mine = entries[pair_name(pair)]
+        runs = {entry_name(entry): builder.runs(pair, entry) for entry in mine}
         for seed in suite.seeds:
-            builder.pair(pair, entries[pair_name(pair)], seed)
-    groups = group(builder.trials, registry, max_members) if cohorts else _singles(builder.trials, registry)
+            builder.pair(pair, mine, runs, seed)
+    groups = group(builder.trials, registry, max_members) if cohorts else one_by_one(builder.trials, registry)
     return Plan(
         suite=suite.name,
         title=suite.title,
         report=suite.report,
         description=suite.description,
         task=task.info(),
+        tuning=builder.tuning,
         trials=builder.trials,
         entries=tuple({e.model_dump_json(): e for e in builder.entries}.values()),
         cohorts=groups,
     )
-
-
-def needs_of(method: str, params: Mapping[str, Any], registry: Registry) -> Needs:
-    """Return what a method with these parameters reads."""
-    return create.needs_of(create.new_method(registry.methods[method], params))
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,21 @@ class _Student:
     recipe: Recipe
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One training of a method entry's student, for each seed.
+
+    Args:
+        point: values of a grid or of tuning.
+        role: role of the student's row.
+        share: share of the recipe's epochs.
+    """
+
+    point: Point
+    role: Role = "student"
+    share: float = 1.0
+
+
 @dataclass
 class _Builder:
     suite: Suite
@@ -87,49 +105,92 @@ class _Builder:
     task: Any
     data: DataKey
     folder: Path | None
+    scores: Scores
     trials: dict[str, Trial] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     _references: dict[str, Network] = field(default_factory=dict)
     _students: dict[int, _Student] = field(default_factory=dict)  # by the id of a network, which the suite keeps
+    _recipes: dict[tuple[int, str, float], Recipe] = field(default_factory=dict)  # by that of a student's recipe
+    _spaces: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     _methods: dict[str, tuple[dict[str, Any], Needs]] = field(default_factory=dict)
     _taught: dict[tuple[str, int], Trial] = field(default_factory=dict)
     _known: identity.Known = field(default_factory=dict)
 
-    def pair(self, pair: Pair, entries: Sequence[MethodEntry], seed: int) -> None:
+    def pair(self, pair: Pair, entries: Sequence[MethodEntry], runs: Mapping[str, Sequence[_Run]], seed: int) -> None:
         """Add all rows of one pair and one seed."""
-        student = self.reference(pair.student)
-        teachers: list[Trial] = []
-        for reference in teachers_of(pair):
-            trial = self.network(self.reference(reference), seed)
-            teachers.append(trial)
-            label = reference if isinstance(reference, str) else reference.model
-            self.row(pair, label, trial, "teacher")
+        teachers = self.teachers(pair, seed)
+        for reference, trial in zip(teachers_of(pair), teachers, strict=True):
+            self.row(pair, reference if isinstance(reference, str) else reference.model, trial, "teacher")
         for entry in entries:
-            for point in _points(entry.grid):
-                self.entry(pair, student, teachers, entry, point, seed)
+            for run in runs[entry_name(entry)]:
+                self.entry(pair, teachers, entry, run, seed)
 
-    def entry(
-        self, pair: Pair, student: Network, teachers: list[Trial], entry: MethodEntry, point: dict[str, Any], seed: int
-    ) -> None:
-        """Add the rows of one method entry at one grid point."""
-        params = {**entry.params, **point}
-        label = entry_name(entry)
+    def teachers(self, pair: Pair, seed: int) -> list[Trial]:
+        """Return the trials of a pair's teachers."""
+        return [self.network(self.reference(reference), seed) for reference in teachers_of(pair)]
+
+    def runs(self, pair: Pair, entry: MethodEntry) -> list[_Run]:
+        """Return what is run of an entry with every seed; add its draws, if any.
+
+        Until the draws are decided, and if all of them failed, a method's own values stand in for the best.
+        """
+        tuning = self.suite.tuning
+        if tuning is None:
+            return [_Run(point) for point in _points(entry.grid)]
+        points = self.draws(pair, entry, tuning)
+        best = winner([trial for trial, _ in points], self.scores, 1 if self.higher_is_better else -1)
+        all_failed = best is None and all(trial in self.scores for trial, _ in points)
+        chosen = [points[best][1]] if best is not None else [{}] if tuning.default or all_failed else []
+        return [_Run(point) for point in chosen] + ([_Run({}, "default")] if tuning.default else [])
+
+    def draws(self, pair: Pair, entry: MethodEntry, tuning: Tuning) -> list[tuple[str, Point]]:
+        """Add the draws of an entry on a pair; return their trials' ids and their points."""
+        recipe = self.student(self.reference(pair.student)).recipe
+        space = Space.of(entry, self.registry.methods[entry.method], tuning, recipe)
+        shown = {name: str(search) for name, search in space.ranges.items()}
+        self._spaces.setdefault(pair_name(pair), {})[entry_name(entry)] = shown
+        teachers = self.teachers(pair, tuning.seed)
+        points = space.points(tuning)
+        trials = [self.entry(pair, teachers, entry, _Run(p, "draw", tuning.epochs), tuning.seed) for p in points]
+        return list(zip(trials, points, strict=True))
+
+    def entry(self, pair: Pair, teachers: list[Trial], entry: MethodEntry, run: _Run, seed: int) -> str:
+        """Add the rows of one run of a method entry; return the id of its student's trial."""
+        params = {**entry.params, **tuned_params(run.point)}
+        student, label = self.reference(pair.student), entry_name(entry)
+        helpers = run.role == "student"  # the helpers of draws have no rows
         if entry.generations:
-            teacher = self.trial(student, BASELINE, {}, [], seed)
+            trial = self.trial(student, BASELINE, {}, [], seed)
             for number in range(1, entry.generations + 1):
-                trial = self.trial(student, entry.method, params, [teacher], seed)
-                last = number == entry.generations
-                name = label if last else f"{label} (generation {number})"
-                self.row(pair, name, trial, "student" if last else "generation", point)
-                teacher = trial
-            return
+                trial = self.trial(student, entry.method, params, [trial], seed, run)
+                if helpers and number < entry.generations:
+                    self.row(pair, f"{label} (generation {number})", trial, "generation", run.point)
+            self.row(pair, label, trial, run.role, run.point)
+            return trial.id
         for assistant in entry.assistants:
             network = self.reference(assistant)
-            assisted = self.trial(network, entry.method, params, teachers, seed if network.seed == "same" else network.seed)
-            name = assistant if isinstance(assistant, str) else assistant.model
-            self.row(pair, f"{label}: {name}", assisted, "assistant", point)
-            teachers = [assisted]
-        self.row(pair, label, self.trial(student, entry.method, params, teachers, seed), "student", point)
+            own = seed if network.seed == "same" else network.seed
+            teachers = [self.trial(network, entry.method, params, teachers, own)]
+            if helpers:
+                name = assistant if isinstance(assistant, str) else assistant.model
+                self.row(pair, f"{label}: {name}", teachers[0], "assistant", run.point)
+        trial = self.trial(student, entry.method, params, teachers, seed, run)
+        self.row(pair, label, trial, run.role, run.point)
+        return trial.id
+
+    @property
+    def tuning(self) -> TuningInfo | None:
+        """How methods are tuned, for reports."""
+        given = self.suite.tuning
+        if given is None:
+            return None
+        return TuningInfo(**given.model_dump(include={"draws", "epochs", "seed", "default"}), spaces=self._spaces)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value of the task's primary metric is better."""
+        info: TaskInfo = self.task.info()
+        return info.metrics[info.primary].higher_is_better
 
     def reference(self, reference: str | Network) -> Network:
         """Return the network that a reference means, always the same object."""
@@ -151,8 +212,16 @@ class _Builder:
             self._taught[name, seed] = self.network(self.reference(name), seed)
         return self._taught[name, seed]
 
-    def trial(self, network: Network, method: str, params: Mapping[str, Any], teachers: Sequence[Trial], seed: int) -> Trial:
-        """Create a trial, or return an identical one that exists."""
+    def trial(
+        self,
+        network: Network,
+        method: str,
+        params: Mapping[str, Any],
+        teachers: Sequence[Trial],
+        seed: int,
+        run: _Run | None = None,
+    ) -> Trial:
+        """Create a trial, or return an identical one; a run may change its recipe."""
         full, needs = self.method(method, params)
         taken = teachers if needs.more_teachers else teachers[: needs.teachers]
         student = self.student(network)
@@ -165,7 +234,7 @@ class _Builder:
             method=method,
             params=full,
             teachers=tuple(t.id for t in taken),
-            recipe=student.recipe,
+            recipe=self.recipe(student.recipe, run) if run else student.recipe,
             seed=seed,
         )
         vars(trial)["id"] = digest(identity.trial_identity(trial, self._known))  # as its property would, only faster
@@ -192,6 +261,13 @@ class _Builder:
                 recipe=recipe.model_copy(update={"augmentation": self.task.augmentation(recipe.augmentation)}),
             )
         return self._students[id(network)]
+
+    def recipe(self, recipe: Recipe, run: _Run) -> Recipe:
+        """Return the recipe of a run, the same object for equal ones."""
+        key = id(recipe), repr(run.point), run.share
+        if key not in self._recipes:
+            self._recipes[key] = tuned_recipe(recipe, run.point, run.share)
+        return self._recipes[key]
 
     def row(self, pair: Pair, label: str, trial: Trial, role: Role, point: Mapping[str, Any] | None = None) -> None:
         """Add a row, which says why the trial is in the suite."""
@@ -223,71 +299,3 @@ class _Builder:
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def _needs(trials: Mapping[str, Trial], registry: Registry) -> dict[str, Needs]:
-    """Return what the methods of trials read, asking each set of parameters once."""
-    known: dict[str, Needs] = {}
-    found: dict[str, Needs] = {}
-    for i, trial in trials.items():
-        key = f"{trial.method} {trial.params!r}"
-        if key not in known:
-            known[key] = needs_of(trial.method, trial.params, registry)
-        found[i] = known[key]
-    return found
-
-
-def _streams(trials: Mapping[str, Trial], needs: Mapping[str, Needs]) -> dict[str, str]:
-    """Return what decides the batches and the precision of the teachers' pass."""
-    known: dict[tuple[Any, ...], str] = {}  # by identity: the trials of a plan share these objects
-    found: dict[str, str] = {}
-    for i, trial in trials.items():
-        sampler = needs[i].sampler
-        key = (trial.task, id(trial.data), id(trial.recipe), trial.seed, sampler)
-        if key not in known:
-            recipe = trial.recipe
-            data, side = identity.canonical(trial.data), identity.data_side(recipe)
-            stream = [trial.task, data, trial.seed, side, recipe.epochs, sampler, recipe.precision, recipe.channels_last]
-            known[key] = canonical_json(stream)
-        found[i] = known[key]
-    return found
-
-
-def group(trials: Mapping[str, Trial], registry: Registry, max_members: int) -> tuple[Cohort, ...]:
-    """Group trials that share their batch stream and do not wait for each other."""
-    needs = _needs(trials, registry)
-    streams = _streams(trials, needs)
-    level: dict[str, int] = {}
-    for i, trial in trials.items():  # teachers come first
-        level[i] = 1 + max((level[t] for t in trial.teachers), default=-1)
-    lowest: dict[str, int] = {}  # of those that are taught, by stream
-    for i, trial in trials.items():
-        if trial.teachers:
-            lowest[streams[i]] = min(level[i], lowest.get(streams[i], level[i]))
-    teaching = {t for trial in trials.values() for t in trial.teachers}
-    for i, trial in trials.items():
-        if not trial.teachers and i not in teaching:
-            # No trial waits for it, so it can train beside those that have teachers.
-            level[i] = lowest.get(streams[i], 0)
-    groups: dict[tuple[int, str], list[str]] = {}
-    for i in trials:
-        groups.setdefault((level[i], streams[i]), []).append(i)
-    ordered = sorted(groups.items(), key=lambda item: item[0][0])  # stable: first appearance decides within a level
-    return tuple(_cohort(part, trials, needs[part[0]]) for _, members in ordered for part in _split(members, max_members))
-
-
-def _split(members: list[str], most: int) -> list[list[str]]:
-    parts = -(-len(members) // most)
-    size, rest = divmod(len(members), parts)
-    cuts = [0, *itertools.accumulate(size + (n < rest) for n in range(parts))]
-    return [members[a:b] for a, b in itertools.pairwise(cuts)]
-
-
-def _cohort(members: Sequence[str], trials: Mapping[str, Trial], needs: Needs) -> Cohort:
-    teachers = dict.fromkeys(t for i in members for t in trials[i].teachers)
-    return Cohort(trials=tuple(members), teachers=tuple(teachers), sampler=needs.sampler)
-
-
-def _singles(trials: Mapping[str, Trial], registry: Registry) -> tuple[Cohort, ...]:
-    needs = _needs(trials, registry)
-    return tuple(_cohort([i], trials, needs[i]) for i in trials)

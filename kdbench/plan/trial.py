@@ -66,7 +66,7 @@ class Trial(Frozen):
         return digest(trial_identity(self))
 
 
-Role = Literal["student", "teacher", "assistant", "generation"]
+Role = Literal["student", "teacher", "assistant", "generation", "draw", "default"]
 
 
 class Entry(Frozen):
@@ -77,9 +77,10 @@ class Entry(Frozen):
         label: name of the row in reports: the name of a method entry, or of a teacher's network.
         method: the method's name.
         family: the method's family.
-        grid_point: the parameters that the entry's grid varies, with the values of this trial; empty without
-            a grid.
-        role: what the trial is for; only ``student`` entries are compared.
+        grid_point: the parameters that the entry's grid, or tuning, varies, with the values of this trial;
+            empty for a method's own values.
+        role: what the trial is for; only ``student`` entries are compared. A ``draw`` is one of tuning, in
+            the order of drawing; ``default`` is a tuned method with its own values.
         seed: the seed of the row.
         trial: the trial's id.
         teachers: ids of the trials whose networks taught its student.
@@ -96,6 +97,12 @@ class Entry(Frozen):
     seed: int
     trial: Id
     teachers: tuple[Id, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Label, grid point, and whether it is a draw: ``kd draw[alpha=0.5]``."""
+        point = ",".join(f"{k}={v}" for k, v in self.grid_point.items())
+        return self.label + (" draw" if self.role == "draw" else "") + (f"[{point}]" if point else "")
 
 
 class Cohort(Frozen):
@@ -144,6 +151,24 @@ class TaskInfo(Frozen):
     primary: str = "accuracy"
 
 
+class TuningInfo(Frozen):
+    """How the methods of a plan were tuned, for reports.
+
+    Args:
+        draws: draws of each method and pair.
+        epochs: epochs of a draw, as a share of the recipe's.
+        seed: seed of the draws.
+        default: whether methods were also trained with their own values and all seeds.
+        spaces: ranges as text, by name, label and pair.
+    """
+
+    draws: int
+    epochs: float
+    seed: int
+    default: bool = True
+    spaces: dict[str, dict[str, dict[str, str]]] = {}
+
+
 class Plan(Frozen):
     """Everything that a suite requests, in an order that can be run.
 
@@ -155,6 +180,7 @@ class Plan(Frozen):
         cohorts: in order of execution.
         report: the suite's settings of its leaderboard.
         task: description of the task for reports; plans of version 1 are for image classification.
+        tuning: how methods were tuned; ``None`` if they were not.
     """
 
     version: Literal[2] = 2
@@ -163,6 +189,7 @@ class Plan(Frozen):
     description: str | None = None
     report: ReportSpec = ReportSpec()
     task: TaskInfo = TaskInfo()
+    tuning: TuningInfo | None = None
     trials: dict[Id, Trial]
     entries: tuple[Entry, ...]
     cohorts: tuple[Cohort, ...]
@@ -178,17 +205,13 @@ class Plan(Frozen):
         rows: dict[str, Entry] = {}
         for entry in self.entries:
             rows.setdefault(entry.trial, entry)
-        alike: dict[tuple[str, str, int], list[Entry]] = {}
+        alike: dict[tuple[str, int], list[Entry]] = {}
         for row in rows.values():
-            alike.setdefault((row.label, _point(row), row.seed), []).append(row)
-        for (label, point, _), group in alike.items():
+            alike.setdefault((row.title, row.seed), []).append(row)
+        for group in alike.values():
             networks = [self.trials[row.trial].model.model for row in group]
             further = networks if len(set(networks)) == len(group) else [row.pair for row in group]
             for row, more in zip(group, further, strict=True):
-                found[row.trial] = label + (f" · {more}" if len(group) > 1 else "") + point
+                label = row.label + (f" · {more}" if len(group) > 1 else "")
+                found[row.trial] = row.model_copy(update={"label": label}).title
         return found
-
-
-def _point(entry: Entry) -> str:
-    point = ",".join(f"{k}={v}" for k, v in entry.grid_point.items())
-    return f"[{point}]" if point else ""

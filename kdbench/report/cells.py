@@ -111,6 +111,40 @@ def networks(words: Wording) -> Text:
     return cell
 
 
+def default(words: Wording) -> Text:
+    """Return a function that formats the primary metric with a method's own values."""
+    key = f"default_{metric_column(words.task)}"
+
+    def cell(line: Line) -> str:
+        mean, deviation = number(line.get(key)), number(line.get(f"{key}_sd"))
+        if math.isnan(mean):
+            return NOTHING
+        return words.value(mean) + ("" if math.isnan(deviation) else f" ± {words.plain(deviation)}")
+
+    return cell
+
+
+def gain(words: Wording) -> Text:
+    """Return a function that formats what tuning gained, with its interval."""
+
+    def cell(line: Line) -> str:
+        if math.isnan(number(line.get("tuned_gain"))):
+            return NOTHING
+        return words.difference(line["tuned_gain"]) + _brackets(line, "tuned_gain", words.difference)
+
+    return cell
+
+
+def lead(words: Wording) -> Text:
+    """Return a function that formats the chosen draw's lead on validation and test set."""
+
+    def cell(line: Line) -> str:
+        validation, test = number(line.get("validation_lead")), number(line.get("test_lead"))
+        return NOTHING if math.isnan(validation) else f"{words.difference(validation)} → {words.difference(test)}"
+
+    return cell
+
+
 def delta(key: str, words: Wording) -> Text:
     """Return a function that formats a difference with its interval and mark."""
 

@@ -69,6 +69,12 @@ def columns_of(task: TaskInfo) -> dict[str, Column]:
         "method": _text("method", "label", cells.name),
         "family": _text("family", "family", cells.family),
         **_metrics(words),
+        "default": Column(
+            f"default{words.percent_sign}", f"default_{metric_column(task)}", cells.default(words), lower_is_better=lower
+        ),
+        "tuned": Column("tuned − default", "tuned_gain", cells.gain(words), lower_is_better=lower),
+        "lead": Column("lead: validation → test", "validation_lead", cells.lead(words), lower_is_better=lower),
+        "tuning": _low("tuning time", "tuning_seconds", duration),
         "delta": Column("Δ supervised", "delta", cells.delta("delta", words), lower_is_better=lower),
         "delta_kd": Column("Δ kd", "delta_kd", cells.delta("delta_kd", words), lower_is_better=lower),
         "networks": Column(

@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 def write_markdown(report: Report, folder: Path) -> list[Path]:
     """Write ``leaderboard.md`` with its figures, ``epochs.md`` and ``classes.md``.
 
-    The last is for few classes only.
+    The last is for few classes only. If methods were tuned, ``tuning.md`` has every draw.
     """
     from kdbench.report.details import classes_markdown, epochs_markdown
     from kdbench.report.leaderboard import leaderboard_markdown
+    from kdbench.report.tuning import tuning_markdown
 
     pages = {
         "leaderboard.md": leaderboard_markdown(report.analysis),
         "epochs.md": epochs_markdown(report.analysis),
         "classes.md": classes_markdown(report.analysis),
+        "tuning.md": tuning_markdown(report.analysis),
     }
     paths = [folder / name for name, text in pages.items() if text]
     for path in paths:
@@ -63,8 +65,9 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write tables with exact numbers.
 
     The files are ``leaderboard.csv`` (a row for each method), ``trials.csv`` (a row for each trial that
-    the suite asks for, grid points included), ``epochs.csv``, ``classes.csv``, ``latency.csv`` (a row for
-    each network and setting), and ``grids.csv`` if a method has a grid.
+    the suite asks for, grid points and draws included), ``epochs.csv``, ``classes.csv``, ``latency.csv`` (a
+    row for each network and setting), ``grids.csv`` if a method has a grid, and ``tuning.csv`` (a row for
+    each draw) if methods were tuned.
     """
     analysis = report.analysis
     tables = {
@@ -74,6 +77,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
         "classes.csv": analysis.classes,
         "grids.csv": analysis.grids,
         "latency.csv": analysis.latencies,
+        "tuning.csv": analysis.draws,
     }
     paths = [folder / name for name, table in tables.items() if len(table)]
     for path in paths:

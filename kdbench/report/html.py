@@ -21,6 +21,7 @@ from kdbench.report.page.table import Heading, Table, budgets, legend_lines, tab
 from kdbench.report.page.trials import details, headings
 from kdbench.report.report import Report
 from kdbench.report.text import csv_bytes
+from kdbench.report.tuning import tuning_page
 from kdbench.report.wording import Wording
 
 RECORDS = "records/records.json"
@@ -90,6 +91,7 @@ def page(report: Report) -> str:
         "legend": legend_lines(analysis),
         "families": sorted({row.family for row in rows if row.role == "student"}),
         "sections": _sections(report.charts, sections(words)),
+        "tuning": tuning_page(analysis),
         "class_tables": class_tables(analysis),
         "details": details(analysis),
         "trial_headings": headings(words),

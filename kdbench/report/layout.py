@@ -40,15 +40,15 @@ def overview(
     """
     students = [line for line in lines if line["role"] == "student"]
     others = tuple(name for name in task.metrics if name != task.primary)
-    first = [name for name in ("place", "method", task.primary, "delta") if _filled(lines, columns[name])]
-    wanted = (*others, "latency", "parameters", "gap", "throughput", "teacher", "agreement", "time")
+    first = [name for name in ("place", "method", task.primary, "default", "delta") if _filled(lines, columns[name])]
+    wanted = (*others, "tuned", "latency", "parameters", "gap", "throughput", "teacher", "agreement", "time")
     known = [name for name in wanted if name in columns and _filled(students, columns[name])]
     chosen = list(first)
     for name in known:
         differs = name not in (*COSTS, "teacher") or _differs(students, columns[name])
         if differs and len(chosen) < MOST and _width([*chosen, name], lines, columns, wraps=wraps) <= room:
             chosen.append(name)
-    order = [*first, *others, "gap", "teacher", "agreement", *COSTS, "time"]
+    order = [*first, *others, "tuned", "gap", "teacher", "agreement", *COSTS, "time"]
     return tuple(sorted(chosen, key=order.index))
 
 
@@ -87,9 +87,9 @@ def themes(analysis: Analysis, columns: Mapping[str, Column]) -> dict[str, tuple
     settings = tuple(name for name in columns if "@" in name)
     metrics = tuple(dict.fromkeys([task.primary, *task.metrics]))
     return {
-        "Comparison": ("place", "first", "delta", "delta_kd", "networks", "gap", "effect"),
+        "Comparison": ("place", "first", "default", "tuned", "lead", "delta", "delta_kd", "networks", "gap", "effect"),
         "Quality": (*metrics, "teacher", "agreement", "kl", "nll", "ece", "top5", "f1", *plugin_metrics(analysis)),
-        "Cost": ("family", "parameters", "macs", "size", "compression", "extra", "efficiency", "time", "step"),
+        "Cost": ("family", "parameters", "macs", "size", "compression", "extra", "efficiency", "time", "step", "tuning"),
         "Speed": (*settings, "speedup", "test_set"),
     }
 

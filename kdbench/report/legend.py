@@ -25,6 +25,11 @@ UNSTABLE = (
 
 GENERAL = {
     "first": "First: how often the row comes first if seeds and test samples are drawn again from the model, %",
+    "default": "Default: the same with the method's own values; the row's other numbers are with those that tuning chose (in the note)",
+    "tuned": "Tuned − default: difference on the test set over the seeds that both finished, in brackets the simultaneous 95 % interval",
+    "lead": "Lead: of the chosen draw over the method's own values, on the validation set, where it was chosen (and so too good), and on "
+    "the test set; tuning.md has every draw",
+    "tuning": "Tuning time: of all draws of the row's method",
     "effect": "Effect size: difference to the student trained alone over the standard deviation of one seed's difference",
     "agreement": "Agreement: share of test samples that student and teachers (their mean probabilities) put in the same class",
     "kl": "KL to teacher: mean KL divergence of the student's probabilities from the teachers', nats",

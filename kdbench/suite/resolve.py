@@ -24,6 +24,7 @@ from kdbench.suite.load import LoadedSuite, is_file
 from kdbench.suite.schema import MethodEntry, Network, Pair, Recipe, Suite
 from kdbench.suite.size import check_chains, check_size
 from kdbench.suite.spelling import spelling_at
+from kdbench.suite.tuning import search_of
 
 SCHEDULES = ("constant", "cosine", "multistep", "poly", "step", "tanh")
 """Schedules of timm that depend only on the number of steps taken.
@@ -168,6 +169,7 @@ class _Resolver:
         check_chains(self.suite, self.at)
         self._pairs()
         self._methods()
+        self._tuning()
 
     @property
     def models(self) -> set[str]:
@@ -274,6 +276,7 @@ class _Resolver:
                     )
                 if not values:
                     raise SuiteError(f"the grid of {parameter} is empty", self.at(*path, "grid", parameter))
+            self._search(entry, type(method), *path)
             for number, assistant in enumerate(entry.assistants):
                 self._reference(assistant, *path, "assistants", number)
             if (entry.generations or entry.assistants) and (method.needs.teachers != 1):
@@ -283,6 +286,36 @@ class _Resolver:
             if entry.generations and entry.assistants:
                 raise SuiteError("an entry has either generations or assistants, not both", self.at(*path, "assistants"))
             self._entry_pairs(entry, method, location, *path)
+
+    def _tuning(self) -> None:
+        """Check that methods can be tuned, and that recipes take the ends of ranges."""
+        tuning = self.suite.tuning
+        if tuning is None:
+            return
+        if tuning.seed in self.suite.seeds:
+            raise SuiteError(
+                f"seed {tuning.seed} is one of the final trials' seeds: draws need another one, so that their luck is not "
+                "counted twice",
+                self.at("tuning", "seed"),
+            )
+        if not self.suite.dataset.validation:
+            raise SuiteError("tuning needs a validation set: give a fraction above 0", self.at("dataset", "validation"))
+        for key, given in tuning.recipe.items():
+            for end in search_of(given).ends if given is not None else ():
+                self._validate(Recipe, {key: end}, "tuning", "recipe", known={key: end})
+
+    def _search(self, entry: MethodEntry, cls: type[Method], *path: str | int) -> None:
+        """Check that an entry's ranges are of parameters that take their ends."""
+        for name, given in entry.search.items():
+            for end in search_of(given).ends:
+                values = {**entry.params, name: end}
+                self._params(cls, values, *path, "search", known={name: end}, deeper=(name,))
+        if entry.grid and self.suite.tuning is not None:
+            raise SuiteError(
+                "a tuned suite has no grids, because every method gets the same number of draws: write "
+                f"search: {{{next(iter(entry.grid))}: {{choices: […]}}}} instead",
+                self.at(*path, "grid"),
+            )
 
     def _entry_pairs(self, entry: MethodEntry, method: Method, location: Location, *path: str | int) -> None:
         """Check that an entry's pairs exist and have enough teachers."""

@@ -8,7 +8,7 @@ show. The models hold plain values; names of methods, models and data sets are c
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -226,6 +227,33 @@ class Pair(Frozen):
     teachers: Annotated[tuple[Reference, ...], Field(max_length=32)] = ()
 
 
+class Range(Frozen):
+    """The values that tuning draws from: exactly one of the keys.
+
+    Args:
+        log: smallest and largest number, covered evenly in the logarithm.
+        linear: smallest and largest number, covered evenly.
+        choices: a list of values.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    log: tuple[PositiveFloat, PositiveFloat] | None = None
+    linear: tuple[float, float] | None = None
+    choices: Annotated[tuple[Any, ...], Field(min_length=2, max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        given = [name for name in ("log", "linear", "choices") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("one_of", "give exactly one of log, linear and choices")
+        if given != ["choices"]:
+            low, high = getattr(self, given[0])
+            if not low < high:
+                raise PydanticCustomError("order", "give the smaller number first")
+        return self
+
+
 class MethodEntry(Frozen):
     """A method to compare, and how it is used.
 
@@ -235,6 +263,7 @@ class MethodEntry(Frozen):
         params: hyper-parameters of the method.
         grid: lists of values by hyper-parameter; every combination is run, and the best on the validation set
             is chosen.
+        search: ranges to tune in, by hyper-parameter, in place of those that the method declares.
         generations: number of born-again generations: the first learns from the student trained alone, each
             later one from the one before it.
         assistants: teacher assistants from large to small: each is taught with this method by the one before
@@ -247,6 +276,7 @@ class MethodEntry(Frozen):
     name: Name | None = None
     params: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
+    search: dict[str, Range] = {}
     generations: Annotated[PositiveInt, Field(le=1000)] | None = None
     assistants: Annotated[tuple[Reference, ...], Field(max_length=32)] = ()
     pairs: tuple[Name, ...] = ()
@@ -338,6 +368,42 @@ class Limits(Frozen):
     trial_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
+TunedKey = Literal["lr", "weight_decay"]
+
+
+def _usual_ranges(value: Any) -> Any:
+    """Return a list of keys as a mapping that gives each its default range."""
+    return dict.fromkeys(value) if isinstance(value, list | tuple) and all(isinstance(key, str) for key in value) else value
+
+
+class Tuning(Frozen):
+    """How every method is tuned, ``supervised`` included.
+
+    A draw is a training of the student with other hyper-parameters; the best draw on the validation set is
+    trained again with all seeds.
+
+    Args:
+        draws: draws of each method and pair. The first has the method's own values, the others are
+            quasi-random in the ranges that the method declares.
+        epochs: epochs of a draw, as a share of the recipe's.
+        seed: seed of the draws, which must not be one of ``seeds``.
+        recipe: keys of the recipe that are tuned together with each method, ``lr`` by default: a list of keys
+            with their default ranges (from a quarter of the recipe's ``lr`` to four times it, from a tenth of
+            its ``weight_decay`` to ten times it), or a range by key.
+        default: whether the method's own values are trained with all seeds too, to be shown beside the
+            winner's.
+    """
+
+    draws: Annotated[int, Field(ge=2, le=1000)] = 8
+    epochs: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 0.4
+    seed: int = 1000
+    recipe: Annotated[
+        dict[TunedKey, Range | None],
+        BeforeValidator(_usual_ranges, json_schema_input_type=list[TunedKey] | dict[TunedKey, Range | None]),
+    ] = {"lr": None}
+    default: bool = True
+
+
 class ReportSpec(Frozen):
     """How the leaderboard is shown.
 
@@ -398,6 +464,8 @@ class Suite(Frozen):
         methods: methods to compare, by name or with options; ``supervised`` is added if it is missing.
         seeds: the number of seeds (n for 0 to n − 1), or a list of them.
         recipe: how students are trained; networks may override keys.
+        tuning: how hyper-parameters are tuned, with the same number of draws for every method; they are not
+            by default.
         measure: what is measured besides accuracy.
         limits: what a trial may take.
         report: how the leaderboard is shown.
@@ -414,6 +482,7 @@ class Suite(Frozen):
     methods: Annotated[tuple[Annotated[MethodEntry, Short("method")], ...], Field(min_length=1)]
     seeds: Seeds = (0,)
     recipe: Recipe = Recipe()
+    tuning: Tuning | None = None
     measure: Measure = Measure()
     limits: Limits = Limits()
     report: ReportSpec = ReportSpec()

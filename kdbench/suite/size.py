@@ -27,18 +27,21 @@ def check_size(suite: Suite, indices: Callable[[MethodEntry], int], at: Callable
         SuiteError: there are too many; the location is that of whatever multiplies them most.
     """
     seeds, pairs = len(suite.seeds), len(suite.pairs)
-    rows = {id(entry): _each(entry) * seeds * (len(entry.pairs) or pairs) for entry in suite.methods}
+    tuning = suite.tuning
+    runs = seeds if tuning is None else seeds * (1 + tuning.default) + tuning.draws
+    rows = {id(entry): _each(entry) * runs * (len(entry.pairs) or pairs) for entry in suite.methods}
     networks = len(suite.networks) + sum(map(_written_out, suite.pairs))
     total = sum(rows.values()) + networks * seeds
     if total <= MAX_TRIALS:
         return
     most = max(suite.methods, key=lambda entry: rows[id(entry)])
     each, on = _each(most), len(most.pairs) or pairs
-    factors = [(each, ("methods", indices(most), _multiplier(most))), (seeds, ("seeds",)), (on, ("pairs",))]
+    repeated = ("seeds",) if tuning is None or tuning.draws <= seeds else ("tuning", "draws")
+    factors = [(each, ("methods", indices(most), _multiplier(most))), (runs, repeated), (on, ("pairs",))]
     _, path = max(factors, key=lambda factor: factor[0])
     raise SuiteError(
         f'the suite asks for {total:,} trials, and {MAX_TRIALS:,} is the most that can be planned; "{cut(most.name or most.method)}" '
-        f"alone takes {each:,} × {seeds:,} seeds × {on:,} pairs",
+        f"alone takes {each:,} × {runs:,} {'seeds' if tuning is None else 'draws and seeds'} × {on:,} pairs",
         at(*path),
     )
 

@@ -14,13 +14,15 @@ Width, depth and λ are this file's own choice.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from kdbench import BuildContext, Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import BuildContext, Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 
 @full_precision
@@ -73,7 +75,7 @@ class Adversarial(Method):
             width: hidden units of the discriminator's two layers.
         """
 
-        weight: NonNegativeFloat = 0.1
+        weight: Annotated[NonNegativeFloat, Search.log(0.01, 1)] = 0.1
         width: PositiveInt = 128
 
     params: Params

@@ -10,11 +10,13 @@ squared, as in RepDistiller (``distiller_zoo/AT.py``) and mdistiller.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Search, Step, full_precision
 
 
 def attention(features: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -54,7 +56,7 @@ class AT(Method):
             beta: weight (paper: 10³, divided by the number of values, which the mean does here).
         """
 
-        beta: NonNegativeFloat = 1000.0
+        beta: Annotated[NonNegativeFloat, Search.log(1, 1000)] = 1000.0
 
     params: Params
 

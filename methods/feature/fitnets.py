@@ -9,12 +9,14 @@ RepDistiller, whose numbers the field compares: one stage, β = 100.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from kdbench_methods.feature.geometry import check_maps, same_grid
 from pydantic import NegativeInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import BuildContext, Method, MethodError, Needs, NonNegativeFloat, Search, Step, full_precision
 
 
 @full_precision
@@ -46,7 +48,7 @@ class FitNets(Method):
                 RepDistiller's networks).
         """
 
-        beta: NonNegativeFloat = 100.0
+        beta: Annotated[NonNegativeFloat, Search.log(1, 300)] = 100.0
         stage: NegativeInt = -2
 
     params: Params

@@ -11,13 +11,14 @@ average-pooled to the smaller before the regressor sees it.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from kdbench_methods.feature.geometry import check_maps, same_grid
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdbench import BuildContext, Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import BuildContext, Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 INITIAL_VARIANCE = 5.0
 EPSILON = 1e-5
@@ -72,7 +73,7 @@ class VID(Method):
             weight: λ (RepDistiller: 1).
         """
 
-        weight: NonNegativeFloat = 1.0
+        weight: Annotated[NonNegativeFloat, Search.log(0.01, 10)] = 1.0
 
     params: Params
 

@@ -9,10 +9,12 @@ Distillation from A Stronger Teacher", NeurIPS, arXiv:2205.10536, eq. 6–10.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Search, Step, full_precision
 
 EPSILON = 1e-8
 """Keeps the correlation of a constant finite, as in the reference implementation."""
@@ -52,9 +54,9 @@ class DIST(Method):
             temperature: T.
         """
 
-        beta: NonNegativeFloat = 2.0
-        gamma: NonNegativeFloat = 2.0
-        temperature: PositiveFloat = 4.0
+        beta: Annotated[NonNegativeFloat, Search.log(0.2, 20)] = 2.0
+        gamma: Annotated[NonNegativeFloat, Search.log(0.2, 20)] = 2.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 4.0
 
     params: Params
 

@@ -11,11 +11,13 @@ warm-up w = min(epoch / warm-up, 1) is in the reference implementation (mdistill
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Step, UnitInterval, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Search, Step, UnitInterval, full_precision
 
 
 @full_precision
@@ -72,9 +74,9 @@ class DKD(Method):
             warmup: share of the training over which the weight of the divergences grows linearly.
         """
 
-        alpha: NonNegativeFloat = 1.0
-        beta: NonNegativeFloat = 8.0
-        temperature: PositiveFloat = 4.0
+        alpha: Annotated[NonNegativeFloat, Search.log(0.1, 10)] = 1.0
+        beta: Annotated[NonNegativeFloat, Search.log(0.5, 20)] = 8.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 4.0
         warmup: UnitInterval = 20 / 240
 
     params: Params

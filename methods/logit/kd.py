@@ -7,10 +7,12 @@ Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXi
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, PositiveFloat, Step, UnitInterval, full_precision
+from kdbench import Method, Needs, PositiveFloat, Search, Step, UnitInterval, full_precision
 
 
 @full_precision
@@ -52,8 +54,8 @@ class KD(Method):
             scale_by_t2: whether the soft loss is multiplied by T²; tutorials often leave it out.
         """
 
-        temperature: PositiveFloat = 4.0
-        alpha: UnitInterval = 0.9
+        temperature: Annotated[PositiveFloat, Search.log(1, 20)] = 4.0
+        alpha: Annotated[UnitInterval, Search.linear(0.1, 1)] = 0.9
         scale_by_t2: bool = True
 
     params: Params

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Step, UnitInterval
+from kdbench import Method, Search, Step, UnitInterval
 
 
 class Supervised(Method):
@@ -21,7 +23,7 @@ class Supervised(Method):
             label_smoothing: share of probability spread over all classes.
         """
 
-        label_smoothing: UnitInterval = 0.0
+        label_smoothing: Annotated[UnitInterval, Search.linear(0, 0.2)] = 0.0
 
     params: Params
 

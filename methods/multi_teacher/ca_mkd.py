@@ -20,12 +20,13 @@ w_k of the logits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdbench import BuildContext, Method, Needs, NonNegativeFloat, PositiveFloat, Step, full_precision
+from kdbench import BuildContext, Method, Needs, NonNegativeFloat, PositiveFloat, Search, Step, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -128,10 +129,10 @@ class CaMKD(Method):
             temperature: T.
         """
 
-        gamma: NonNegativeFloat = 1.0
-        alpha: NonNegativeFloat = 1.0
-        beta: NonNegativeFloat = 50.0
-        temperature: PositiveFloat = 4.0
+        gamma: Annotated[NonNegativeFloat, Search.linear(0, 1)] = 1.0
+        alpha: Annotated[NonNegativeFloat, Search.log(0.1, 10)] = 1.0
+        beta: Annotated[NonNegativeFloat, Search.log(1, 500)] = 50.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 4.0
 
     def build(self, context: BuildContext) -> None:
         """Create a regressor for each teacher."""

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, PositiveFloat, Search, Step, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -61,9 +62,9 @@ class MeanTeachers(Method):
             temperature: T.
         """
 
-        gamma: NonNegativeFloat = 1.0
-        alpha: NonNegativeFloat = 1.0
-        temperature: PositiveFloat = 4.0
+        gamma: Annotated[NonNegativeFloat, Search.linear(0, 1)] = 1.0
+        alpha: Annotated[NonNegativeFloat, Search.log(0.1, 10)] = 1.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 4.0
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy with the label, and the divergence from the teachers' mean."""

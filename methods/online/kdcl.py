@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdbench import BuildContext, Method, NonNegativeFloat, PositiveFloat, PositiveInt, Step, full_precision
+from kdbench import BuildContext, Method, NonNegativeFloat, PositiveFloat, PositiveInt, Search, Step, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -130,8 +130,8 @@ class KDCL(Method):
 
         peers: Annotated[PositiveInt, Field(le=64)] = 1
         ensemble: Ensemble = "min_logit"
-        temperature: PositiveFloat = 2.0
-        kd_weight: NonNegativeFloat = 1.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 2.0
+        kd_weight: Annotated[NonNegativeFloat, Search.log(0.1, 10)] = 1.0
 
     def build(self, context: BuildContext) -> None:
         """Create the peers."""

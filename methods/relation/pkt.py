@@ -9,10 +9,12 @@ RepDistiller.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 EPSILON = 1e-7
 
@@ -44,7 +46,7 @@ class PKT(Method):
             weight: λ (RepDistiller: 30000).
         """
 
-        weight: NonNegativeFloat = 30000.0
+        weight: Annotated[NonNegativeFloat, Search.log(100, 100000)] = 30000.0
 
     params: Params
 

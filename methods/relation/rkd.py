@@ -9,11 +9,13 @@ Distillation", CVPR, arXiv:1904.05068, eq. 4–9. Weights are those of the paper
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 EPSILON = 1e-12
 
@@ -60,8 +62,8 @@ class RKD(Method):
             angle: weight of the angle-wise loss (paper: 50).
         """
 
-        distance: NonNegativeFloat = 25.0
-        angle: NonNegativeFloat = 50.0
+        distance: Annotated[NonNegativeFloat, Search.log(1, 100)] = 25.0
+        angle: Annotated[NonNegativeFloat, Search.log(1, 200)] = 50.0
 
     params: Params
 

@@ -8,10 +8,12 @@ in the paper and RepDistiller.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench import Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 
 @full_precision
@@ -42,7 +44,7 @@ class SP(Method):
             gamma: weight (paper: 3000).
         """
 
-        gamma: NonNegativeFloat = 3000.0
+        gamma: Annotated[NonNegativeFloat, Search.log(10, 10000)] = 3000.0
 
     params: Params
 

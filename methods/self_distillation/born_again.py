@@ -15,10 +15,12 @@ The generations come from the suite: ``generations: n`` in a line of ``methods:`
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdbench import Method, Needs, NonNegativeFloat, Step, full_precision
+from kdbench import Method, Needs, NonNegativeFloat, Search, Step, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -53,7 +55,7 @@ class BornAgain(Method):
             label_weight: w; 0 learns from the previous generation alone.
         """
 
-        label_weight: NonNegativeFloat = 1.0
+        label_weight: Annotated[NonNegativeFloat, Search.linear(0, 1)] = 1.0
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy with the label, and the divergence from the previous generation."""

@@ -25,6 +25,7 @@ into its four stages, without the stem: the last four stages are read, or all if
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ from kdbench import (
     Needs,
     NonNegativeFloat,
     PositiveFloat,
+    Search,
     Step,
     UnitInterval,
     full_precision,
@@ -148,9 +150,9 @@ class Byot(Method):
             beta: β, weight of the feature hints (a sum, not a mean).
         """
 
-        alpha: UnitInterval = 0.3
-        temperature: PositiveFloat = 3.0
-        beta: NonNegativeFloat = 1e-6
+        alpha: Annotated[UnitInterval, Search.linear(0.1, 0.9)] = 0.3
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 3.0
+        beta: Annotated[NonNegativeFloat, Search.log(1e-8, 1e-4)] = 1e-6
 
     def build(self, context: BuildContext) -> None:
         """Create a bottleneck and a classifier for each stage but the last.

@@ -12,10 +12,12 @@ sees them apart.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdbench import Method, MethodError, Needs, NonNegativeFloat, PositiveFloat, Step, full_precision
+from kdbench import Method, MethodError, Needs, NonNegativeFloat, PositiveFloat, Search, Step, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -54,8 +56,8 @@ class CsKD(Method):
             class_weight: λ.
         """
 
-        temperature: PositiveFloat = 4.0
-        class_weight: NonNegativeFloat = 1.0
+        temperature: Annotated[PositiveFloat, Search.log(1, 10)] = 4.0
+        class_weight: Annotated[NonNegativeFloat, Search.log(0.1, 10)] = 1.0
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy of the anchors, and divergence from their partners' predictions.

@@ -13,11 +13,13 @@ alone. What was predicted for a sample was predicted for that epoch's augmentati
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdbench import BuildContext, Method, Needs, Step, UnitInterval, full_precision
+from kdbench import BuildContext, Method, Needs, Search, Step, UnitInterval, full_precision
 
 
 @full_precision
@@ -69,7 +71,7 @@ class PsKD(Method):
             alpha: α_T, weight of the past prediction in the last epoch.
         """
 
-        alpha: UnitInterval = 0.8
+        alpha: Annotated[UnitInterval, Search.linear(0.3, 1)] = 0.8
 
     epochs: int = 1
 

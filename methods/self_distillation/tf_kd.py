@@ -18,12 +18,14 @@ same for any number of classes.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdbench import Method, NonNegativeFloat, PositiveFloat, Step, UnitInterval, full_precision
+from kdbench import Method, NonNegativeFloat, PositiveFloat, Search, Step, UnitInterval, full_precision
 
 cross_entropy = full_precision(F.cross_entropy)
 
@@ -72,10 +74,10 @@ class TfKD(Method):
             multiplier: m.
         """
 
-        alpha: UnitInterval = 0.1
-        temperature: PositiveFloat = 20.0
+        alpha: Annotated[UnitInterval, Search.linear(0.05, 0.95)] = 0.1
+        temperature: Annotated[PositiveFloat, Search.log(2, 40)] = 20.0
         correct_prob: float = Field(default=0.99, gt=0.0, lt=1.0)
-        multiplier: NonNegativeFloat = 1.0
+        multiplier: Annotated[NonNegativeFloat, Search.log(1, 100)] = 1.0
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Cross-entropy with the label, and the divergence from the virtual teacher."""

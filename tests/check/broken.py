@@ -7,15 +7,15 @@ import os
 import random
 import threading
 import types
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, field_serializer
+from pydantic import BaseModel, Field, field_serializer
 from torch import Tensor, nn
 
-from kdbench import BuildContext, Method, MethodError, Needs, Step
+from kdbench import BuildContext, Method, MethodError, Needs, Search, Step
 
 BROKEN: dict[str, list[type[Method]]] = {}
 """Name of the claim → methods that break it."""
@@ -64,6 +64,22 @@ class InfiniteDefault(Sound):
 
     class Params(Method.Params):
         limit: float = float("inf")
+
+
+@breaks("ranges_hold_the_defaults")
+class DefaultOutsideItsRange(Sound):
+    """A default that tuning would never draw."""
+
+    class Params(Method.Params):
+        weight: Annotated[float, Search.log(1, 100)] = 1000.0
+
+
+@breaks("ranges_hold_the_defaults")
+class RangeOutsideItsBounds(Sound):
+    """A range whose end the parameter refuses."""
+
+    class Params(Method.Params):
+        share: Annotated[float, Field(le=1.0), Search.linear(0, 2)] = 0.5
 
 
 @breaks("defaults_make_an_instance")

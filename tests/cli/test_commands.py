@@ -128,6 +128,30 @@ def test_report_renews_a_readme_between_its_markers(kdbench_command: Any, here: 
     assert kdbench_command("report", "small", "--readme", "README.md", "--check").status == 0
 
 
+def test_show_prints_a_methods_formula_and_where_tuning_looks(kdbench_command: Any, here: Path) -> None:
+    shown = kdbench_command("show", "at")
+    assert shown.status == 0, shown.err
+    assert "arXiv:1612.03928" in shown.out
+    assert "L = CE(z_s, y) + β" in shown.out
+    (line,) = [line.split() for line in shown.out.splitlines() if line.startswith("beta")]
+    assert line[1:6] == ["1000", "1", "to", "1000", "(log)"]
+    wrong = kdbench_command("show", "kdd")
+    assert (wrong.status, 'did you mean "kd"' in wrong.err) == (2, True)
+
+
+def test_show_and_check_take_a_strangers_range(kdbench_command: Any, here: Path) -> None:
+    text = METHOD.replace("weight: PositiveFloat = 0.5", "weight: Annotated[PositiveFloat, Search.log(1, 10)] = 0.5")
+    text = text.replace("Needs, PositiveFloat", "Needs, PositiveFloat, Search").replace(
+        "from torch.nn", "from typing import Annotated\n\nfrom torch.nn"
+    )
+    (here / "mine.py").write_text(text)
+    shown = kdbench_command("show", "mine", "--plugin", "mine.py")
+    assert "1 to 10 (log)" in shown.out, shown.err
+    checked = kdbench_command("check", "mine.py")
+    assert checked.status == 1
+    assert "the default of weight, 0.5, lies outside its search range, 1 to 10 (log)" in checked.out
+
+
 @pytest.mark.parametrize("kind", ["methods", "models", "datasets", "suites"])
 def test_list_names_what_a_suite_may_say(kdbench_command: Any, kind: str) -> None:
     outcome = kdbench_command("list", kind)

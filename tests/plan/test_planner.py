@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdbench.errors import SuiteError
-from kdbench.plan.planner import make_plan, needs_of
+from kdbench.plan.cohorts import needs_of
+from kdbench.plan.planner import make_plan
 from kdbench.plan.trial import Entry, Plan, Trial
 from kdbench.suite.schema import DatasetSpec, MethodEntry, Network, Pair, Recipe, Suite
 from tests.suite import made

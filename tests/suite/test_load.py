@@ -97,7 +97,10 @@ class TestPackaged:
         plan = make_plan(loaded.suite, registry, made.FINGERPRINT)
         rows = {(e.pair, e.label, e.seed) for e in made.rows(plan)}
         entries = sum(map(len, entries_by_pair(loaded.suite).values()))
-        assert len(rows) == entries * len(loaded.suite.seeds)
+        if loaded.suite.tuning is None or loaded.suite.tuning.default:
+            assert len(rows) == entries * len(loaded.suite.seeds)
+        else:
+            assert len(made.rows(plan, role="draw")) == entries * loaded.suite.tuning.draws
         for trial in plan.trials.values():
             check_recipe(trial.recipe)
         for spec in {str(t.model): t.model for t in plan.trials.values() if t.model.kwargs}.values():
