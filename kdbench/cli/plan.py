@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kdbench.api.progress.meter import duration
 from kdbench.cli import options
 from kdbench.cli.notice import notice
 
@@ -94,6 +93,8 @@ def _still_to_tune(found: Preview) -> str:
 
 def _table(found: Preview) -> str:
     """Return a table with a row for each trial, in the order of training."""
+    from kdbench.api.progress.meter import duration
+
     plan = found.prepared.plan
     labels: dict[str, list[str]] = {}
     for entry in plan.entries:
@@ -116,6 +117,8 @@ def _table(found: Preview) -> str:
 
 def _left(found: Preview) -> str:
     """Say how long the run will take."""
+    from kdbench.api.progress.meter import duration
+
     forecast = found.forecast
     finished = [i for i, state in found.states.items() if state == "finished"]
     if len(finished) == len(found.states) and not forecast.latency:
