@@ -118,7 +118,7 @@ def test_the_file_of_a_student_is_enough_to_use_it_elsewhere(tmp_path: Path) -> 
         logits = network.eval()(torch.stack([image for image, _ in shown]))
     assert about["classes"] == ["cat", "dog"]
     kept = Store(tmp_path / "runs").predictions(trial)["logits"]
-    assert torch.allclose(logits, torch.from_numpy(kept), atol=1e-5)
+    assert torch.allclose(logits, torch.tensor(kept), atol=1e-5)
     with torch.inference_mode():
         loaded = found.student(method="kd")
     assert timm.data.create_transform(**timm.data.resolve_model_data_config(loaded))(Image.new("RGB", (30, 14))).shape == (

@@ -20,6 +20,7 @@ CANNOT: Mapping[str, str] = MappingProxyType(
         "crossvit_*": "cuts 224 pixels into patches of 12; it takes 240",
         "gemma4_vit_*_enc": "takes multiples of 48 pixels",
         "deepseek_vit_*_enc": "gives tokens instead of logits",
+        "qwen3_vit_*_enc": "gives tokens instead of logits",
         "mobilenetv5_300m_enc": "gives a map of features instead of logits",
     }
 )
