@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,11 @@ class SuiteFrame:
     def task(self) -> TaskInfo:
         """The task that the suite's networks learn."""
         return self.plan.task
+
+    @cached_property
+    def networks(self) -> frozenset[str]:
+        """Ids of the profiles that the suite's networks have, whether their costs were measured or not."""
+        return frozenset(r.profile for r in self.records.values() if r.profile)
 
     @property
     def archive(self) -> Archive:

@@ -91,7 +91,7 @@ def find_suite(store: Store, suite: str | None) -> str:
 
 def _fitting(reports: Sequence[LatencyReport], frame: SuiteFrame) -> list[LatencyReport]:
     """Return the latencies of this suite's networks, in the order of measurement."""
-    fitting = [r for r in reports if any(result.profile in frame.profiles for result in r.results)]
+    fitting = [r for r in reports if any(result.profile in frame.networks for result in r.results)]
     return sorted(fitting, key=lambda r: (r.started, r.id))
 
 

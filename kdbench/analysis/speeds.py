@@ -51,7 +51,7 @@ class Setting(NamedTuple):
 
 def measured_settings(frame: SuiteFrame) -> list[Setting]:
     """Return the settings in which the suite's networks were timed, in its order."""
-    results = (r for report in _by_fit(frame) for r in report.results if r.profile in frame.profiles)
+    results = (r for report in _by_fit(frame) for r in report.results if r.profile in frame.networks)
     return list(dict.fromkeys(Setting.of(r) for r in results if r.median_ms is not None))
 
 
@@ -102,7 +102,7 @@ def latency_table(frame: SuiteFrame) -> pd.DataFrame:
     for report in reversed(list(_by_fit(frame))):
         names = {r.profile: r.model for r in report.results}
         for result in report.results:
-            if result.profile in frame.profiles:
+            if result.profile in frame.networks:
                 ratio = next((s for s in report.speedups if s.profile == result.profile and _same(s, result)), None)
                 more = {"reference": "", "ratio": NAN, "low": NAN, "high": NAN}
                 if ratio is not None:
@@ -119,7 +119,7 @@ def setting(result: LatencyResult) -> str:
 
 def _by_fit(frame: SuiteFrame) -> Iterator[LatencyReport]:
     def fit(item: tuple[int, LatencyReport]) -> tuple[int, int]:
-        return len({r.profile for r in item[1].results if r.profile in frame.profiles and not r.skipped}), item[0]
+        return len({r.profile for r in item[1].results if r.profile in frame.networks and not r.skipped}), item[0]
 
     yield from (report for _, report in sorted(enumerate(frame.latencies), key=fit, reverse=True))
 

@@ -10,8 +10,10 @@ import pytest
 from kdbench.analysis.analysis import Analysis
 from kdbench.analysis.choice import grid_points
 from kdbench.analysis.frame import suite_frame
+from kdbench.analysis.source import gather
 from kdbench.errors import KdbenchError
 from kdbench.results.store import Store
+from tests.faults.base import make_runs
 from tests.results import made
 from tests.results.made import frame, row
 
@@ -167,3 +169,12 @@ def test_helpers_of_points_that_another_pair_chose_stay_out() -> None:
     assert found == {
         (pair, role, f'{{"temperature": {t}}}') for pair, t in (("one", 1), ("two", 4)) for role in ("student", "assistant")
     }
+
+
+def test_latency_is_shown_where_costs_were_not_measured(tmp_path: Path) -> None:
+    store = make_runs(tmp_path, seeds=1)
+    for profile in (tmp_path / "profiles").iterdir():
+        profile.unlink()
+    table = gather(store, "made").standings.set_index("label")
+    assert table["parameters"].isna().all()
+    assert table["latency_ms"].dropna().to_dict() == {"resnet": 10.0, "supervised": 2.0, "kd": 2.0}
