@@ -58,7 +58,7 @@ results.frame.groupby("label")["validation_accuracy"].describe()
 results.plot("curves")
 
 # %%
-results.plot("tradeoff")
+results.plot("scores")
 
 # %% The best student, an ordinary module that knows its preprocessing and its classes.
 student = results.student()

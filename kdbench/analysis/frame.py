@@ -59,7 +59,7 @@ class SuiteFrame:
 
     @cached_property
     def networks(self) -> frozenset[str]:
-        """Ids of the profiles that the suite's networks have, whether their costs were measured or not."""
+        """Ids of the profiles of the suite's networks, measured or not."""
         return frozenset(r.profile for r in self.records.values() if r.profile)
 
     @property

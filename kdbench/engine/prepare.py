@@ -40,8 +40,8 @@ from kdbench.tasks.task import Task
 from kdbench.train.networks import changes_student, initial_student, interface_of, profile_id
 from kdbench.train.optim import check_recipe
 
-TOO_SMALL = "cannot be run on an input of shape"
-"""Part of the error about inputs that a network does not take."""
+TOO_SMALL = ("cannot be run on an input of shape", "in its forward pass in evaluation")
+"""Parts of the errors about inputs that a network does not take."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ def _enlarging(dataset: DatasetSpec, registry: Registry) -> Iterator[None]:
         yield
     except KdbenchError as error:
         options = registry.datasets[dataset.name].Options.model_fields
-        if TOO_SMALL not in error.message or "size" not in options:
+        if not any(part in error.message for part in TOO_SMALL) or "size" not in options:
             raise
         hint = f"; if they are too small for it: dataset: {{name: {dataset.name}, options: {{size: 64, …}}}}"
         raise KdbenchError(f"{error.message}{hint}") from error

@@ -136,7 +136,7 @@ def gain(words: Wording) -> Text:
 
 
 def lead(words: Wording) -> Text:
-    """Return a function that formats the chosen draw's lead on validation and test set."""
+    """Return a function that formats the chosen draw's lead."""
 
     def cell(line: Line) -> str:
         validation, test = number(line.get("validation_lead")), number(line.get("test_lead"))

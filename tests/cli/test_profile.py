@@ -123,7 +123,7 @@ def test_the_small_stem_is_for_models_that_have_one(kdbench_command: Any, report
         (["tiny_cnn", "--input-size", "32"], "3x32x32"),
         (["tiny_cnn", "--stem", "smal"], '"small"'),
         (["tiny_cnn", "--min-seconds", "0"], "--min-seconds"),
-        (["lightcnn", "--input-size", "5x1x1", "--plugin", "absent.py"], "absent.py"),
+        (["lightcnn", "--input-size", "3x32x32", "--plugin", "absent.py"], "absent.py"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_timed(

@@ -33,6 +33,7 @@ def test_the_imagenet_suite_plans_and_runs_on_a_small_folder(
     smaller = [
         "networks.resnet50.weights=scratch",
         "networks.resnet50.model=resnet50",
+        "networks.resnet50.recipe.epochs=1",
         "dataset.options.size=32",
         "dataset.validation=0.25",
         "recipe.epochs=1",

@@ -99,6 +99,8 @@ def _serve() -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    import matplotlib.font_manager  # noqa: F401 (makes its list of fonts, which each new home would get otherwise)
+
     import kdbench.api.results
     import kdbench.api.running
     import kdbench.cli.main

@@ -220,7 +220,7 @@ class TestRuntimes:
 
     def test_that_are_not_installed_say_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "onnx", None)
-        with pytest.raises(KdbenchError, match=r"onnx is not installed: pip install kdbench\[onnx\]"):
+        with pytest.raises(KdbenchError, match="onnx is not installed: pip install onnx onnxruntime onnxscript"):
             self.logits("onnxruntime")
 
     def test_that_do_not_fit_say_so(self) -> None:
@@ -455,7 +455,7 @@ class TestARun:
         watcher = Watcher()
         summary = small.run(suite(tmp_path), tmp_path / "runs", progress=watcher)
         assert not summary.failed
-        assert watcher.warnings == ["latency was not measured: the clock stopped"]
+        assert [w for w in watcher.warnings if "near chance" not in w] == ["latency was not measured: the clock stopped"]
 
     def test_leaves_out_what_a_method_changes(self, calls: list[dict[str, Any]], tmp_path: Path) -> None:
         prepared = small.prepared(suite(tmp_path))
@@ -464,7 +464,7 @@ class TestARun:
     def test_ends_with_a_report_of_real_times(self, tmp_path: Path) -> None:
         watcher = Watcher()
         small.run(suite(tmp_path), tmp_path / "runs", progress=watcher)
-        assert watcher.warnings == []
+        assert not [w for w in watcher.warnings if "near chance" not in w]
         assert any("latency" in what for what in watcher.said)
         store = Store(tmp_path / "runs")
         (report,) = store.latencies()
