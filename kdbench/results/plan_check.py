@@ -44,6 +44,8 @@ def check_plan(plan: Plan) -> None:
     """
     if not is_plain_name(plan.suite):
         raise Unreadable(f"names its suite {cut(ascii(plan.suite))}, which cannot be a file's name")
+    if not plan.entries:
+        raise Unreadable("has no rows, so that there is nothing to show")
     _check_task(plan)
     if len(plan.title or "") > LONGEST_TITLE or len(plan.description or "") > LONGEST_DESCRIPTION:
         raise Unreadable("has a title or a description that is too long")

@@ -140,6 +140,8 @@ def test_a_row_that_cannot_be_shown_is_refused(change: dict[str, Any]) -> None:
     trial = made.trial("kd")
     content = made.plan((trial, made.entry(trial, "kd"))).model_dump(mode="json")
     assert plan_of(content).entries
+    with pytest.raises(Unreadable, match="has no rows"):
+        plan_of({**content, "entries": []})
     content["entries"][0] |= change
     with pytest.raises(Unreadable):
         plan_of(content)
@@ -196,7 +198,8 @@ def test_a_merge_copies_nothing_through_links_and_replaces_no_other_suite_s_plan
     (victim / "student.safetensors").symlink_to(tmp_path / "secret")
     into = Store(tmp_path / "into")
     into.open()
-    other = made.plan(suite="other")
+    trial = made.trial("kd")
+    other = made.plan((trial, made.entry(trial, "kd")), suite="other")
     into.save_plan(other)
     (into.root / "suites" / "other.json").rename(into.root / "suites" / "made.json")
     merged = merge_stores([source], into)
