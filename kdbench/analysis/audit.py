@@ -67,7 +67,8 @@ def of_archive(plan: Plan, records: Mapping[str, Record], evidence: Evidence) ->
     reasons: dict[str, str] = {}
     for trial, record in records.items():
         right = evidence.correct(trial, record.trial.data.fingerprint)
-        found = {} if right is None or not len(right) else follows(plan.task, float(right.mean()))
+        loss = evidence.scores.get(trial, {}).get("nll", math.nan)  # the mean cross-entropy, from all logits
+        found = {} if right is None or not len(right) else follows(plan.task, float(right.mean()), loss)
         reason = "" if record.status == "failed" else disagreement(record, plan.task, found)
         reason = reason or _wrong_scores(evidence, trial, record)
         if reason:

@@ -36,7 +36,9 @@ class Listing:
 
 def methods(registry: Registry) -> Listing:
     """List methods with their parameters."""
-    rows = ((name, c.family, c.describe(), _parameters(c.Params)) for name, c in registry.methods.items())
+    from kdbench.method.create import params_class
+
+    rows = ((name, c.family, c.describe(), _parameters(params_class(c))) for name, c in registry.methods.items())
     return Listing(("method", "family", "what", "parameters"), tuple(rows))
 
 

@@ -40,6 +40,7 @@ def _lines(cls: type[Method]) -> Iterator[str]:
     from tabulate import tabulate
 
     from kdbench.errors import printable
+    from kdbench.method.create import params_class
     from kdbench.method.search import search_space
     from kdbench.suite.docstrings import arguments
 
@@ -47,7 +48,8 @@ def _lines(cls: type[Method]) -> Iterator[str]:
     if text := _file_docstring(cls):
         yield ""
         yield printable(text)
-    fields, searched, described = cls.Params.model_fields, search_space(cls.Params), arguments(cls.Params)
+    params = params_class(cls)
+    fields, searched, described = params.model_fields, search_space(params), arguments(params)
     yield ""
     if not fields:
         yield "It has no parameters."

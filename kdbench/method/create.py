@@ -28,15 +28,25 @@ def new_method(cls: type[Method], params: Mapping[str, Any], guard: Guard | None
         PluginFailed: it fails.
     """
     guard, label = guard or Guard(), f'method "{cls.name}"'
-    if not (isinstance(cls.Params, type) and issubclass(cls.Params, BaseModel)):
-        raise MethodError(f"{label}: its Params must be a subclass of Method.Params, not {described(cls.Params)}")
     with guard.calling(label, "Params"):
-        made = cls.Params(**params)
+        made = params_class(cls)(**params)
     with guard.calling(label, "__init__"):
         method = cls(made)
     if not isinstance(method, Method) or "_modules" not in vars(method):
         raise MethodError(f"{label}: its __init__ must call super().__init__(params)")
     return method
+
+
+def params_class(cls: type[Method]) -> type[BaseModel]:
+    """Return the class of a method's hyper-parameters.
+
+    Raises:
+        MethodError: it is no pydantic model.
+    """
+    found: object = cls.Params
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise MethodError(f'method "{cls.name}": its Params must be a subclass of Method.Params, not {described(found)}')
+    return found
 
 
 def needs_of(method: Method, guard: Guard | None = None) -> Needs:

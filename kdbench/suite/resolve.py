@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kdbench.errors import Location, PluginError, SuiteError, cut, did_you_mean, known, located
 from kdbench.method import Method, Needs
-from kdbench.method.create import needs_of
+from kdbench.method.create import needs_of, params_class
 from kdbench.method.guard import Guard
 from kdbench.method.params import plain_data
 from kdbench.paths import real_path
@@ -346,7 +346,9 @@ class _Resolver:
         known: Mapping[str, Any] | None = None,
         deeper: tuple[str | int, ...] = (),
     ) -> Any:
-        found = self._validate(cls.Params, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
+        with located(self.at(*path)):
+            model = params_class(cls)
+        found = self._validate(model, params, *path, known=known, deeper=deeper, what=f'of method "{cls.name}"')
         try:
             plain_data(found)
         except ValueError as error:

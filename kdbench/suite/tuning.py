@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdbench.method import Method
+from kdbench.method.create import params_class
 from kdbench.method.search import Search, search_space
 from kdbench.suite.schema import MethodEntry, Range, Recipe, Tuning
 
@@ -28,7 +29,7 @@ def method_space(entry: MethodEntry, method: type[Method]) -> dict[str, Search]:
 
     Those that the entry sets itself (``params:``) are not tuned, unless it also gives their range.
     """
-    declared = {name: search for name, search in search_space(method.Params).items() if name not in entry.params}
+    declared = {name: search for name, search in search_space(params_class(method)).items() if name not in entry.params}
     return {**declared, **{name: search_of(given) for name, given in entry.search.items()}}
 
 

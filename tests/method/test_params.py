@@ -79,3 +79,15 @@ def test_earlier_records_are_found_and_another_value_is_another_trial(tmp_path: 
     small.write_suite(tmp_path, methods=["supervised", {"method": "mine", "params": {"margin": 1.0}}], plugins=["mine.py"])
     changed = run()
     assert len(set(changed.asked) - set(first.asked)) == 1
+
+
+@pytest.mark.parametrize("command", [["plan", "small.yaml"], ["list", "methods"], ["show", "mine"]])
+def test_params_that_are_no_model_are_told_in_a_sentence(
+    command: list[str], kdbench_command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(BEFORE.format(later="") + "\n    Params = None\n")
+    small.write_suite(tmp_path, methods=["supervised", "mine"])
+    monkeypatch.chdir(tmp_path)
+    outcome = kdbench_command(*command, "--plugin", "mine.py")
+    assert outcome.status == 2
+    assert 'method "mine": its Params must be a subclass of Method.Params, not None' in outcome.err
