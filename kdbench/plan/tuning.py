@@ -11,17 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import qmc
 
-from kdbench.method import Method
 from kdbench.method.search import Search, value_at
 from kdbench.plan.trial import Plan
 from kdbench.seeding import named_seed
 from kdbench.suite.schema import MethodEntry, Recipe, Tuning
 from kdbench.suite.tuning import PREFIX, method_space, recipe_space
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
 
 Scores = Mapping[str, float]
 """The primary metric on the validation set, by trial, of those that have ended.

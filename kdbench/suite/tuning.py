@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kdbench.method import Method
-from kdbench.method.create import params_class
 from kdbench.method.search import Search, search_space
 from kdbench.suite.schema import MethodEntry, Range, Recipe, Tuning
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
 
 FACTORS: Mapping[str, float] = {"lr": 4.0, "weight_decay": 10.0}
 """Default ranges of recipe keys: this many times less and more than their value."""
@@ -29,6 +30,8 @@ def method_space(entry: MethodEntry, method: type[Method]) -> dict[str, Search]:
 
     Those that the entry sets itself (``params:``) are not tuned, unless it also gives their range.
     """
+    from kdbench.method.create import params_class
+
     declared = {name: search for name, search in search_space(params_class(method)).items() if name not in entry.params}
     return {**declared, **{name: search_of(given) for name, given in entry.search.items()}}
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+REPORT = Path(__file__).parents[2] / "reports" / "mnist-3class"
 HEAVY = ("jinja2", "matplotlib", "scipy", "sklearn")
 LIST = """
 import sys
@@ -39,3 +41,11 @@ def test_what_no_plugin_provides_is_listed_without_torch(kind: str) -> None:
 
 def test_methods_are_listed_without_timm() -> None:
     assert loaded("methods", ("timm", "torchvision")) == []
+
+
+def test_a_report_is_written_without_torch(tmp_path: Path) -> None:
+    code = LIST.format(heavy=("torch", "timm")).replace('"list", sys.argv[1]', '"report", "mnist-3class", "--out", sys.argv[1]')
+    command = [sys.executable, "-c", code.replace('"mnist-3class"', "sys.argv[2]"), str(tmp_path), str(REPORT)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (tmp_path / "leaderboard.md").is_file()
+    assert ast.literal_eval(found.stderr.splitlines()[-1]) == []
