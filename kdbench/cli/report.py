@@ -46,7 +46,7 @@ def report(
     ] = False,
     plugin: options.Plugin = None,
 ) -> None:
-    """Write the report again, from the records alone, and print its table.
+    """Write the report again from its records, and print its table.
 
     Whatever the folder already holds (index.html, figures) is written again too. --columns, --sort and
     --latency are for this once; those of the suite stay in its records.

@@ -97,14 +97,14 @@ def test_the_table_shows_default_and_tuned_and_what_it_took(whole: tuple[Path, P
     found = results(whole)
     line = found.standings[lambda t: t["role"] == "student"].set_index("label").loc["kd"]
 
-    def test_of(role: str) -> list[float]:
+    def accuracies(role: str) -> list[float]:
         return [found.records[e.trial].metrics["test"]["accuracy"] for e in entries(found, "kd", role)]
 
     draws = [found.records[e.trial] for e in entries(found, "kd", "draw")]
     scores = [record.metrics["validation"]["accuracy"] for record in draws]
-    assert line["default_test_accuracy"] == pytest.approx(statistics.mean(test_of("default")))
-    assert line["default_test_accuracy_sd"] == pytest.approx(statistics.stdev(test_of("default")))
-    assert line["tuned_gain"] == pytest.approx(statistics.mean(test_of("student")) - statistics.mean(test_of("default")))
+    assert line["default_test_accuracy"] == pytest.approx(statistics.mean(accuracies("default")))
+    assert line["default_test_accuracy_sd"] == pytest.approx(statistics.stdev(accuracies("default")))
+    assert line["tuned_gain"] == pytest.approx(statistics.mean(accuracies("student")) - statistics.mean(accuracies("default")))
     assert line["tuned_gain_low"] < line["tuned_gain"] < line["tuned_gain_high"]
     assert line["validation_lead"] == pytest.approx(max(scores) - scores[0])
     tests = [record.metrics["test"]["accuracy"] for record in draws]
