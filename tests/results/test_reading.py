@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kdbench.analysis.frame import frame_of_archive
 from kdbench.analysis.source import gather
 from kdbench.errors import KdbenchError, StoreError, flat, printable
 from kdbench.report.text import csv_bytes
+from kdbench.results.archive import load_archive
 from kdbench.results.arrays import read_arrays, read_table
 from kdbench.results.merge import merge_stores
 from kdbench.results.migrations import renamed_trials
@@ -22,7 +25,7 @@ from kdbench.results.plan_check import plan_of
 from kdbench.results.reading import Unreadable, inside, is_id, is_plain_name, parse_json, read_bytes
 from kdbench.results.seal import seal, unseal
 from kdbench.results.store import Store
-from tests.faults.base import make_runs, rewrite, state
+from tests.faults.base import make_runs, originals, rewrite, state
 from tests.results import made
 
 
@@ -177,6 +180,19 @@ def test_a_forged_metric_is_left_out_and_named(tmp_path: Path) -> None:
     assert set(damaged["status"]) == {"damaged"}
     assert damaged["test_accuracy"].isna().all()
     assert state(tmp_path) == before
+
+
+def test_a_forged_loss_of_a_report_without_digests_is_held_against_its_log_likelihood(tmp_path: Path) -> None:
+    shutil.copytree(originals() / "report", tmp_path / "report")
+    (tmp_path / "report/records/digests.json").unlink()
+    path = tmp_path / "report/records/records.json"
+    content = json.loads(path.read_text())
+    trial, record = next(iter(content.items()))
+    record["metrics"]["test"]["loss"] *= 1.001
+    path.write_text(json.dumps(content))
+    frame = frame_of_archive(load_archive(tmp_path / "report"), (said := list[str]()).append)
+    assert "its test loss is" in frame.damaged[trial]
+    assert any(trial in sentence for sentence in said)
 
 
 def test_reading_moves_nothing(tmp_path: Path) -> None:
