@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ def preview(
     prepared = planned_again(prepared, store)
     report = latency_report_id(prepared)
     latency = (0, False) if report is None else (len(timed_models(prepared)), store.latency(report) is not None)
-    begun = _folders(runs / "trials")
+    begun = store.recorded()
     states: dict[str, State] = {t: _state(store, t) if t in begun else "to do" for t in prepared.plan.trials}
     work = estimate(prepared.plan, prepared.profile_of, len(prepared.data.train))
     weak = weak_teachers(prepared.plan, store.records(concerned(prepared.plan) & begun))
@@ -86,13 +85,6 @@ def check_view(prepared: Prepared) -> None:
     """
     suite, place = prepared.loaded.suite, prepared.loaded.locations.of
     check_report(suite.report, place, prepared.plan.task, suite.measure.latency, prepared.registry.metrics)
-
-
-def _folders(path: Path) -> set[str]:
-    try:
-        return set(os.listdir(path))
-    except OSError:  # there are none yet, or the store says what is wrong when it reads one
-        return set()
 
 
 def _state(store: Store, trial: str) -> State:

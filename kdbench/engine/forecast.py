@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -109,20 +107,13 @@ def _guess() -> float:
 def _speeds(prepared: Prepared, store: Store) -> tuple[dict[str, float], int]:
     """Return MACs per second by the student's name, and the number of records read."""
     found: dict[str, list[float]] = {}
-    begun = _folders(store)
+    begun = store.recorded()
     own = [i for i in prepared.plan.trials if i in begun]
     for trial in [*own, *sorted(begun.difference(own))][:MOST]:
         record = store.record(trial)
         if record is not None and (speed := _speed(record, store)):
             found.setdefault(record.trial.model.model, []).append(speed)
     return {name: statistics.median(values) for name, values in found.items()}, sum(map(len, found.values()))
-
-
-def _folders(store: Store) -> set[str]:
-    try:
-        return {name for name in os.listdir(store.root / "trials") if re.fullmatch("[0-9a-f]{16}", name)}
-    except OSError:  # there are none yet
-        return set()
 
 
 def _speed(record: Record, store: Store) -> float | None:

@@ -112,10 +112,13 @@ class Store(Measurements):
                         self.damaged[trial_id] = str(error)
         return None
 
+    def recorded(self) -> set[str]:
+        """Return the ids of the trials that there are records of, damaged ones included."""
+        return {self.renamed.get(name, name) for name in self.listed("trials") if is_id(name)}
+
     def records(self, ids: Iterable[str] | None = None) -> dict[str, Record]:
         """Return records by trial id: all, or those of ``ids`` that exist."""
-        if ids is None:
-            ids = sorted({self.renamed.get(name, name) for name in self.listed("trials") if is_id(name)})
+        ids = sorted(self.recorded()) if ids is None else ids
         return {i: r for i in ids if (r := self.record(i)) is not None}
 
     def save(

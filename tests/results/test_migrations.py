@@ -141,7 +141,7 @@ def test_old_records_are_found_under_their_new_ids_and_nothing_is_written(tmp_pa
     store = old_runs(tmp_path, plan)
     before = content(tmp_path)
     records = store.records()
-    assert set(records) == set(RENAMED.values())
+    assert set(records) == store.recorded() == set(RENAMED.values())
     for old, new in RENAMED.items():
         found = store.record(new)
         assert found is not None
